@@ -1,0 +1,1 @@
+"""Train, watch, judge and use small face GANs."""
