@@ -1,1 +1,22 @@
 """Train, watch, judge and use small face GANs."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from facegan.images import save_grid as save_grid
+    from facegan.networks.base import Generator as Generator
+
+__all__ = ["Generator", "save_grid"]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports torch only when something needs it, so that `--help` answers at once."""
+    if name == "Generator":
+        from facegan.networks.base import Generator
+
+        return Generator
+    if name == "save_grid":
+        from facegan.images import save_grid
+
+        return save_grid
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,129 @@
+"""The archive: one uint8 array of faces, with what is known about them."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facegan.errors import FaceganError
+from facegan.files import write_json
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What is known about N photographs beside their pixels."""
+
+    splits: NDArray[np.uint8]  # (N,) index into SPLITS
+    attributes: NDArray[np.bool_]  # (N, A)
+    identities: NDArray[np.int64]  # (N,); -1 where unknown
+    attribute_names: tuple[str, ...]
+
+    def rows(self, keep: NDArray[np.bool_]) -> "Labels":
+        """The labels of the photographs in `keep`, (N,) bool."""
+        return Labels(
+            self.splits[keep], self.attributes[keep], self.identities[keep], self.attribute_names
+        )
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A packed set of faces, read from `path`; the images stay on the disk until they are used."""
+
+    path: Path
+    images: NDArray[np.uint8]  # (N, H, W, 3), memory-mapped
+    labels: Labels
+    manifest: dict[str, Any]
+
+    @property
+    def image_size(self) -> int:
+        return int(self.images.shape[1])
+
+    def indices(self, split: str) -> NDArray[np.int64]:
+        """The rows of one of "train", "val", "test"."""
+        return np.flatnonzero(self.labels.splits == SPLITS.index(split))
+
+    def verify(self) -> None:
+        """Reads the images once and compares their checksum with the manifest's."""
+        if _checksum(self.path / "images.npy") != self.manifest["sha256"]:
+            raise _damaged(self.path, "images.npy does not match its checksum")
+
+
+def open_archive(path: Path) -> Archive:
+    """The archive at `path`; raises FaceganError if a part of it is missing or cut short."""
+    try:
+        manifest = json.loads((path / "manifest.json").read_text())
+        # copy on write: torch warns of arrays that it could not write to
+        images = np.load(path / "images.npy", mmap_mode="c")
+        with np.load(path / "labels.npz") as parts:
+            labels = Labels(
+                parts["splits"],
+                parts["attributes"],
+                parts["identities"],
+                tuple(manifest["attribute_names"]),
+            )
+    except (OSError, ValueError, KeyError) as error:
+        raise _damaged(path, str(error)) from error
+    if len(images) != len(labels.splits):
+        raise _damaged(path, f"{len(images)} images but {len(labels.splits)} labels")
+    return Archive(path, images, labels, manifest)
+
+
+def archive_path(folder: Path, recipe: dict[str, Any]) -> Path:
+    """Where the archive of `recipe` lies: a changed recipe has another name."""
+    digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+    return folder / f"{recipe['source']}-{recipe['image_size']}-{digest[:10]}"
+
+
+def write_archive(
+    path: Path, recipe: dict[str, Any], fill: Callable[[Path], tuple[Labels, dict[str, Any]]]
+) -> Archive:
+    """Has `fill` write images.npy into a temporary folder, adds the rest, and renames it to `path`.
+
+    `fill` gets the path of images.npy and returns the labels with what the manifest should tell.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        labels, told = fill(temporary / "images.npy")
+        np.savez(
+            temporary / "labels.npz",
+            splits=labels.splits,
+            attributes=labels.attributes,
+            identities=labels.identities,
+        )
+        manifest = {
+            "recipe": recipe,
+            "counts": {name: int((labels.splits == i).sum()) for i, name in enumerate(SPLITS)},
+            "attribute_names": labels.attribute_names,
+            "sha256": _checksum(temporary / "images.npy"),
+            **told,
+        }
+        write_json(temporary / "manifest.json", manifest)
+        temporary.chmod(0o755)  # mkdtemp keeps others out
+        if path.exists():  # a damaged one that is packed anew
+            shutil.rmtree(path)
+        temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return open_archive(path)
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _damaged(path: Path, why: str) -> FaceganError:
+    return FaceganError(
+        f"the archive {path} is damaged ({why}): delete that folder, and "
+        "facegan.prepare packs it again"
+    )

@@ -1,0 +1,90 @@
+"""What every architecture promises, whatever it is made of."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from facegan import pretrained, sampling
+from facegan.images import to_uint8
+
+
+class Generator(nn.Module):
+    """Latents z ~ N(0, 1), (B, latent_dim) -> images in [-1, 1], (B, channels, size, size).
+
+    Leaves pass everything that rebuilds them to `super().__init__`, so that a weights file can
+    carry its own config: `Leaf(**generator.config)` has the same shapes.
+    """
+
+    def __init__(self, latent_dim: int, image_size: int, channels: int, **structure: Any) -> None:
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.image_size = image_size
+        self.channels = channels
+        self.config = {
+            "latent_dim": latent_dim,
+            "image_size": image_size,
+            "channels": channels,
+            **structure,
+        }
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path) -> Self:
+        """The generator of a run folder (its moving average) or a safetensors file, in eval mode.
+
+        Raises `FaceganError` for what is missing, damaged, foreign or of another kind.
+        """
+        return pretrained.load(source, cls)
+
+    def save_pretrained(self, path: str | Path, about: dict[str, str] | None = None) -> None:
+        """Writes weights and config as one safetensors file; `about` joins its metadata."""
+        pretrained.save(self, Path(path), about)
+
+    @torch.inference_mode()
+    def sample(
+        self,
+        n: int | None = None,
+        seeds: Iterable[int] | None = None,
+        truncation: float = 1.0,
+        batch_size: int = 64,
+    ) -> Tensor:
+        """Draws faces: uint8 (N, channels, size, size), on the CPU, in the order of `seeds`.
+
+        Give `seeds`, one face each, or `n`, which means the seeds 0 … n-1; one of the two. A seed
+        means the same latent on every machine. `truncation` scales the latents: under 1 trades
+        variety for likely faces.
+        """
+        if (n is None) == (seeds is None):
+            raise ValueError(f"give n or seeds, one of the two; got n={n}, seeds={seeds}")
+        z = sampling.latents(range(n) if n is not None else seeds or (), self.latent_dim)
+        return self.draw(z * truncation, batch_size)
+
+    @torch.inference_mode()
+    def draw(self, z: Tensor, batch_size: int = 64) -> Tensor:
+        """Images of latents, in eval mode: (N, latent_dim) -> uint8 (N, C, H, W), on the CPU."""
+        device = next(self.parameters()).device
+        was_training = self.training
+        self.eval()
+        images = [to_uint8(self(part.to(device))).cpu() for part in z.split(batch_size)]
+        self.train(was_training)
+        return torch.cat(images)
+
+
+class Discriminator(nn.Module):
+    """Images in [-1, 1], (B, channels, size, size) -> one logit each, (B,): positive means real."""
+
+    def __init__(self, image_size: int, channels: int, **structure: Any) -> None:
+        super().__init__()
+        self.image_size = image_size
+        self.channels = channels
+        self.config = {"image_size": image_size, "channels": channels, **structure}
+
+    def probability(self, images: Tensor) -> Tensor:
+        """The probability of being real: (B, C, H, W) -> (B,) in [0, 1].
+
+        The sigmoid is here and in the losses, not in the network: log(sigmoid(x)) is only safe as
+        one function.
+        """
+        return self(images).sigmoid()

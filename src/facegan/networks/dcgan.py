@@ -1,0 +1,105 @@
+"""The article's networks: a DCGAN (Radford et al. 2016) at 28x28, or at any size of its family."""
+
+import itertools
+
+from torch import Tensor, nn
+
+from facegan.networks.base import Discriminator, Generator
+from facegan.networks.layers import norm_layer
+from facegan.sizes import halving_widths, pyramid
+
+LEAK = 0.2  # Radford et al. 2016, section 4
+INIT_STD = 0.02  # the same
+
+
+class DCGANGenerator(Generator):
+    """Dense, reshape, then transposed convolutions that halve the depth as the image doubles.
+
+    At 28x28 and `width` 1024: 7x7x1024 -> 14x14x512 -> 28x28x256 -> 28x28x3. Every layer but the
+    last has batch norm, leaky ReLU and dropout; the last has tanh.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        width: int,
+        image_size: int = 28,
+        channels: int = 3,
+        dropout: float = 0.0,
+        norm: str = "batch",
+    ) -> None:
+        super().__init__(latent_dim, image_size, channels, width=width, dropout=dropout, norm=norm)
+        base, levels = pyramid(image_size)
+        widths = halving_widths(width, levels)
+
+        def finish(depth: int) -> list[nn.Module]:
+            return [norm_layer(norm, depth), nn.LeakyReLU(LEAK), nn.Dropout(dropout)]
+
+        layers = [
+            nn.Linear(latent_dim, base * base * width, bias=norm == "none"),
+            nn.Unflatten(1, (width, base, base)),
+            *finish(width),
+        ]
+        for wide, narrow in itertools.pairwise(widths):
+            up = nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1, bias=norm == "none")
+            layers += [up, *finish(narrow)]
+        layers += [nn.ConvTranspose2d(widths[-1], channels, 3, padding=1), nn.Tanh()]
+        self.layers = nn.Sequential(*layers)
+        _initialise(self, norm)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layers(z)  # (B, latent_dim) -> (B, channels, image_size, image_size)
+
+
+class DCGANDiscriminator(Discriminator):
+    """Strided convolutions down to 4x4 or 3x3, then one over what is left: four in all at 28x28.
+
+    At 28x28 and `width` 64: 14x14x64 -> 7x7x128 -> 3x3x256 -> one logit. Leaky ReLU throughout,
+    batch norm except on the first layer.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        image_size: int = 28,
+        channels: int = 3,
+        dropout: float = 0.0,
+        norm: str = "batch",
+    ) -> None:
+        super().__init__(image_size, channels, width=width, dropout=dropout, norm=norm)
+        pyramid(image_size)
+        layers: list[nn.Module] = []
+        side, wide, narrow = image_size, channels, width
+        while side > 4:
+            plain = norm == "none" or not layers
+            layers += [
+                nn.Conv2d(wide, narrow, 4, stride=2, padding=1, bias=plain),
+                nn.Identity() if plain else norm_layer(norm, narrow),
+                nn.LeakyReLU(LEAK),
+                nn.Dropout(dropout),
+            ]
+            side, wide, narrow = side // 2, narrow, 2 * narrow
+        layers += [nn.Conv2d(wide, 1, side), nn.Flatten(0)]
+        self.layers = nn.Sequential(*layers)
+        _initialise(self, norm)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.layers(images)  # (B, channels, image_size, image_size) -> (B,)
+
+
+def _initialise(network: nn.Module, norm: str) -> None:
+    """Zero-centred normal weights of deviation 0.02 (Radford et al. 2016, section 4).
+
+    Without norm layers to rescale them, such small weights let the signal die; then the deviation
+    keeps its variance from layer to layer (He et al. 2015, eq. 15).
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            if norm == "none":
+                nn.init.kaiming_normal_(module.weight, LEAK)
+            else:
+                nn.init.normal_(module.weight, 0, INIT_STD)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 1, INIT_STD)

@@ -1,0 +1,79 @@
+"""Train a face GAN.
+
+python -m facegan.train model=dcgan trainer.max_epochs=6      the article's experiment
+python -m facegan.train model=lite data=folder data.root=DIR  your own photographs
+python -m facegan.train -m model/loss=hinge,least_squares seed=1,2     a sweep
+python -m facegan.train resume=outputs/latest                 go on with a run
+"""
+
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from facegan.config import ConfigError, verb
+from facegan.errors import FaceganError
+
+
+@dataclass
+class LoaderConfig:
+    """How the archive's faces are fed to a training."""
+
+    flip: bool = True
+    resident: bool = True
+
+
+@dataclass
+class TrainConfig:
+    """The types of conf/train.yaml."""
+
+    seed: int = 0
+    resume: str | None = None
+    model: Any = None
+    data: Any = None
+    loader: LoaderConfig = field(default_factory=LoaderConfig)
+    trainer: Any = None
+
+
+@verb("train", TrainConfig)
+def main(cfg: DictConfig) -> None:
+    hydra_config = HydraConfig.get()
+    folder = Path(hydra_config.runtime.output_dir)
+    if cfg.resume is not None:
+        folder = Path(cfg.resume).resolve()
+        cfg = stored_config(folder, list(hydra_config.overrides.task))
+    if hydra_config.mode == RunMode.MULTIRUN and cfg.trainer.devices != 1:
+        raise ConfigError(
+            f"trainer.devices={cfg.trainer.devices} in a sweep: every process but the first would "
+            "start the sweep again; use one device, or a launcher such as hydra-submitit-launcher"
+        )
+    from facegan.training import train  # seconds of imports, which --help does not need
+
+    train(cfg, folder, resume=(folder / "config.yaml").exists())
+
+
+def stored_config(folder: Path, overrides: list[str]) -> DictConfig:
+    """The config that the run in `folder` was started with; only trainer.… may be changed."""
+    path = folder / "config.yaml"
+    if not path.is_file():
+        raise FaceganError(
+            f"resume={folder} is no run folder (it has no config.yaml); try resume=outputs/latest"
+        )
+    changes = [text for text in overrides if not text.startswith("resume=")]
+    foreign = [text for text in changes if not text.lstrip("+").startswith("trainer.")]
+    if foreign:
+        raise ConfigError(
+            f"{', '.join(foreign)} with resume: a run goes on with its own config, of which only "
+            "trainer.… can be changed (trainer.max_epochs=12); start a new run for the rest"
+        )
+    stored = OmegaConf.load(path)
+    changed = OmegaConf.from_dotlist([text.lstrip("+") for text in changes])
+    return typing.cast(DictConfig, OmegaConf.merge(stored, changed))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""From a config to a finished run folder: build, check, tell, train."""
+
+import logging
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import cast
+
+import pytorch_lightning as pl
+import torch
+from hydra.errors import InstantiationException
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from pytorch_lightning.utilities import rank_zero_only
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+from facegan.config import ConfigError, build
+from facegan.curves import Curves, Estimate, JsonLines, ProgressBar, RunTensorBoard
+from facegan.data.archive import Archive
+from facegan.data.datamodule import FaceDataModule
+from facegan.errors import FaceganError
+from facegan.files import replacing
+
+SMALL_GPU = 4 * 2**30  # bytes
+CHECKPOINT = "checkpoints/last.ckpt"
+LATEST = Path("outputs/latest")
+
+
+def train(cfg: DictConfig, folder: Path, resume: bool) -> None:
+    """Trains what `cfg` describes in `folder`, or goes on with the training that lies there."""
+    _quieten()
+    pl.seed_everything(cfg.seed, verbose=False)
+    model = build(cfg.model, "model")
+    archive = build(cfg.data, "data").archive()
+    data = FaceDataModule(archive, model.batch_size, cfg.seed, cfg.loader.flip, cfg.loader.resident)
+    checkpoint = _checkpoint(folder, resume)
+    seen = _images_seen(checkpoint) if checkpoint else 0
+    trainer = build_trainer(cfg.trainer, folder, seen)
+    _begin(cfg, folder, trainer)
+    print_summary(model, archive, trainer)
+    trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    print_results(folder)
+
+
+def build_trainer(node: DictConfig, folder: Path, images_seen: int) -> pl.Trainer:
+    """Lightning's Trainer with this project's loggers and callbacks, writing to `folder`."""
+    curves = Curves(node.log_every_n_steps)
+    callbacks: list[Callback] = [
+        curves,
+        Estimate(),
+        ModelCheckpoint(
+            folder / Path(CHECKPOINT).parent,
+            Path(CHECKPOINT).stem,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        ),
+    ]
+    progress = sys.stderr.isatty()
+    try:
+        return build(
+            node,
+            "trainer",
+            default_root_dir=folder,
+            logger=[
+                RunTensorBoard(folder, images_seen),
+                JsonLines(folder / "metrics.jsonl", images_seen),
+            ],
+            callbacks=[*callbacks, ProgressBar(curves)] if progress else callbacks,
+            precision=node.precision or ("bf16-mixed" if _on_cuda(node) else "32-true"),
+            # one backward pass leaves the other network's weights without gradients
+            strategy="auto" if node.devices == 1 else "ddp_find_unused_parameters_true",
+            enable_progress_bar=progress,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+        )
+    except InstantiationException as error:
+        if isinstance(error.__cause__, MisconfigurationException):
+            raise ConfigError(f"trainer: {error.__cause__}") from error
+        raise
+
+
+def print_summary(model: pl.LightningModule, archive: Archive, trainer: pl.Trainer) -> None:
+    """What is about to happen, in five lines."""
+    counts = archive.manifest["counts"]
+    batch_size = model.batch_size
+    sizes = {
+        name: sum(p.numel() for p in part.parameters() if p.requires_grad)
+        for name, part in model.named_children()
+    }
+    parameters = ", ".join(f"{name} {size / 1e6:.2f}M" for name, size in sizes.items() if size)
+    images = counts["train"] // batch_size * batch_size
+    faces = f"faces of {archive.image_size}x{archive.image_size}"
+    lines = {
+        "device": describe_device(trainer.strategy.root_device),
+        "data": ", ".join(f"{n:,} {split}" for split, n in counts.items()) + f" {faces}",
+        "parameters": parameters,
+        "epoch": f"{images:,} images in batches of {batch_size}",
+        "folder": str(trainer.default_root_dir),
+    }
+    for name, text in lines.items():
+        rank_zero_only(print)(f"{name:11}{text}", flush=True)
+
+
+def describe_device(device: torch.device) -> str:
+    """The device's name and memory, with a warning where it is small."""
+    if device.type != "cuda":
+        cores = torch.get_num_threads()
+        return (
+            f"{device.type.upper()}, {cores} cores; no GPU is used, which is fine for small models"
+        )
+    properties = torch.cuda.get_device_properties(device)
+    text = f"{properties.name}, {properties.total_memory / 2**30:.1f} GB"
+    if properties.total_memory < SMALL_GPU:
+        text += "; under 4 GB: if it runs out of memory, use a smaller model.batch_size"
+    return text
+
+
+@rank_zero_only
+def print_results(folder: Path) -> None:
+    """Where to look."""
+    print(f"faces      {folder}/samples/ (a grid per epoch, epochs.gif)")
+    print(f"weights    {folder}/generator.safetensors")
+    print(f"curves     tensorboard --logdir {LATEST.parent}")
+
+
+@rank_zero_only
+def _begin(cfg: DictConfig, folder: Path, trainer: pl.Trainer) -> None:
+    """Writes the config into the run folder, and points outputs/latest at it."""
+    with replacing(folder / "config.yaml") as temporary:
+        OmegaConf.save(cfg, temporary, resolve=True)
+    for logger in trainer.loggers:
+        logger.log_hyperparams(cast(dict, OmegaConf.to_container(cfg, resolve=True)))
+    LATEST.parent.mkdir(exist_ok=True)
+    temporary = LATEST.with_name(f".latest.{os.getpid()}")
+    try:
+        temporary.symlink_to(os.path.relpath(folder, LATEST.parent), target_is_directory=True)
+        temporary.replace(LATEST)
+    except OSError as error:  # Windows grants links to developers only
+        print(f"{LATEST} could not be pointed at {folder}: {error}")
+
+
+def _checkpoint(folder: Path, resume: bool) -> Path | None:
+    """The checkpoint to go on from. Lightning itself would silently start afresh without one."""
+    path = folder / CHECKPOINT
+    if resume and not path.is_file():
+        raise FaceganError(
+            f"resume={folder}: there is no {CHECKPOINT}, so no epoch was finished; start a new run"
+        )
+    if not resume and (folder / "config.yaml").exists():
+        raise FaceganError(
+            f"{folder} holds a run already; go on with it by resume={folder}, or choose another "
+            "folder by hydra.run.dir=…"
+        )
+    return path if resume else None
+
+
+def _images_seen(checkpoint: Path) -> int:
+    return torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["images_seen"]
+
+
+def _on_cuda(node: DictConfig) -> bool:
+    return node.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+
+
+def _quieten() -> None:
+    """Lightning's own greetings say what our summary says, or are not meant for users."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", ".*have no `validation_step`.*")
+    warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")  # the average
+    warnings.filterwarnings("ignore", ".*LeafSpec.*")  # Lightning's use of torch's trees

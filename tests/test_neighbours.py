@@ -1,0 +1,151 @@
+"""Neighbour measures by hand, against naive numpy, and against torch-fidelity."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch_fidelity.metric_prc import prc_features_to_metric
+
+from facegan.evaluation.neighbours import (
+    density_coverage,
+    nearest_neighbours,
+    originality,
+    precision_recall,
+)
+
+
+def normal(count: int, dim: int, seed: int, shift: float = 0.0, scale: float = 1.0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(count, dim, generator=generator) * scale + shift
+
+
+def line(*points: float) -> Tensor:
+    return torch.tensor(points)[:, None]
+
+
+def naive_prdc(real: Tensor, fake: Tensor, k: int) -> tuple[float, float, float, float]:
+    """Precision, recall, density, coverage from whole distance matrices."""
+
+    def distances(a: Tensor, b: Tensor) -> np.ndarray:
+        return np.linalg.norm(a.double().numpy()[:, None] - b.double().numpy()[None], axis=-1)
+
+    real_radii = np.sort(distances(real, real), axis=1)[:, k]
+    fake_radii = np.sort(distances(fake, fake), axis=1)[:, k]
+    between = distances(real, fake)
+    in_real = between <= real_radii[:, None]
+    in_fake = between <= fake_radii[None]
+    return (
+        in_real.any(axis=0).mean(),
+        in_fake.any(axis=1).mean(),
+        in_real.sum(axis=0).mean() / k,
+        in_real.any(axis=1).mean(),
+    )
+
+
+def test_prdc_on_a_line_by_hand() -> None:
+    real = line(0, 1, 2, 10)  # to the nearest fellow: 1, 1, 1, 8
+    fake = line(0.5, 2.5, 30, 31)  # 2, 2, 1, 1
+    # 0.5 lies in the balls of 0 and 1, 2.5 in those of 2 and 10, 30 and 31 in none
+    # 0, 1, 2 lie in the ball of 0.5 or 2.5, 10 in none
+    assert precision_recall(real, fake, k=1) == (0.5, 0.75)
+    assert density_coverage(real, fake, k=1) == (1.0, 1.0)
+    assert density_coverage(real, line(0.5, 20, 30, 31), k=1) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize("k", [1, 3, 5])
+def test_prdc_is_the_naive_one(k: int) -> None:
+    real, fake = normal(120, 3, seed=1), normal(150, 3, seed=2, shift=0.5, scale=0.7)
+    precision, recall, density, coverage = naive_prdc(real, fake, k)
+    assert precision_recall(real, fake, k) == pytest.approx((precision, recall))
+    assert density_coverage(real, fake, k) == pytest.approx((density, coverage))
+
+
+def test_prdc_does_not_depend_on_chunks_or_an_offset(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, fake = normal(90, 4, seed=1), normal(110, 4, seed=2, scale=0.8)
+    whole = precision_recall(real, fake), density_coverage(real, fake)
+    monkeypatch.setattr("facegan.evaluation.neighbours.CHUNK", 7)
+    assert (precision_recall(real, fake), density_coverage(real, fake)) == whole
+    far_real, far_fake = real.double() + 1e4, fake.double() + 1e4
+    assert (precision_recall(far_real, far_fake), density_coverage(far_real, far_fake)) == whole
+
+
+def test_precision_and_recall_agree_with_torch_fidelity() -> None:
+    real, fake = normal(300, 16, seed=1), normal(400, 16, seed=2, shift=0.3, scale=0.8)
+    expected = prc_features_to_metric(
+        fake.double(), real.double(), prc_neighborhood=3, verbose=False
+    )
+    precision, recall = precision_recall(real, fake)
+    assert precision == pytest.approx(expected["precision"], abs=1e-4)
+    assert recall == pytest.approx(expected["recall"], abs=1e-4)
+    assert 0.1 < recall < precision < 1  # so that the agreement means something
+
+
+def test_prdc_of_a_set_with_itself() -> None:
+    features = normal(200, 32, seed=1) + 5
+    assert precision_recall(features, features) == (1.0, 1.0)
+    density, coverage = density_coverage(features, features, k=5)
+    assert (density, coverage) == (6 / 5, 1.0)  # each ball holds its k neighbours and its centre
+
+
+def test_prdc_of_one_distribution_is_at_its_ceiling() -> None:
+    density, coverage = density_coverage(normal(1000, 4, seed=1), normal(1000, 4, seed=2), k=5)
+    assert density == pytest.approx(1, abs=0.1)
+    assert coverage == pytest.approx(1 - 0.5**5, abs=0.03)
+
+
+def test_copies_of_one_face_are_precise_and_not_varied() -> None:
+    real = normal(200, 32, seed=1) + 5
+    copies = real[:1].expand(200, -1)
+    assert precision_recall(real, copies) == (1.0, 1 / 200)  # balls of radius zero hold a copy
+    _, coverage = density_coverage(real, copies)
+    assert coverage < 0.2
+
+
+def test_nearest_neighbours_are_the_naive_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("facegan.evaluation.neighbours.CHUNK", 7)
+    queries, references = normal(40, 5, seed=1), normal(60, 5, seed=2)
+    distances, indices = nearest_neighbours(queries, references)
+    whole = (queries.double()[:, None] - references.double()[None]).norm(dim=-1)
+    assert torch.equal(indices, whole.argmin(dim=1))
+    assert torch.equal(distances, whole.min(dim=1).values)
+
+
+def test_a_copy_is_at_distance_zero() -> None:
+    references = normal(2000, 64, seed=1) * 3 + 100
+    distances, indices = nearest_neighbours(references.flip(0), references)
+    assert distances.count_nonzero() == 0
+    assert torch.equal(indices, torch.arange(1999, -1, -1))
+    nearly, _ = nearest_neighbours(references + 1e-4, references)
+    step = (references + 1e-4).double() - references.double()
+    assert torch.allclose(nearly, step.norm(dim=1), rtol=1e-12)
+
+
+def test_originality_by_hand() -> None:
+    real = torch.arange(101.0)  # the first percentile is 1
+    result = originality(torch.tensor([0.0, 0.5, 1.5, 50.0]), real)
+    assert (result.share, result.threshold) == (0.5, 1.0)
+    assert originality(real, real, percentile=10).share == 11 / 101
+
+
+def test_originality_shouts_at_the_training_set() -> None:
+    train, held_out = normal(500, 16, seed=1), normal(300, 16, seed=2)
+    held_out_distances, _ = nearest_neighbours(held_out, train)
+    assert originality(nearest_neighbours(train, train)[0], held_out_distances).share == 1
+    fresh, _ = nearest_neighbours(normal(1000, 16, seed=3), train)
+    assert originality(fresh, held_out_distances).share < 0.05
+
+
+def test_originality_counts_copies_though_the_data_holds_some() -> None:
+    assert originality(torch.tensor([0.0, 1.0]), torch.tensor([0.0, 0.0, 2.0])).share == 0.5
+
+
+def test_what_is_refused() -> None:
+    good = normal(10, 4, seed=1)
+    with pytest.raises(ValueError, match="fake must have 4 rows or more, got 3"):
+        precision_recall(good, good[:3])
+    with pytest.raises(ValueError, match="k must be 1 or more, got 0"):
+        density_coverage(good, good, k=0)
+    with pytest.raises(ValueError, match="got 4 and 3"):
+        nearest_neighbours(good, good[:, :3])
+    with pytest.raises(ValueError, match="got 101"):
+        originality(good[:, 0], good[:, 0], percentile=101)
