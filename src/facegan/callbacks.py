@@ -1,7 +1,8 @@
-"""What a training leaves behind: grids of faces after every epoch, a GIF of them, the weights."""
+"""What a training leaves behind: grids of faces, a GIF of them, weights, and how good they are."""
 
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytorch_lightning as pl
 from PIL import Image
@@ -9,6 +10,16 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 
+from facegan.curves import say, seconds
+from facegan.data.archive import Archive
+from facegan.evaluation.distances import (
+    frechet_distance,
+    gaussian_statistics,
+    kernel_distance,
+    subsample,
+)
+from facegan.evaluation.features import AttributeFeatures, split_features
+from facegan.evaluation.neighbours import precision_recall
 from facegan.images import grid, save_gif, save_png
 from facegan.pretrained import WEIGHTS_FILE
 from facegan.sampling import latents
@@ -19,6 +30,9 @@ if TYPE_CHECKING:
 GRID_FACES = 64
 GRID_UPSCALE = 2  # of the PNGs and the GIF; TensorBoard scales by itself
 GIF_SECONDS = 0.5  # per epoch
+EVALUATED_FACES = 2000  # during training: a compromise between the error and the time
+LEAST_HELD_OUT = 100  # validation faces, under which a distance says nothing
+BEST_FILE = "generator-best.safetensors"
 
 
 class SampleGrid(Callback):
@@ -55,3 +69,63 @@ class SaveGenerator(Callback):
         gan = cast("GAN", pl_module)
         about = {"images_seen": str(gan.images_seen)}
         gan.averaged.save_pretrained(self.folder / WEIGHTS_FILE, about)
+
+
+class Evaluation(Callback):
+    """Every few epochs, how good the moving average's faces are; keeps the best generator.
+
+    Measured against the validation faces, so that the test faces stay unseen. The seeds are the
+    same each time, so that a curve shows the training and not the draw.
+    """
+
+    def __init__(self, folder: Path, every: int) -> None:
+        self.folder = folder
+        self.every = every
+        self.best = math.inf
+
+    def state_dict(self) -> dict[str, float]:
+        return {"best": self.best}
+
+    def load_state_dict(self, state_dict: dict[str, float]) -> None:
+        self.best = state_dict["best"]
+
+    @rank_zero_only
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.archive: Archive = cast(Any, trainer).datamodule.archive
+        held_out = len(self.archive.indices("val"))
+        self.enough = held_out >= LEAST_HELD_OUT
+        if self.every and not self.enough:
+            say(
+                trainer,
+                f"no evaluation during training: it needs {LEAST_HELD_OUT} validation faces, "
+                f"there are {held_out}",
+            )
+
+    @rank_zero_only
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not self.every or not self.enough or (trainer.current_epoch + 1) % self.every:
+            return
+        gan = cast("GAN", pl_module)
+        measures = self._measure(gan)
+        for logger in trainer.loggers:
+            logger.log_metrics({**measures, "seconds": seconds(trainer)}, step=gan.images_seen)
+        say(trainer, "  ".join(f"{name} {value:.4g}" for name, value in measures.items()))
+        if measures["frechet_distance"] < self.best:
+            self.best = measures["frechet_distance"]
+            about = {"images_seen": str(gan.images_seen), "frechet_distance": str(self.best)}
+            gan.averaged.save_pretrained(self.folder / BEST_FILE, about)
+
+    def _measure(self, gan: "GAN") -> dict[str, float]:
+        space = AttributeFeatures()
+        held_out = split_features(self.archive, "val", space)
+        z = latents(range(EVALUATED_FACES), gan.averaged.latent_dim)
+        fake = space(gan.averaged.draw(z, batch_size=250))
+        count = min(len(held_out), len(fake))
+        precision, recall = precision_recall(subsample(held_out, count), subsample(fake, count))
+        target, drawn = gaussian_statistics(held_out), gaussian_statistics(fake)
+        return {
+            "frechet_distance": frechet_distance(target, drawn),
+            "kernel_distance": kernel_distance(held_out, fake).value,
+            "precision": precision,
+            "recall": recall,
+        }

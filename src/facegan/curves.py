@@ -190,6 +190,11 @@ def images_seen(module: pl.LightningModule) -> int:
     return cast(Any, module).images_seen
 
 
+def seconds(trainer: pl.Trainer) -> float:
+    """How long the run has been training, over all its tries."""
+    return next(c for c in trainer.callbacks if isinstance(c, Curves)).seconds  # type: ignore[attr-defined]
+
+
 def say(trainer: pl.Trainer, text: str) -> None:
     """Prints a line, above the progress bar where there is one."""
     bar = trainer.progress_bar_callback

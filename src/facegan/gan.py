@@ -13,7 +13,7 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from facegan.callbacks import SampleGrid, SaveGenerator
+from facegan.callbacks import Evaluation, SampleGrid, SaveGenerator
 from facegan.data.datamodule import Batch
 from facegan.images import to_float
 from facegan.losses import AdversarialLoss, Logs
@@ -28,6 +28,7 @@ class GAN(pl.LightningModule):
     `batch_size` counts the real images of one step over all devices. The generator takes a step
     after every `n_critic` steps of the discriminator. `ema_halflife` is in images: after so many,
     an old weight counts half in `self.averaged`, the generator that is shown, judged and saved.
+    Every `evaluate_every` epochs it is measured; 0 for never.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class GAN(pl.LightningModule):
         batch_size: int,
         n_critic: int = 1,
         ema_halflife: float = 10_000,
+        evaluate_every: int = 0,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -60,12 +62,17 @@ class GAN(pl.LightningModule):
         self.batch_size = batch_size
         self.n_critic = n_critic
         self.ema_halflife = ema_halflife
+        self.evaluate_every = evaluate_every
         self.seed = seed
         self.images_seen = 0
 
     def configure_callbacks(self) -> list[Callback]:
         folder = Path(self.trainer.default_root_dir)
-        return [SampleGrid(folder / "samples"), SaveGenerator(folder)]
+        return [
+            SampleGrid(folder / "samples"),
+            SaveGenerator(folder),
+            Evaluation(folder, self.evaluate_every),
+        ]
 
     def configure_optimizers(self) -> list[Optimizer]:
         return self.optimizer_pair

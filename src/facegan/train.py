@@ -32,6 +32,7 @@ class TrainConfig:
     """The types of conf/train.yaml."""
 
     seed: int = 0
+    evaluate_every: int = 1
     resume: str | None = None
     model: Any = None
     data: Any = None

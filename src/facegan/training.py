@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from facegan.config import ConfigError, build
 from facegan.curves import Curves, Estimate, JsonLines, ProgressBar, RunTensorBoard
@@ -40,6 +41,8 @@ def train(cfg: DictConfig, folder: Path, resume: bool) -> None:
     _begin(cfg, folder, trainer)
     print_summary(model, archive, trainer)
     trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    if is_overridden("test_step", model):
+        trainer.test(model, datamodule=data, verbose=False)
     print_results(folder)
 
 
@@ -119,9 +122,9 @@ def describe_device(device: torch.device) -> str:
 @rank_zero_only
 def print_results(folder: Path) -> None:
     """Where to look."""
-    print(f"faces      {folder}/samples/ (a grid per epoch, epochs.gif)")
-    print(f"weights    {folder}/generator.safetensors")
-    print(f"curves     tensorboard --logdir {LATEST.parent}")
+    for path in sorted([*folder.glob("samples/*.gif"), *folder.glob("*.safetensors")]):
+        print(path)
+    print(f"{folder}: the curves are shown by tensorboard --logdir {LATEST.parent}")
 
 
 @rank_zero_only

@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,14 +64,15 @@ def open_archive(path: Path) -> Archive:
         manifest = json.loads((path / "manifest.json").read_text())
         # copy on write: torch warns of arrays that it could not write to
         images = np.load(path / "images.npy", mmap_mode="c")
-        with np.load(path / "labels.npz") as parts:
+        # opened here, since numpy leaves a damaged file open
+        with (path / "labels.npz").open("rb") as file, np.load(file) as parts:
             labels = Labels(
                 parts["splits"],
                 parts["attributes"],
                 parts["identities"],
                 tuple(manifest["attribute_names"]),
             )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise _damaged(path, str(error)) from error
     if len(images) != len(labels.splits):
         raise _damaged(path, f"{len(images)} images but {len(labels.splits)} labels")

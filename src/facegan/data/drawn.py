@@ -39,7 +39,7 @@ class DrawnFaces(FaceSource):
     def __init__(self, archives: str, count: int, image_size: int, seed: int = 0) -> None:
         super().__init__(archives, image_size)
         if count < 1:
-            raise ValueError(f"data.count must be at least 1, got {count}; try 4000")
+            raise ValueError(f"count must be at least 1, got {count}; try 4000")
         self.count = count
         self.seed = seed
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
 from facegan.data.photos import PhotoStore
@@ -40,6 +40,8 @@ def pack(
             f"first: {describe(names, failures[:5])}; repair or remove them"
         )
     if failures:
+        told = describe(names, failures)
+        print(f"left out {len(failures)} of {len(names)} photographs: {told}", flush=True)
         keep = np.setdiff1d(np.arange(len(names)), [row for row, _ in failures])
         np.save(target, np.load(target, mmap_mode="r")[keep])
     return failures
@@ -53,13 +55,17 @@ def describe(names: Sequence[str], failures: Sequence[Failure]) -> str:
 def decode(data: bytes, crop: int | None, image_size: int) -> Image.Image:
     """Centre crop, then one antialiased resize. Without `crop`, the largest centre square."""
     with Image.open(io.BytesIO(data)) as opened:
-        photo = ImageOps.exif_transpose(opened).convert("RGB")
+        photo = ImageOps.exif_transpose(opened)
+    if photo.mode == "P":
+        photo = photo.convert("RGBA")  # Pillow warns of a transparent palette that becomes RGB
+    photo = photo.convert("RGB")
     side = crop or min(photo.size)
     if side > min(photo.size):
         raise ValueError(f"smaller than data.crop={crop}: {photo.width}x{photo.height}")
     left, top = (photo.width - side) // 2, (photo.height - side) // 2
-    box = (left, top, left + side, top + side)
-    return photo.resize((image_size, image_size), Image.Resampling.BICUBIC, box=box)
+    # not resize(box=…), whose filter reaches beyond the crop
+    square = photo.crop((left, top, left + side, top + side))
+    return square.resize((image_size, image_size), Image.Resampling.BICUBIC)
 
 
 def _pack_in_processes(
@@ -104,6 +110,8 @@ class _Job:
         for row, name in enumerate(names, start):
             try:
                 self.images[row] = np.asarray(decode(self.store.read(name), self.crop, size))
+            except UnidentifiedImageError:  # whose own words name an address in memory
+                failures.append((row, "no image"))
             except Exception as error:  # parsers raise all kinds of them on damaged bytes
                 failures.append((row, str(error)))
         return len(names), failures

@@ -71,16 +71,17 @@ class PhotoZip(PhotoStore):
         return _digest(f"{info.filename} {info.CRC}" for info in self._zip.infolist())
 
 
-def open_photos(root: Path) -> PhotoStore:
-    """The photographs at `root`, a folder or a zip. Raises FaceganError where there are none."""
+def open_photos(root: Path, key: str = "data.root") -> PhotoStore:
+    """The photographs at `root`, a folder or a zip, which the user gave as `key`.
+
+    Raises FaceganError where there are none.
+    """
     if not root.exists():
-        raise FaceganError(
-            f"data.root={root} does not exist; give a folder of photographs or a zip"
-        )
+        raise FaceganError(f"{key}={root} does not exist; give a folder of photographs or a zip")
     store = PhotoFolder(root) if root.is_dir() else PhotoZip(root)
     if not store.names():
         raise FaceganError(
-            f"data.root={root} holds no image; looked for {', '.join(SUFFIXES)} at every depth"
+            f"{key}={root} holds no image; looked for {', '.join(SUFFIXES)} at every depth"
         )
     return store
 

@@ -8,23 +8,24 @@ gather in `<name>.part`; whichever source comes next goes on from there, and the
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from facegan.data.download import (
+    Source,
+    SourceError,
+    Unreachable,
+    download_verified,
+    from_google_drive,
+    from_mirror,
+    md5_of,
+    mismatch,
+)
 from facegan.errors import FaceganError
-
-if TYPE_CHECKING:
-    import requests
 
 PROJECT_PAGE = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
 
@@ -34,12 +35,6 @@ nor parts of them may be passed on, sold or published. By downloading it you agr
 on its home page: {PROJECT_PAGE}
 The mirrors that are tried when Google Drive fails are not run by CelebA's authors; what comes
 from them is compared with the md5 of the original files."""
-
-_TIMEOUTS = (10.0, 60.0)  # seconds: to connect, between two reads
-_PAUSES = (1.0, 2.0, 4.0, 8.0)  # seconds before each new attempt after a dropped connection
-_CHUNK = 1 << 16  # bytes; a drop loses less than this
-
-Progress = Callable[[int, int | None], None]  # bytes so far, bytes in all if known
 
 
 @dataclass(frozen=True)
@@ -81,29 +76,6 @@ def _celeba(path: str, md5: str, google_drive_id: str) -> RemoteFile:
 CELEBA_FILES = tuple(_celeba(*row.split()) for row in _CELEBA_TABLE.splitlines())
 
 
-class _SourceError(Exception):
-    """This source does not give the file; the next one is tried."""
-
-
-class _Unreachable(_SourceError):  # noqa: N818
-    """No answer at all: the host is not asked again, for other files neither."""
-
-
-class _Dropped(_SourceError):  # noqa: N818
-    """The connection broke in the middle: worth another attempt from where it broke."""
-
-
-class _NotResumable(_SourceError):  # noqa: N818
-    """The source cannot go on from the part that is there, a fresh start may do."""
-
-
-@dataclass(frozen=True)
-class _Source:
-    label: str
-    host: str
-    download: Callable[[Path, Progress], None]  # goes on from the part, or starts it
-
-
 def fetch(files: Sequence[RemoteFile], folder: Path) -> None:
     """Make every file lie in `folder` with its md5, downloading what is missing.
 
@@ -128,13 +100,6 @@ def fetch(files: Sequence[RemoteFile], folder: Path) -> None:
         raise FaceganError(_failure(failed, folder, of=len(files)))
 
 
-def md5_of(path: Path) -> str:
-    """Hexadecimal md5 of a file, read in pieces."""
-    # not for security: a FIPS build of OpenSSL refuses a plain md5
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-
-
 def verify_file(path: Path, md5: str) -> None:
     """Raise a FaceganError unless `path` is a file with this md5."""
     if not path.is_file():
@@ -142,10 +107,10 @@ def verify_file(path: Path, md5: str) -> None:
             f"{path.absolute()} is not there or is no file, expected one with md5 {md5}; "
             "run `python -m facegan.prepare data=celeba`, which downloads it"
         )
-    mismatch = _mismatch(path, md5)
-    if mismatch:
+    wrong = mismatch(path, md5)
+    if wrong:
         raise FaceganError(
-            f"{path.absolute()} {mismatch}; remove it and run the same command again, "
+            f"{path.absolute()} {wrong}; remove it and run the same command again, "
             "which downloads it anew, or accept it as it is with data.verify=false"
         )
 
@@ -156,32 +121,6 @@ def _in_place(file: RemoteFile, folder: Path) -> bool:
         return False
     verify_file(path, file.md5)
     return True
-
-
-def _mismatch(path: Path, md5: str) -> str:
-    """What is wrong with the file's content, or an empty string."""
-    found = md5_of(path)
-    if found == md5:
-        return ""
-    with path.open("rb") as file:
-        page = " and is a web page (of a quota or a log-in?)" if _is_html(file.read(64)) else ""
-    return f"has md5 {found}, expected {md5}{page}"
-
-
-def _is_html(head: bytes) -> bool:
-    return head.lstrip().lower().startswith((b"<!doctype html", b"<html"))
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
-
-
-def _reason(error: BaseException) -> str:
-    """The root cause in one line: what requests and urllib3 wrap around it fills a screen."""
-    for deeper in (error.__cause__, *error.args):
-        if isinstance(deeper, BaseException):
-            return _reason(deeper)
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _failure(failed: dict[RemoteFile, list[str]], folder: Path, of: int) -> str:
@@ -206,11 +145,11 @@ def _failure(failed: dict[RemoteFile, list[str]], folder: Path, of: int) -> str:
     )
 
 
-def _sources(file: RemoteFile) -> list[_Source]:
-    drive = partial(_from_google_drive, file.google_drive_id)
+def _sources(file: RemoteFile) -> list[Source]:
+    drive = partial(from_google_drive, file.google_drive_id)
     return [
-        _Source("Google Drive", "drive.google.com", drive),
-        *(_Source(url, urlsplit(url).netloc, partial(_from_mirror, url)) for url in file.mirrors),
+        Source("Google Drive", "drive.google.com", drive),
+        *(Source(url, urlsplit(url).netloc, partial(from_mirror, url)) for url in file.mirrors),
     ]
 
 
@@ -227,200 +166,12 @@ def _fetch_one(file: RemoteFile, folder: Path, unreachable: dict[str, str]) -> l
             continue
         print(f"{file.name} from {source.label}", flush=True)
         try:
-            _download_verified(source, file.md5, part)
-        except _SourceError as error:
+            download_verified(source, file.md5, part)
+        except SourceError as error:
             errors.append(f"{source.label}: {error}")
-            if isinstance(error, _Unreachable):
+            if isinstance(error, Unreachable):
                 unreachable[source.host] = str(error)
         else:
             os.replace(part, path)
             return []
     return errors
-
-
-def _download_verified(source: _Source, md5: str, part: Path) -> None:
-    """Once from the part that another source or run left, and once afresh if that went wrong."""
-    for _ in range(2 if part.exists() else 1):
-        try:
-            _download(source, part)
-            mismatch = _mismatch(part, md5)
-            if not mismatch:
-                return
-            failure = _SourceError(f"what came {mismatch}")
-        except _NotResumable as error:
-            failure = error
-        part.unlink(missing_ok=True)
-    raise failure
-
-
-def _download(source: _Source, part: Path) -> None:
-    """One source until the end of the file, through dropped connections."""
-    answered, pauses = False, iter(_PAUSES)
-    while True:
-        before = _size(part)
-        try:
-            with _progress(part) as progress:
-                return source.download(part, progress)
-        except _Dropped as error:
-            answered, failure = True, str(error)
-        except _Unreachable as error:
-            if not answered:  # one that has answered may only be away for a moment
-                raise
-            failure = str(error)
-        if _size(part) > before:
-            pauses = iter(_PAUSES)
-        pause = next(pauses, None)
-        if pause is None:
-            raise _SourceError(f"the connection broke {len(_PAUSES) + 1} times ({failure})")
-        time.sleep(pause)
-
-
-@contextmanager
-def _progress(part: Path) -> Iterator[Progress]:
-    """A progress bar that also knows how much the disk has still to hold."""
-    from tqdm import tqdm
-
-    needed: int | None = None
-    start = _size(part)
-    with tqdm(desc=part.stem, initial=start, unit="B", unit_scale=True, disable=None) as bar:
-
-        def update(done: int, total: int | None) -> None:
-            nonlocal needed
-            if needed is None and total is not None:
-                bar.total, needed = total, total - done
-                if shutil.disk_usage(part.parent).free < needed:
-                    raise _cannot_write(part, "the disk is too full", needed)
-            bar.update(done - bar.n)
-
-        try:
-            yield update
-        except OSError as error:  # the network's errors have become _SourceErrors further in
-            raise _cannot_write(part, error.strerror or str(error), needed) from error
-
-
-def _cannot_write(part: Path, why: str, needed: int | None) -> FaceganError:
-    free = shutil.disk_usage(part.parent).free
-    size = "an unknown number of" if needed is None else f"{needed:,}"
-    return FaceganError(
-        f"cannot write {part.absolute()}: {why}; {size} bytes are needed there and {free:,} are "
-        "free; make room and run the same command again, which resumes, or choose another disk "
-        "with data.root=PATH"
-    )
-
-
-def _from_mirror(url: str, part: Path, progress: Progress) -> None:
-    import requests
-
-    offset = _size(part)
-    headers = {"Accept-Encoding": "identity"}  # offsets count the file's own bytes
-    if offset:
-        headers["Range"] = f"bytes={offset}-"
-    with requests.Session() as session:
-        try:
-            response = session.get(url, headers=headers, stream=True, timeout=_TIMEOUTS)
-        except requests.RequestException as error:
-            raise _Unreachable(_reason(error)) from error
-        with response:
-            try:
-                _receive(response, part, offset, progress)
-            except requests.RequestException as error:
-                raise _Dropped(_reason(error)) from error
-
-
-def _receive(response: requests.Response, part: Path, offset: int, progress: Progress) -> None:
-    status = response.status_code
-    if status == 416 and offset:  # nothing comes after the part: complete or wrong, says its md5
-        return
-    if not response.ok:
-        raise _SourceError(f"HTTP {status} {response.reason}")
-    if status != 206:  # Range was ignored: the whole file comes
-        offset = 0
-    elif not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
-        raise _NotResumable("another range came than the one that was asked for")
-    chunks = response.iter_content(_CHUNK)
-    first = next(chunks, b"")
-    # before anything is written: a page must not replace a part that is nearly complete
-    html = response.headers.get("Content-Type", "").startswith("text/html")
-    if html or (offset == 0 and _is_html(first)):
-        raise _SourceError("a web page came instead of the file (of a quota or a log-in?)")
-    total = _total(response, offset)
-    with part.open("ab" if offset else "wb") as file:
-        progress(offset, total)
-        for chunk in chain([first], chunks):
-            file.write(chunk)
-            offset += len(chunk)
-            progress(offset, total)
-
-
-def _total(response: requests.Response, offset: int) -> int | None:
-    length = response.headers.get("Content-Length", "")
-    if "Content-Encoding" in response.headers or not length.isdigit():
-        return None
-    return offset + int(length)
-
-
-def _from_google_drive(file_id: str, part: Path, progress: Progress) -> None:
-    import requests
-
-    before = _size(part)
-    try:
-        with _gdown_output(part) as output:
-            _gdown(file_id, output, progress)
-    except _Dropped as error:
-        if before and _size(part) == before:
-            raise _NotResumable(str(error)) from error
-        raise
-    except requests.HTTPError as error:
-        raise _SourceError(_reason(error)) from error
-    except requests.RequestException as error:
-        kind = _Dropped if _size(part) > before else _Unreachable
-        raise kind(_reason(error)) from error
-    except (_SourceError, FaceganError, OSError):
-        raise
-    except Exception as error:  # gdown reads pages that Google changes: anything can break in it
-        raise _SourceError(_reason(error)) from error
-
-
-@contextmanager
-def _gdown_output(part: Path) -> Iterator[Path]:
-    """A path in a folder where gdown finds our part as its own, and we find what it leaves.
-
-    gdown gathers bytes in files named by itself, and leaves them when it fails.
-    """
-    folder = part.with_suffix(".gdown")
-    folder.mkdir(exist_ok=True)
-    output = folder / part.stem
-    left = [*folder.iterdir(), *([part] if part.exists() else [])]  # a killed run leaves some too
-    if left:
-        best = max(left, key=_size).replace(part)
-        for file in folder.iterdir():
-            file.unlink()
-        # gdown resumes a single file of this form: its output's name, 8 characters, .part
-        best.replace(folder / f"{output.name}-resumed.part")
-    try:
-        yield output
-    finally:
-        received = max(folder.iterdir(), key=_size, default=None)
-        if received:
-            received.replace(part)
-        shutil.rmtree(folder)
-
-
-def _gdown(file_id: str, output: Path, progress: Progress) -> None:
-    """All that is asked of gdown (6.3 and later: `timeout`, checked resume, honest callbacks)."""
-    import gdown
-
-    try:
-        gdown.download(
-            id=file_id,
-            output=str(output),
-            quiet=True,
-            resume=True,
-            timeout=_TIMEOUTS,
-            progress=progress,
-        )
-    except gdown.FileURLRetrievalError as error:  # the quota, or a file that is gone
-        # the context is the page's own words, without gdown's paragraph around them
-        raise _SourceError(_reason(error.__context__ or error)) from error
-    except gdown.DownloadError as error:  # the body ended early, or cannot be resumed
-        raise _Dropped(_reason(error)) from error

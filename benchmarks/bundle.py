@@ -1,0 +1,26 @@
+"""Put trained weights into the package, in half precision.
+
+python benchmarks/bundle.py outputs/latest/attributes.safetensors attributes-28
+python benchmarks/bundle.py outputs/latest/generator-best.safetensors lite-28
+"""
+
+import sys
+from pathlib import Path
+
+from torch import nn
+
+from facegan import pretrained
+
+TARGET = Path(__file__).resolve().parents[1] / "src" / "facegan" / "weights"
+
+
+def main(source: str, name: str) -> None:
+    network = pretrained.load(source, nn.Module)
+    about = pretrained.metadata(source)
+    path = TARGET / f"{name}.safetensors"
+    pretrained.save(network.half(), path, about)
+    print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

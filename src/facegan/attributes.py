@@ -1,0 +1,125 @@
+"""The attribute classifier: the network whose features judge the GANs, trained by the same verb.
+
+python -m facegan.train model=attributes trainer.max_epochs=12
+"""
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.utilities import rank_zero_only
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import OneCycleLR
+from torchmetrics.classification import MultilabelAccuracy
+
+from facegan import pretrained
+from facegan.data.datamodule import Batch
+from facegan.images import to_float
+from facegan.networks.attributes import AttributeNetwork
+from facegan.streams import stream_seed
+
+WEIGHTS_FILE = "attributes.safetensors"
+
+
+class AttributeClassifier(pl.LightningModule):
+    """Learns all attributes at once by binary cross-entropy, on faces shifted by a few pixels.
+
+    `batch_size` counts the images of one step over all devices; `optimizer`'s learning rate is the
+    peak of one cycle over the whole training (Smith and Topin 2019).
+    """
+
+    def __init__(
+        self,
+        network: AttributeNetwork,
+        optimizer: partial[Optimizer],
+        batch_size: int,
+        shift: int = 2,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.network = network.to(memory_format=torch.channels_last)
+        self.optimizer = optimizer
+        self.batch_size = batch_size
+        self.shift = shift
+        self.seed = seed
+        self.images_seen = 0
+        self.accuracy = MultilabelAccuracy(len(network.attributes), average="none")
+
+    def configure_callbacks(self) -> list[Callback]:
+        return [SaveAttributes(Path(self.trainer.default_root_dir))]
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.optimizer(self.network.parameters())
+        peak = self.optimizer.keywords["lr"]
+        steps = int(self.trainer.estimated_stepping_batches)
+        cycle = OneCycleLR(optimizer, peak, total_steps=steps, pct_start=0.2)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        torch.manual_seed(
+            stream_seed("training step", self.seed, self.images_seen, self.global_rank)
+        )
+        images = shifted(to_float(batch.images), self.shift)
+        logits = self.network(images)
+        self.images_seen += len(images) * self.trainer.world_size
+        return {"loss": F.binary_cross_entropy_with_logits(logits, batch.attributes.float())}
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self.accuracy.update(self.network(to_float(batch.images)), batch.attributes)
+
+    test_step = validation_step
+
+    def on_validation_epoch_end(self) -> None:
+        self._tell("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._tell("test")
+
+    def _tell(self, split: str) -> None:
+        """Prints and logs the mean accuracy, and keeps each attribute's for the weights file."""
+        accuracies = self.accuracy.compute()
+        self.accuracy.reset()
+        self.accuracies = dict(zip(self.network.attributes, accuracies.tolist(), strict=True))
+        mean = accuracies.mean().item()
+        rank_zero_only(print)(f"{split} accuracy {mean:.4f}", flush=True)
+        for logger in self.trainer.loggers:
+            logger.log_metrics({f"{split}_accuracy": mean}, step=self.images_seen)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["images_seen"] = self.images_seen
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.images_seen = checkpoint["images_seen"]
+
+
+class SaveAttributes(Callback):
+    """When the test is done, the network with its accuracy for each attribute, in one file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @rank_zero_only
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        classifier = cast(AttributeClassifier, pl_module)
+        about = {
+            "images_seen": str(classifier.images_seen),
+            "test_accuracy": json.dumps(classifier.accuracies),
+        }
+        pretrained.save(classifier.network, self.folder / WEIGHTS_FILE, about)
+
+
+def shifted(images: Tensor, reach: int) -> Tensor:
+    """Each image moved by up to `reach` pixels both ways, borders reflected; (B, C, H, W) stays."""
+    count, _, height, width = images.shape
+    padded = F.pad(images, [reach] * 4, mode="reflect")
+    offsets = torch.randint(2 * reach + 1, (2, count, 1), device=images.device)
+    rows = offsets[0] + torch.arange(height, device=images.device)  # (B, H)
+    columns = offsets[1] + torch.arange(width, device=images.device)  # (B, W)
+    batch = torch.arange(count, device=images.device)[:, None, None]
+    return padded[batch, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)

@@ -1,0 +1,67 @@
+"""Judge a generator: how good are its faces, how varied, how original, and how sure is that.
+
+python -m facegan.evaluate weights=outputs/latest           a run, against its own data's test split
+python -m facegan.evaluate images=DIR data.root=…           any other generator's output
+python -m facegan.evaluate weights=… features=inception     the standard FID and KID
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from facegan.config import ConfigError, verb
+
+
+@dataclass
+class EvaluationConfig:
+    """How an evaluation is done."""
+
+    faces: int = 0
+    split: str = ""
+    seed: int = 0
+    inception_weights: str | None = None
+
+
+@dataclass
+class EvaluateConfig:
+    """The types of conf/evaluate.yaml."""
+
+    weights: str = ""
+    images: str | None = None
+    out: str | None = None
+    data: Any = None
+    features: Any = None
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+
+@verb("evaluate", EvaluateConfig)
+def main(cfg: DictConfig) -> None:
+    if cfg.evaluation.split not in ("val", "test"):
+        raise ConfigError(
+            f"evaluation.split must be val or test, faces that no GAN has seen; got "
+            f"{cfg.evaluation.split}"
+        )
+    if cfg.evaluation.faces < 100:
+        raise ConfigError(
+            f"evaluation.faces must be at least 100, got {cfg.evaluation.faces}; try 10000"
+        )
+    cfg.data = data_of_run(cfg)
+    from facegan.evaluating import evaluate  # seconds of imports, which --help does not need
+
+    evaluate(cfg)
+
+
+def data_of_run(cfg: DictConfig) -> DictConfig:
+    """The data that the run was trained on, unless the command line says something of data."""
+    stored = Path(cfg.weights) / "config.yaml"
+    asked = any(text.startswith("data") for text in HydraConfig.get().overrides.task)
+    if cfg.images is not None or asked or not stored.is_file():
+        return cast(DictConfig, cfg.data)
+    return cast(DictConfig, OmegaConf.load(stored)).data
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""Feature spaces: uint8 images -> vectors whose distances mean something."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from facegan import pretrained
+from facegan.data.archive import Archive
+from facegan.errors import FaceganError
+from facegan.files import replacing
+from facegan.images import to_float
+from facegan.networks.attributes import AttributeNetwork
+
+BATCH = 250  # images at a time
+BUNDLED = Path(__file__).resolve().parents[1] / "weights" / "attributes-28.safetensors"
+
+
+class FeatureSpace(ABC):
+    """A ruler. `frechet` and `kernel` are what distances in this space may be called."""
+
+    frechet: str
+    kernel: str
+
+    @property
+    @abstractmethod
+    def key(self) -> str:
+        """Names the space and its weights: features with different keys cannot be compared."""
+
+    @abstractmethod
+    def embed(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) uint8, any size -> (B, D) float32, on the images' device."""
+
+    @torch.inference_mode()
+    def __call__(self, images: Tensor, progress: str | None = None) -> Tensor:
+        """(N, 3, H, W) uint8 -> (N, D) float32 on the CPU; `progress` titles a bar."""
+        parts = tqdm(images.split(BATCH), desc=progress, disable=None if progress else True)
+        return torch.cat([self.embed(part).cpu() for part in parts])
+
+
+class AttributeFeatures(FeatureSpace):
+    """The pooled features of the attribute classifier: made for faces, and 50 times cheaper than
+    Inception at 299 pixels. Images of another size are resized to the network's, antialiased.
+    """
+
+    frechet = "Fréchet distance"
+    kernel = "kernel distance"
+
+    def __init__(self, weights: str | Path = BUNDLED) -> None:
+        self.network = pretrained.load(weights, AttributeNetwork)
+        self.digest = _digest(self.network)
+
+    @property
+    def key(self) -> str:
+        return f"attributes-{self.digest}"
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        return self.network.attributes
+
+    def embed(self, images: Tensor) -> Tensor:
+        self.network.to(images.device)
+        floats = to_float(images)
+        size = self.network.image_size
+        if images.shape[-1] != size:
+            floats = F.interpolate(floats, (size, size), mode="bicubic", antialias=True)
+        return self.network.features(floats)
+
+    @torch.inference_mode()
+    def has_attributes(self, features: Tensor) -> Tensor:
+        """What the classifier says of each face: (N, D) on the CPU -> (N, A) bool."""
+        return self.network.cpu().logits(features) > 0
+
+
+class InceptionFeatures(FeatureSpace):
+    """The 2,048 pooled features of the TensorFlow Inception-v3 that FID is defined with
+    (Heusel et al. 2017), by torch-fidelity, which resizes to 299 pixels as the original does.
+    """
+
+    frechet = "FID"
+    kernel = "KID"
+
+    def __init__(self, weights: str | None = None) -> None:
+        try:
+            from torch_fidelity import feature_extractor_inceptionv3 as fidelity
+        except ImportError as error:
+            raise FaceganError(
+                "features=inception needs torch-fidelity: pip install 'facegan[inception]'"
+            ) from error
+        path = Path(weights) if weights else _inception_weights(fidelity.URL_INCEPTION_V3)
+        if not path.is_file():
+            raise FaceganError(
+                f"evaluation.inception_weights={path} does not exist; it is the file behind "
+                f"{fidelity.URL_INCEPTION_V3}"
+            )
+        self.extractor: Any = fidelity.FeatureExtractorInceptionV3(
+            "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path)
+        )
+
+    @property
+    def key(self) -> str:
+        return "inception-v3-compat"
+
+    def embed(self, images: Tensor) -> Tensor:
+        (features,) = self.extractor.to(images.device)(images)
+        return features
+
+
+def split_features(
+    archive: Archive, split: str, space: FeatureSpace, progress: bool = False
+) -> Tensor:
+    """The features of one split's faces, (N, D), from the cache beside the archive or into it."""
+    path = archive.path / f"features-{split}-{space.key}.safetensors"
+    if path.exists():
+        return load_file(path)["features"]
+    features = space(split_images(archive, split), f"{split} faces" if progress else None)
+    with replacing(path) as temporary:
+        save_file({"features": features}, temporary)
+    return features
+
+
+def split_images(archive: Archive, split: str) -> Tensor:
+    """The faces of one split: (N, 3, H, W) uint8 in channels_last."""
+    return torch.from_numpy(archive.images[archive.indices(split)]).permute(0, 3, 1, 2)
+
+
+def _digest(network: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()[:10]
+
+
+def _inception_weights(url: str) -> Path:
+    """Where torch keeps the weights of `url`, downloaded if they are not there yet."""
+    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(url, str(path), hash_prefix=url[-12:-4])
+        except OSError as error:
+            raise FaceganError(
+                f"the weights of Inception-v3 cannot be fetched ({error}): download {url} where "
+                f"there is a network, and put it at {path} or name it: evaluation.inception_weights=…"
+            ) from error
+    return path

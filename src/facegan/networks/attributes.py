@@ -1,0 +1,59 @@
+"""A small convolutional network that tells CelebA's attributes; its pooled features are a ruler."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from facegan.sizes import pyramid
+
+
+class AttributeNetwork(nn.Module):
+    """Images in [-1, 1], (B, 3, size, size) -> one logit per attribute, (B, A).
+
+    Seven 3x3 convolutions, batch norm and ReLU each, three of them strided: 28 -> 14 -> 7 -> 4.
+    The features are the mean over the last map: (B, 8·width).
+    """
+
+    def __init__(
+        self, attributes: Sequence[str], width: int = 32, image_size: int = 28, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        pyramid(image_size)
+        if not attributes:
+            raise ValueError("attributes must name at least one attribute; take data with labels")
+        self.attributes = tuple(attributes)
+        self.image_size = image_size
+        self.config: dict[str, Any] = {
+            "attributes": list(attributes),
+            "width": width,
+            "image_size": image_size,
+            "dropout": dropout,
+        }
+        self.trunk = nn.Sequential(
+            *_block(3, width),
+            *_block(width, 2 * width, stride=2),
+            *_block(2 * width, 2 * width),
+            *_block(2 * width, 4 * width, stride=2),
+            *_block(4 * width, 4 * width),
+            *_block(4 * width, 8 * width, stride=2),
+            *_block(8 * width, 8 * width),
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(8 * width, len(attributes))
+
+    def features(self, images: Tensor) -> Tensor:
+        """(B, 3, size, size) in [-1, 1] -> (B, 8·width), none below 0."""
+        return self.trunk(images).mean(dim=(2, 3))
+
+    def logits(self, features: Tensor) -> Tensor:
+        """(B, 8·width) -> (B, A); positive means that the face has the attribute."""
+        return self.head(self.dropout(features))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.logits(self.features(images))
+
+
+def _block(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
+    convolution = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+    return [convolution, nn.BatchNorm2d(outputs), nn.ReLU()]
