@@ -18,8 +18,9 @@ import gdown
 import pytest
 import requests
 
-from facegan.data import sources
-from facegan.data.sources import CELEBA_FILES, RemoteFile, fetch, md5_of, verify_file
+from facegan.data import download
+from facegan.data.download import md5_of
+from facegan.data.sources import CELEBA_FILES, RemoteFile, fetch, verify_file
 from facegan.errors import FaceganError
 
 
@@ -132,7 +133,7 @@ def drive(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             raise gdown.FileURLRetrievalError("a paragraph\n\nabout the browser")  # noqa: B904
 
     monkeypatch.setattr(gdown, "download", over_quota)
-    monkeypatch.setattr(sources, "_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(download, "PAUSES", (0.0, 0.0))
     return asked
 
 

@@ -20,7 +20,7 @@ from facegan.evaluation.distances import (
 )
 from facegan.evaluation.features import AttributeFeatures, split_features
 from facegan.evaluation.neighbours import precision_recall
-from facegan.images import grid, save_gif, save_png
+from facegan.images import grid, save_film, save_image, to_pil
 from facegan.pretrained import WEIGHTS_FILE
 from facegan.sampling import latents
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 GRID_FACES = 64
 GRID_UPSCALE = 2  # of the PNGs and the GIF; TensorBoard scales by itself
-GIF_SECONDS = 0.5  # per epoch
+EPOCHS_PER_SECOND = 2  # of the GIF
 EVALUATED_FACES = 2000  # during training: a compromise between the error and the time
 LEAST_HELD_OUT = 100  # validation faces, under which a distance says nothing
 BEST_FILE = "generator-best.safetensors"
@@ -46,7 +46,8 @@ class SampleGrid(Callback):
         gan = cast("GAN", pl_module)
         z = latents(range(GRID_FACES), gan.averaged.latent_dim)
         faces = grid(gan.averaged.draw(z))
-        save_png(faces, self.folder / f"epoch-{trainer.current_epoch + 1:03}.png", GRID_UPSCALE)
+        path = self.folder / f"epoch-{trainer.current_epoch + 1:03}.png"
+        save_image(to_pil(faces, GRID_UPSCALE), path)
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_image("samples", faces, gan.images_seen)
@@ -55,7 +56,7 @@ class SampleGrid(Callback):
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         frames = [Image.open(path) for path in sorted(self.folder.glob("epoch-*.png"))]
         if frames:
-            save_gif(frames, self.folder / "epochs.gif", GIF_SECONDS)
+            save_film(frames, self.folder / "epochs.gif", EPOCHS_PER_SECOND)
 
 
 class SaveGenerator(Callback):
@@ -91,10 +92,12 @@ class Evaluation(Callback):
 
     @rank_zero_only
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not self.every:
+            return
         self.archive: Archive = cast(Any, trainer).datamodule.archive
         held_out = len(self.archive.indices("val"))
         self.enough = held_out >= LEAST_HELD_OUT
-        if self.every and not self.enough:
+        if not self.enough:
             say(
                 trainer,
                 f"no evaluation during training: it needs {LEAST_HELD_OUT} validation faces, "

@@ -29,8 +29,12 @@ class ConfigError(FaceganError):
     """A config that cannot be built: the message names the key, the value, the rule, the remedy."""
 
 
-def verb(name: str, schema: type) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
+def verb(
+    name: str, schema: type, texts: tuple[str, ...] = ()
+) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
     """Makes `main(cfg)` a command: conf/<name>.yaml composed, typed by `schema`, errors in words.
+
+    `texts` are keys whose commas belong to the value, where Hydra would see a sweep.
 
     What the user can mend is printed as one message, with exit code 2; any other exception is a
     bug and shows its traceback.
@@ -50,6 +54,7 @@ def verb(name: str, schema: type) -> Callable[[Callable[[DictConfig], None]], Ca
             if {"--help", "-h"} & set(sys.argv[1:]):
                 print(help_text(name, sys.modules[main.__module__].__doc__ or ""))
                 return
+            sys.argv[1:] = [_quoted(argument, texts) for argument in sys.argv[1:]]
             os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us instead of Hydra's printer
             try:
                 run()
@@ -178,6 +183,11 @@ def _os_error_in_words(error: OSError) -> str:
     if isinstance(error, PermissionError):
         return f"{error.filename}: {error.strerror}; choose a folder that you may write to"
     raise error
+
+
+def _quoted(argument: str, texts: tuple[str, ...]) -> str:
+    key, _, value = argument.partition("=")
+    return f"{key}='{value}'" if key in texts and value[:1] not in ("'", '"', "") else argument
 
 
 def _unknown_key(full_key: str, known: list[str]) -> str:

@@ -122,7 +122,7 @@ class GAN(pl.LightningModule):
         """What an old weight is worth after one step of the generator.
 
         The half-life grows with the run up to its value, so that the first images are soon
-        forgotten (Karras et al. 2022, "Elucidating the Design Space", table 7: ramp-up 0.05).
+        forgotten: the ramp-up of EDM's training code (Karras et al. 2022), 0.05 of what was seen.
         """
         halflife = min(self.ema_halflife, 0.05 * max(self.images_seen, 1))
         return 0.5 ** (self.batch_size * self.n_critic / halflife)
@@ -137,11 +137,14 @@ class GAN(pl.LightningModule):
 @contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
     """Within the block, gradients pass through `module` but are not computed for its weights."""
-    module.requires_grad_(False)
+    weights = [weight for weight in module.parameters() if weight.requires_grad]
+    for weight in weights:
+        weight.requires_grad_(False)
     try:
         yield
     finally:
-        module.requires_grad_(True)
+        for weight in weights:
+            weight.requires_grad_(True)
 
 
 @torch.no_grad()

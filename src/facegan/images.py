@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from facegan.errors import FaceganError
 from facegan.files import replacing
 
 
@@ -34,35 +35,59 @@ def grid(images: Tensor, columns: int | None = None, padding: int = 1) -> Tensor
     return tiled[:, : tiled.shape[1] - padding, : tiled.shape[2] - padding]
 
 
-def to_pil(image: Tensor, upscale: int = 1) -> Image.Image:
-    """(C, H, W) uint8 with C = 1 or 3 -> a Pillow image, each pixel `upscale` squared."""
+FILTERS = {"nearest": Image.Resampling.NEAREST, "lanczos": Image.Resampling.LANCZOS}
+
+
+def to_pil(image: Tensor, upscale: int = 1, filter: str = "nearest") -> Image.Image:
+    """(C, H, W) uint8 with C = 1 or 3 -> a Pillow image, `upscale` times as wide and high.
+
+    `filter` is "nearest", which keeps the pixels as squares, or "lanczos", which smooths them.
+    """
     array = image.cpu().permute(1, 2, 0).numpy()
     picture = Image.fromarray(array.squeeze(2) if array.shape[2] == 1 else array)
-    size = (picture.width * upscale, picture.height * upscale)
-    return picture.resize(size, Image.Resampling.NEAREST)
+    if upscale == 1:
+        return picture
+    return picture.resize((picture.width * upscale, picture.height * upscale), FILTERS[filter])
 
 
-def save_png(image: Tensor, path: str | Path, upscale: int = 1) -> None:
-    """Writes one (C, H, W) uint8 image as a PNG, atomically."""
+def save_image(picture: Image.Image, path: str | Path) -> None:
+    """Writes a Pillow image in the format of the path's suffix, atomically."""
     with replacing(Path(path)) as temporary:
-        to_pil(image, upscale).save(temporary)
+        picture.save(temporary)
 
 
 def save_grid(
     images: Tensor, path: str | Path, columns: int | None = None, upscale: int = 1
 ) -> None:
     """Writes (N, C, H, W) uint8 images as one PNG of tiles, atomically."""
-    save_png(grid(images, columns), path, upscale)
+    save_image(to_pil(grid(images, columns), upscale), path)
 
 
-def save_gif(frames: Sequence[Image.Image], path: str | Path, seconds_per_frame: float) -> None:
-    """Writes Pillow images as an endless GIF, atomically."""
-    first, *others = (frame.convert("P", palette=Image.Palette.ADAPTIVE) for frame in frames)
+def save_film(frames: Sequence[Image.Image], path: str | Path, fps: float) -> None:
+    """Writes frames as an endless GIF or as an MP4, by the path's suffix, atomically.
+
+    An MP4 needs `pip install 'facegan[video]'`; raises FaceganError without.
+    """
+    write = _write_mp4 if Path(path).suffix == ".mp4" else _write_gif
     with replacing(Path(path)) as temporary:
-        first.save(
-            temporary,
-            save_all=True,
-            append_images=others,
-            duration=round(seconds_per_frame * 1000),
-            loop=0,
-        )
+        write(frames, temporary, fps)
+
+
+def _write_gif(frames: Sequence[Image.Image], path: Path, fps: float) -> None:
+    first, *others = (frame.convert("P", palette=Image.Palette.ADAPTIVE) for frame in frames)
+    duration = round(1000 / fps)  # milliseconds
+    first.save(path, save_all=True, append_images=others, duration=duration, loop=0)
+
+
+def _write_mp4(frames: Sequence[Image.Image], path: Path, fps: float) -> None:
+    try:
+        import imageio_ffmpeg
+    except ImportError as error:
+        raise FaceganError("film=mp4 needs ffmpeg: pip install 'facegan[video]'") from error
+    # H.264 halves the resolution of colour, so that both sides must be even
+    size = (frames[0].width // 2 * 2, frames[0].height // 2 * 2)
+    film = imageio_ffmpeg.write_frames(str(path), size, fps=fps, macro_block_size=2)
+    film.send(None)
+    for frame in frames:
+        film.send(frame.convert("RGB").resize(size).tobytes())
+    film.close()

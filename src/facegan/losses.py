@@ -122,7 +122,7 @@ class Wasserstein(AdversarialLoss):
 class RelativisticPairing(AdversarialLoss):
     """Each fake is judged against the real image it is paired with (Huang et al. 2024, eq. 2).
 
-    The sign convention is that of the article's training code: f(t) = -softplus(-t) is maximised.
+    Theirs is maximised with f(t) = -softplus(-t); here its negative is minimised.
     The critic must see real and fake apart: batch norm over both at once makes this loss collapse.
     """
 

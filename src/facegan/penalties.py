@@ -65,7 +65,7 @@ class R2(Penalty):
 
 
 class R1R2(Penalty):
-    """R1 + R2 with one gamma: zero-centred on both sides (Huang et al. 2024, section 2.2)."""
+    """R1 + R2 with one gamma (Huang et al. 2024, eq. 3 and section 2.4)."""
 
     def __init__(self, gamma: float, interval: int = 1) -> None:
         super().__init__(interval)
@@ -90,13 +90,19 @@ class GradientPenalty(Penalty):
 
     def discriminator(self, critic: Critic, real: Tensor, fake: Tensor) -> tuple[Tensor, Logs]:
         mix = torch.rand(len(real), 1, 1, 1, device=real.device)
-        norms = squared_gradient_norms(critic, torch.lerp(real, fake, mix)).sqrt()
-        penalty = self.weight * (norms - 1).square().mean()
+        gradients = input_gradients(critic, torch.lerp(real, fake, mix))
+        # norm() and not a root of squares, whose derivative at zero is infinite
+        penalty = self.weight * (gradients.flatten(1).norm(dim=1) - 1).square().mean()
         return penalty, {"GP": penalty.detach()}
 
 
 def squared_gradient_norms(critic: Critic, images: Tensor) -> Tensor:
     """||grad_x D(x)||² of each image: (B, C, H, W) -> (B,), differentiable once more."""
+    return input_gradients(critic, images).square().sum(dim=(1, 2, 3))
+
+
+def input_gradients(critic: Critic, images: Tensor) -> Tensor:
+    """grad_x D(x): (B, C, H, W) -> (B, C, H, W), differentiable once more."""
     images = images.detach().requires_grad_(True)
     (gradients,) = torch.autograd.grad(critic(images).sum(), images, create_graph=True)
-    return gradients.square().sum(dim=(1, 2, 3))
+    return gradients

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -15,6 +16,8 @@ from facegan.errors import FaceganError
 from facegan.files import replacing
 
 WEIGHTS_FILE = "generator.safetensors"
+BUNDLED = Path(__file__).resolve().parent / "weights"
+CACHE = Path.home() / ".cache" / "facegan"
 
 
 class Network(Protocol):
@@ -47,25 +50,42 @@ def load(source: str | Path, kind: type[N]) -> N:
     try:
         network = network_class(**config)
         network.load_state_dict(tensors)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise FaceganError(
             f"{path}: the weights do not fit the network they name ({target}): {error}; "
             "the file was changed or made by another version: write it again with facegan.train"
         ) from error
-    return network.eval()
+    return network.to(memory_format=torch.channels_last).eval()
 
 
 def find(source: str | Path) -> Path:
-    """The safetensors file that `source` means: itself, or the generator of a run folder."""
+    """The safetensors file that `source` means.
+
+    The name of bundled weights, a run folder, a file; or what is fetched into a cache first:
+    hf:OWNER/REPOSITORY/FILE from the Hugging Face hub, https://…/FILE#sha256=… from anywhere.
+    """
+    text = str(source)
+    if text in bundled():
+        return BUNDLED / f"{text}.safetensors"
+    if text.startswith("hf:"):
+        return _from_hub(text)
+    if text.startswith(("https://", "http://")):
+        return _from_url(text)
     path = Path(source)
     if path.is_dir():
         path = path / WEIGHTS_FILE
     if not path.is_file():
         raise FaceganError(
-            f"weights={source}: there is no file {path}; give a run folder such as outputs/latest, "
-            "whose training has finished an epoch, or a .safetensors file"
+            f"weights={source}: there is no file {path}; give bundled weights ({_listed()}), a run "
+            "folder such as outputs/latest whose training has finished an epoch, or a .safetensors "
+            "file"
         )
     return path
+
+
+def bundled() -> list[str]:
+    """The names of the weights that the package carries."""
+    return sorted(path.stem for path in BUNDLED.glob("*.safetensors"))
 
 
 def metadata(source: str | Path) -> dict[str, str]:
@@ -79,12 +99,14 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         header = file.metadata() or {}
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     try:
-        config = json.loads(header["config"])
-    except (KeyError, ValueError) as error:
+        config = json.loads(header.get("config", "null"))
+    except ValueError:
+        config = None
+    if not isinstance(config, dict):
         raise FaceganError(
             f"{path} holds tensors but no facegan config in its metadata; "
             "give a file that facegan.train or Generator.save_pretrained has written"
-        ) from error
+        )
     return config, tensors
 
 
@@ -96,6 +118,47 @@ def _opened(path: Path) -> Any:
             f"{path} is no readable safetensors file ({error}): it is damaged, or of another kind "
             "(pickles such as .pt and .ckpt are never loaded): write it again or fetch it afresh"
         ) from error
+
+
+def _listed() -> str:
+    return ", ".join(bundled())
+
+
+def _from_hub(source: str) -> Path:
+    match = re.fullmatch(r"hf:([^/]+/[^/]+)/(.+\.safetensors)", source)
+    if match is None:
+        raise FaceganError(
+            f"weights={source} must read hf:OWNER/REPOSITORY/FILE.safetensors, to be fetched from "
+            "the Hugging Face hub"
+        )
+    try:
+        from huggingface_hub import hf_hub_download
+    except ImportError as error:
+        raise FaceganError(
+            f"weights={source} needs huggingface_hub: pip install 'facegan[hub]'"
+        ) from error
+    try:
+        return Path(hf_hub_download(match[1], match[2]))
+    except Exception as error:  # its errors are of many libraries
+        raise FaceganError(f"weights={source} could not be fetched: {error}") from error
+
+
+def _from_url(source: str) -> Path:
+    match = re.fullmatch(r"(.+)#sha256=([0-9a-f]{64})", source)
+    if match is None:
+        raise FaceganError(
+            f"weights={source} must end in #sha256= and 64 hexadecimal digits, since what comes "
+            "from a network is only used if it is what was meant"
+        )
+    url, digest = match.groups()
+    path = CACHE / f"{digest}.safetensors"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(url, str(path), hash_prefix=digest)
+        except (OSError, RuntimeError) as error:  # no network, no such file; another checksum
+            raise FaceganError(f"weights={source} could not be fetched: {error}") from error
+    return path
 
 
 def _network_class(path: Path, target: object, kind: type[N]) -> type[N]:

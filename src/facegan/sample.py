@@ -1,15 +1,29 @@
-"""Draw faces with a trained generator.
+"""Draw faces that nobody has.
 
-python -m facegan.sample weights=outputs/latest n=10
-python -m facegan.sample weights=outputs/latest seeds=0-63,100 truncation=0.7 grid=true upscale=8
+python -m facegan.sample                                     ten faces, by the bundled weights
+python -m facegan.sample weights=outputs/latest seeds=0-63,100 truncation=0.7 grid=true
+python -m facegan.sample interpolate=3,7,12 frames=120       a film of faces that turn into others
+python -m facegan.sample stream=true fps=4                   new faces, on and on, in the terminal
 """
 
+import itertools
+import os
+import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
 from facegan.config import ConfigError, verb
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+    from facegan.networks.base import Generator
 
 
 @dataclass
@@ -18,38 +32,109 @@ class SampleConfig:
 
     weights: str = ""
     n: int = 10
-    seeds: str | int | None = None
+    seeds: str | None = None
     truncation: float = 1.0
     out: str = ""
     grid: bool = False
     upscale: int = 1
+    filter: str = ""
+    interpolate: str | None = None
+    frames: int = 1
+    fps: float = 1
+    film: str = ""
+    stream: bool = False
 
 
-@verb("sample", SampleConfig)
+@verb("sample", SampleConfig, texts=("seeds", "interpolate"))
 def main(cfg: DictConfig) -> None:
-    from facegan.images import save_grid, save_png
-    from facegan.networks.base import Generator
-    from facegan.sampling import parse_seeds
-
     _check(cfg)
+    from facegan.networks.base import Generator  # torch, which --help does not need
+
     generator = Generator.from_pretrained(cfg.weights)
-    try:
-        seeds = parse_seeds(str(cfg.seeds)) if cfg.seeds is not None else list(range(cfg.n))
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
+    if cfg.stream:
+        stream(generator, cfg)
+    elif cfg.interpolate is not None:
+        walk(generator, cfg)
+    else:
+        portraits(generator, cfg)
+
+
+def portraits(generator: "Generator", cfg: DictConfig) -> None:
+    """A PNG for each seed and, if asked for, one of all."""
+    from facegan.images import grid, save_image
+
+    seeds = _seeds(cfg.seeds) if cfg.seeds is not None else list(range(cfg.n))
     faces = generator.sample(seeds=seeds, truncation=cfg.truncation)
     out = Path(cfg.out)
     for seed, face in zip(seeds, faces, strict=True):
-        save_png(face, out / f"seed-{seed:04}.png", cfg.upscale)
+        save_image(_enlarged(face, cfg), out / f"seed-{seed:04}.png")
     if cfg.grid:
-        save_grid(faces, out / "grid.png", upscale=cfg.upscale)
+        save_image(_enlarged(grid(faces), cfg), out / "grid.png")
     print(f"{len(seeds)} faces in {out}")
 
 
+def walk(generator: "Generator", cfg: DictConfig) -> None:
+    """A film that passes the faces of the given seeds and ends where it began."""
+    from facegan.images import save_film
+    from facegan.sampling import latents, spherical_walk
+
+    seeds = _seeds(cfg.interpolate)
+    stations = latents(seeds, generator.latent_dim) * cfg.truncation
+    faces = generator.draw(spherical_walk(stations, cfg.frames))
+    path = Path(cfg.out) / f"walk-{'-'.join(map(str, seeds))}.{cfg.film}"
+    save_film([_enlarged(face, cfg) for face in faces], path, cfg.fps)
+    print(path)
+
+
+def stream(generator: "Generator", cfg: DictConfig) -> None:
+    """New faces until somebody stops it: in the terminal, or as files where there is none."""
+    first = _seeds(cfg.seeds)[0] if cfg.seeds is not None else 0
+    show = _in_terminal(generator.image_size) if sys.stdout.isatty() else _as_files(cfg)
+    for seed in itertools.count(first):
+        began = time.monotonic()
+        (face,) = generator.sample(seeds=[seed], truncation=cfg.truncation)
+        show(seed, face)
+        time.sleep(max(0, 1 / cfg.fps - (time.monotonic() - began)))
+
+
+def _in_terminal(image_size: int) -> Callable[[int, "Tensor"], None]:
+    from facegan.images import to_pil
+    from facegan.terminal import Strip, renderer_for
+
+    strip = Strip(sys.stdout, image_size, renderer_for(os.environ))
+    return lambda seed, face: strip.show(to_pil(face))
+
+
+def _as_files(cfg: DictConfig) -> Callable[[int, "Tensor"], None]:
+    from facegan.images import save_image
+
+    out = Path(cfg.out)
+    print(f"one face after the other in {out}, until this is stopped", flush=True)
+    return lambda seed, face: save_image(_enlarged(face, cfg), out / f"seed-{seed:04}.png")
+
+
+def _enlarged(face: "Tensor", cfg: DictConfig) -> "Image":
+    from facegan.images import to_pil
+
+    return to_pil(face, cfg.upscale, cfg.filter)
+
+
+def _seeds(text: str) -> list[int]:
+    from facegan.sampling import parse_seeds
+
+    try:
+        return parse_seeds(text)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
 def _check(cfg: DictConfig) -> None:
-    for name, least in (("n", 1), ("upscale", 1), ("truncation", 0)):
+    for name, least in (("n", 1), ("upscale", 1), ("truncation", 0), ("frames", 2), ("fps", 0.01)):
         if cfg[name] < least:
             raise ConfigError(f"{name} must be at least {least}, got {cfg[name]}")
+    for name, known in (("filter", ("nearest", "lanczos")), ("film", ("gif", "mp4"))):
+        if cfg[name] not in known:
+            raise ConfigError(f"{name} must be one of {', '.join(known)}, got {cfg[name]}")
 
 
 if __name__ == "__main__":

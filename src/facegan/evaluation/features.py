@@ -19,7 +19,7 @@ from facegan.images import to_float
 from facegan.networks.attributes import AttributeNetwork
 
 BATCH = 250  # images at a time
-BUNDLED = Path(__file__).resolve().parents[1] / "weights" / "attributes-28.safetensors"
+BUNDLED = "attributes-28"
 
 
 class FeatureSpace(ABC):
@@ -148,6 +148,6 @@ def _inception_weights(url: str) -> Path:
         except OSError as error:
             raise FaceganError(
                 f"the weights of Inception-v3 cannot be fetched ({error}): download {url} where "
-                f"there is a network, and put it at {path} or name it: evaluation.inception_weights=…"
+                f"there is a network, and put it at {path} or set evaluation.inception_weights"
             ) from error
     return path

@@ -58,7 +58,7 @@ class Generator(nn.Module):
         """
         if (n is None) == (seeds is None):
             raise ValueError(f"give n or seeds, one of the two; got n={n}, seeds={seeds}")
-        z = sampling.latents(range(n) if n is not None else seeds or (), self.latent_dim)
+        z = sampling.latents(range(n or 0) if seeds is None else seeds, self.latent_dim)
         return self.draw(z * truncation, batch_size)
 
     @torch.inference_mode()

@@ -1,0 +1,111 @@
+"""Does every measure move the right way? Real photographs, spoilt in known ways, are judged.
+
+python benchmarks/measures.py data.root=PATH data.verify=false +trained=outputs/latest
+
+Half of the training photographs play the training set, the other half the generated faces; the
+held-out ones are the test split. Prints a Markdown table (docs/evaluation.md).
+"""
+
+import sys
+from collections.abc import Callable
+
+import hydra
+import torch
+import torch.nn.functional as F
+from omegaconf import DictConfig
+from torch import Tensor
+from torchvision.transforms.v2.functional import gaussian_blur
+
+from facegan.config import CONFIG_PATH, build
+from facegan.data.archive import Archive
+from facegan.evaluation.coverage import attribute_coverage
+from facegan.evaluation.distances import subsample
+from facegan.evaluation.features import AttributeFeatures, split_images
+from facegan.evaluation.judge import measure_distances, measure_manifolds, measure_originality
+from facegan.images import to_float, to_uint8
+from facegan.networks.base import Generator
+from facegan.networks.dcgan import DCGANGenerator
+
+COUNT = 3500  # faces in every row, but for the copies
+SHIFT = 4  # pixels, of 28
+
+
+def rescaled(images: Tensor, size: int) -> Tensor:
+    """Down to `size` pixels and up again, antialiased: detail is lost, nothing else."""
+    small = F.interpolate(to_float(images), (size, size), mode="bicubic", antialias=True)
+    return to_uint8(F.interpolate(small, images.shape[-2:], mode="bicubic", antialias=True))
+
+
+def noisy(images: Tensor) -> Tensor:
+    stream = torch.Generator().manual_seed(0)
+    return to_uint8(to_float(images) + 0.2 * torch.randn(images.shape, generator=stream))
+
+
+def moved(images: Tensor) -> Tensor:
+    """The crop of a careless person: shifted, with the border repeated."""
+    padded = F.pad(images.float(), [SHIFT, 0, SHIFT, 0], mode="replicate").to(torch.uint8)
+    return padded[:, :, : images.shape[2], : images.shape[3]]
+
+
+def variants(archive: Archive, images: Tensor) -> dict[str, Callable[[], Tensor]]:
+    """The rows of the table that are made of real photographs, `images` of the train split."""
+    rows = archive.indices("train")
+    played, acted = torch.arange(0, len(rows), 2), torch.arange(1, len(rows), 2)
+    male = torch.from_numpy(archive.labels.attributes[rows][:, _column(archive, "Male")])
+    identities = torch.from_numpy(archive.labels.identities[rows])
+    acting = images[acted]
+    return {
+        "real photographs": lambda: acting,
+        "half of the identities": lambda: acting[identities[acted] % 2 == 0],
+        "only men": lambda: acting[male[acted]],
+        "only women": lambda: acting[~male[acted]],
+        "noise (σ = 0.1 of the range)": lambda: noisy(acting),
+        "blur (σ = 1 pixel)": lambda: gaussian_blur(acting, [7, 7], [1.0, 1.0]),
+        "down to 14 pixels and up": lambda: rescaled(acting, 14),
+        "down to 7 pixels and up": lambda: rescaled(acting, 7),
+        f"crop shifted by {SHIFT} pixels": lambda: moved(acting),
+        "1,000 copies of one face": lambda: acting[:1].expand(1000, -1, -1, -1),
+        "the training set itself": lambda: images[played],
+    }
+
+
+def _column(archive: Archive, attribute: str) -> int:
+    return archive.labels.attribute_names.index(attribute)
+
+
+@hydra.main(version_base="1.3", config_path=str(CONFIG_PATH), config_name="prepare")
+def main(cfg: DictConfig) -> None:
+    archive = build(cfg.data, "data").archive()
+    space = AttributeFeatures()
+    images = split_images(archive, "train")
+    held_out = space(split_images(archive, "test"))
+    training = space(images[0::2])
+    real = space.has_attributes(training)
+    torch.manual_seed(0)
+    generators: dict[str, Generator] = {
+        "an untrained generator": DCGANGenerator(latent_dim=64, width=160),
+        f"a trained generator ({cfg.trained})": Generator.from_pretrained(cfg.trained),
+    }
+    rows = variants(archive, images) | {
+        name: lambda network=network: network.sample(n=COUNT)
+        for name, network in generators.items()
+    }
+    names = ("Fréchet", "kernel", "precision", "recall", "density", "coverage", "copied")
+    print("| offered as generated |", " | ".join(names), "| dropped most |")
+    print("|---|" + "---|" * (len(names) + 1))
+    for name, make in rows.items():
+        fake = subsample(space(make()), COUNT) if name[:5] != "1,000" else space(make())
+        measures = {
+            **measure_distances(held_out, training, fake),
+            **measure_manifolds(held_out, training, fake),
+            **measure_originality(held_out, training, fake)[0],
+        }
+        dropped = attribute_coverage(real, space.has_attributes(fake), space.attributes)[0]
+        numbers = " | ".join(f"{measure.value:.3g}" for measure in measures.values())
+        share = f"{dropped.name} {dropped.real:.1%} → {dropped.generated:.1%}"
+        print(f"| {name} | {numbers} | {share} |", flush=True)
+
+
+if __name__ == "__main__":
+    sys.argv.append("hydra/job_logging=none")
+    main()

@@ -1,0 +1,63 @@
+"""Faces of nobody: a training set drawn by a trained generator, without a single photograph."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from facegan import pretrained, sampling
+from facegan.data.archive import Labels
+from facegan.data.base import FaceSource
+from facegan.data.folder import split_by_name
+from facegan.evaluation.features import AttributeFeatures
+from facegan.networks.base import Generator
+
+AT_ONCE = 250  # faces
+
+
+class GeneratedFaces(FaceSource):
+    """`count` faces drawn by the generator in `weights`, with attributes as the bundled
+    classifier sees them. What is trained on them can at best be as good as that generator.
+    """
+
+    def __init__(self, archives: str, weights: str, count: int, image_size: int) -> None:
+        super().__init__(archives, image_size)
+        if count < 1:
+            raise ValueError(f"data.count must be at least 1, got {count}; try 20000")
+        self.weights = weights
+        self.count = count
+        self.generator = Generator.from_pretrained(weights)
+        if self.generator.image_size != image_size:
+            raise ValueError(
+                f"data.image_size={image_size}, but data.weights={weights} makes faces of "
+                f"{self.generator.image_size} pixels; set data.image_size to that"
+            )
+
+    def recipe(self) -> dict[str, Any]:
+        digest = hashlib.sha256(pretrained.find(self.weights).read_bytes()).hexdigest()
+        return {
+            "source": "faces",
+            "weights": digest,
+            "count": self.count,
+            "image_size": self.image_size,
+        }
+
+    def fill(self, images: Path) -> tuple[Labels, dict[str, Any]]:
+        space = AttributeFeatures()
+        z = sampling.latents(range(self.count), self.generator.latent_dim)
+        faces, attributes = [], []
+        for part in tqdm(z.split(AT_ONCE), desc="drawing faces", disable=None):
+            drawn = self.generator.draw(part)
+            faces.append(drawn.permute(0, 2, 3, 1))
+            attributes.append(space.has_attributes(space(drawn)))
+        np.save(images, torch.cat(faces).numpy())
+        labels = Labels(
+            splits=split_by_name([str(seed) for seed in range(self.count)]),
+            attributes=torch.cat(attributes).numpy(),
+            identities=np.arange(self.count),
+            attribute_names=space.attributes,
+        )
+        return labels, {}

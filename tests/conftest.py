@@ -1,0 +1,144 @@
+"""Small photographs, archives and configs that several tests share."""
+
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import hydra
+import numpy as np
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig
+from PIL import Image
+
+from facegan.config import CONFIG_PATH
+from facegan.data.archive import Archive
+from facegan.data.drawn import DrawnFaces
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SPLITS = "000000001122"  # of the dozen photographs of tiny_celeba
+
+Compose = Callable[..., DictConfig]
+
+
+class Told(NamedTuple):
+    """How a command ended, and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+Cli = Callable[..., Told]
+
+
+@pytest.fixture
+def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder is an empty one, so that nothing is written into the checkout."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Archive:
+    """Forty drawn faces of 8x8: 36 train, 2 val, 2 test."""
+    return DrawnFaces(str(tmp_path / "archives"), count=40, image_size=8).archive()
+
+
+@pytest.fixture
+def photo_folder(tmp_path: Path) -> Path:
+    """A tree of nine photographs, no two of one size, and much that is no photograph."""
+    folder = tmp_path / "photos"
+    rng = np.random.default_rng(0)
+    for number, kind in enumerate(
+        ("jpg", "png", "webp", "JPEG", "PNG", "jpg", "png", "webp", "png")
+    ):
+        noise = rng.integers(0, 256, (20 + number, 30 - number, 3), dtype=np.uint8)
+        path = folder / f"album{number % 3}" / f"photo{number}.{kind}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(noise).save(path)
+    for name in (".hidden.jpg", ".thumbs/a.jpg", "__MACOSX/._photo0.jpg", "readme.txt", "film.gif"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"no photograph")
+    return folder
+
+
+@pytest.fixture
+def tiny_celeba(tmp_path: Path) -> Path:
+    """A dozen plain photographs in CelebA's official layout, extracted, under `root`/celeba.
+
+    Photograph i has red 20·i, identity 100 + i, and attribute k where bit k of i is set.
+    """
+    folder = tmp_path / "root" / "celeba"
+    (folder / "img_align_celeba").mkdir(parents=True)
+    names = [f"{number:06}.jpg" for number in range(1, len(SPLITS) + 1)]
+    signs = [[1 if i >> bit & 1 else -1 for bit in range(40)] for i in range(len(names))]
+    for i, name in enumerate(names):
+        photo = Image.new("RGB", (178, 218), (20 * i, 100, 50))
+        photo.save(folder / "img_align_celeba" / name, quality=95)
+    rows = {
+        "identity_CelebA.txt": [f"{name} {100 + i}" for i, name in enumerate(names)],
+        "list_eval_partition.txt": [" ".join(pair) for pair in zip(names, SPLITS, strict=True)],
+        "list_attr_celeba.txt": [
+            str(len(names)),
+            " ".join(f"Attribute_{bit}" for bit in range(40)) + " ",
+            *(
+                f"{name} {' '.join(f'{s:2}' for s in sign)}"
+                for name, sign in zip(names, signs, strict=True)
+            ),
+        ],
+    }
+    for name, lines in rows.items():
+        (folder / name).write_text("\n".join(lines) + "\n")
+    return folder.parent
+
+
+@pytest.fixture(scope="session")
+def celeba_root() -> Path:
+    """A folder with real photographs of CelebA in it."""
+    sample = REPOSITORY.parent / "shared" / "celeba-sample"
+    root = Path(os.environ.get("FACEGAN_CELEBA") or sample)
+    if not root.is_dir():
+        pytest.skip(f"no CelebA at {root}; name a folder by FACEGAN_CELEBA")
+    return root
+
+
+@pytest.fixture
+def compose() -> Compose:
+    """compose("train", "model=lite", …) -> the verb's config with these overrides."""
+
+    def run(name: str, *overrides: str) -> DictConfig:
+        GlobalHydra.instance().clear()
+        with hydra.initialize_config_dir(str(CONFIG_PATH), version_base="1.3"):
+            return hydra.compose(name, list(overrides))
+
+    return run
+
+
+@pytest.fixture
+def cli(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Cli]:
+    """cli("train", "model=lite", …) is `python -m facegan.train model=lite …`, in this process."""
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # the verb sets it: here it is taken back
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+
+    def run(verb: str, *arguments: str) -> Told:
+        GlobalHydra.instance().clear()
+        monkeypatch.setattr(sys, "argv", [f"facegan.{verb}", *arguments])
+        capsys.readouterr()
+        code = 0
+        try:
+            importlib.import_module(f"facegan.{verb}").main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return Told(code, *capsys.readouterr())
+
+    yield run
+    root.handlers[:] = handlers
+    root.setLevel(level)

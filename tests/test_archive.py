@@ -1,0 +1,136 @@
+"""The archive on the disk: atomic, named by its recipe, honest about damage."""
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from facegan.data.archive import Archive, Labels, archive_path, open_archive, write_archive
+from facegan.errors import FaceganError
+
+RECIPE = {"source": "test", "image_size": 8}
+IMAGES = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
+LABELS = Labels(
+    splits=np.array([0, 0, 0, 1, 2], dtype=np.uint8),
+    attributes=np.eye(5, 2, dtype=bool),
+    identities=np.arange(5),
+    attribute_names=("Smiling", "Young"),
+)
+
+
+def fill(images: Path) -> tuple[Labels, dict[str, Any]]:
+    np.save(images, IMAGES)
+    return LABELS, {"left_out": "a.jpg"}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return write_archive(tmp_path / "test", RECIPE, fill).path
+
+
+def test_what_is_written_is_read(path: Path) -> None:
+    archive = open_archive(path)
+    archive.verify()
+    assert np.array_equal(archive.images, IMAGES)
+    assert np.array_equal(archive.labels.splits, LABELS.splits)
+    assert np.array_equal(archive.labels.attributes, LABELS.attributes)
+    assert np.array_equal(archive.labels.identities, LABELS.identities)
+    assert archive.labels.attribute_names == ("Smiling", "Young")
+    assert archive.image_size == 8
+    assert isinstance(archive.images, np.memmap)
+
+
+def test_the_manifest_tells_all(path: Path) -> None:
+    manifest = json.loads((path / "manifest.json").read_text())
+    assert manifest["recipe"] == RECIPE
+    assert manifest["counts"] == {"train": 3, "val": 1, "test": 1}
+    assert manifest["left_out"] == "a.jpg"
+    assert len(manifest["sha256"]) == 64
+
+
+def test_splits_are_disjoint_and_whole(archive: Archive) -> None:
+    parts = [archive.indices(split).tolist() for split in ("train", "val", "test")]
+    assert [len(part) for part in parts] == [36, 2, 2]
+    assert sorted(row for part in parts for row in part) == list(range(40))
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_failure_while_filling_leaves_nothing_behind(
+    tmp_path: Path, error: type[BaseException]
+) -> None:
+    def break_off(images: Path) -> tuple[Labels, dict[str, Any]]:
+        fill(images)
+        raise error
+
+    with pytest.raises(error):
+        write_archive(tmp_path / "test", RECIPE, break_off)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_but_the_archive_is_left(path: Path) -> None:
+    assert [entry.name for entry in path.parent.iterdir()] == ["test"]
+    names = {entry.name for entry in path.iterdir()}
+    assert names == {"images.npy", "labels.npz", "manifest.json"}
+
+
+@pytest.mark.parametrize("change", [{"crop": 108}, {"image_size": 28}, {"source": "other"}])
+def test_a_changed_recipe_has_another_folder(change: dict[str, Any]) -> None:
+    assert archive_path(Path("a"), RECIPE) != archive_path(Path("a"), {**RECIPE, **change})
+
+
+def test_a_recipe_keeps_its_folder() -> None:
+    assert archive_path(Path("a"), dict(reversed(RECIPE.items()))) == archive_path(
+        Path("a"), RECIPE
+    )
+
+
+@pytest.mark.parametrize("name", ["images.npy", "labels.npz", "manifest.json"])
+@pytest.mark.parametrize("keep", [0, 100])
+def test_a_part_that_is_cut_short(path: Path, name: str, keep: int) -> None:
+    data = (path / name).read_bytes()
+    (path / name).write_bytes(data[:keep])
+    with pytest.raises(FaceganError, match=r"damaged.*delete that folder.*prepare"):
+        open_archive(path)
+
+
+@pytest.mark.parametrize("name", ["images.npy", "labels.npz", "manifest.json"])
+def test_a_part_that_is_missing(path: Path, name: str) -> None:
+    (path / name).unlink()
+    with pytest.raises(FaceganError, match=f"damaged.*{name}"):
+        open_archive(path)
+
+
+def test_labels_without_identities(path: Path) -> None:
+    (path / "labels.npz").unlink()
+    with zipfile.ZipFile(path / "labels.npz", "w"):
+        pass
+    with pytest.raises(FaceganError, match=r"damaged.*splits"):
+        open_archive(path)
+
+
+def test_images_and_labels_of_different_length(path: Path) -> None:
+    np.save(path / "images.npy", IMAGES[:3])
+    with pytest.raises(FaceganError, match="3 images but 5 labels"):
+        open_archive(path)
+
+
+def test_a_flipped_bit_is_found(path: Path) -> None:
+    changed = IMAGES.copy()
+    changed[2, 3, 4, 1] ^= 1
+    np.save(path / "images.npy", changed)
+    with pytest.raises(FaceganError, match="checksum"):
+        open_archive(path).verify()
+
+
+def test_a_damaged_archive_is_replaced(path: Path) -> None:
+    (path / "images.npy").unlink()
+    write_archive(path, RECIPE, fill).verify()
+
+
+def test_what_is_done_to_the_images_stays_in_memory(path: Path) -> None:
+    archive = open_archive(path)
+    archive.images[:] = 0
+    assert np.array_equal(open_archive(path).images, IMAGES)

@@ -1,0 +1,233 @@
+"""What a user types, and what he is told when it is wrong."""
+
+import errno
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Cli
+
+from facegan import callbacks
+from facegan.data import celeba
+from facegan.data.sources import RemoteFile
+
+DRAWN = ("model=lite", "data=drawn", "data.count=40", "data.image_size=8")
+TINY = (
+    *DRAWN,
+    "model.batch_size=8",
+    "model.generator.width=8",
+    "model.discriminator.width=8",
+    "trainer.accelerator=cpu",
+    "trainer.max_epochs=1",
+)
+
+
+def check_message(cli: Cli, arguments: tuple[str, ...], *parts: str) -> None:
+    """One message with `parts` in it, exit code 2, and no run folder."""
+    told = cli("train", *arguments)
+    assert told.code in (1, 2)
+    assert told.err.startswith("facegan.train: ")
+    for part in parts:
+        assert part in told.err
+    assert "Traceback" not in told.err
+    assert list(Path("outputs").glob("*")) == []
+
+
+@pytest.mark.parametrize(
+    ("argument", "options"),
+    [
+        ("model=dcgann", ("dcgan", "lite")),
+        ("data=celebb", ("celeba", "drawn", "folder")),
+        ("model/loss=hing", ("hinge", "non_saturating", "wasserstein")),
+        ("model/penalty=r3", ("gradient_penalty", "none", "r1")),
+        ("trainer=fast", ("default",)),
+        ("experiment=nope", ("experiment",)),
+    ],
+)
+def test_an_unknown_name_is_told_with_the_options(
+    argument: str, options: tuple[str, ...], cli: Cli
+) -> None:
+    check_message(cli, (argument,), argument.replace("=", "/"), *options)
+
+
+@pytest.mark.parametrize(
+    ("argument", "parts"),
+    [
+        ("data.image_sise=28", ("data.image_sise is no key", "did you mean image_size?")),
+        ("model.batchsize=8", ("model.batchsize is no key", "did you mean batch_size?")),
+        ("sead=1", ("sead is no key", "did you mean seed?")),
+        ("+sead=1", ("sead is no key", "seed")),
+        ("+model.generator.widht=8", ("model.generator.widht is no key", "mean width?")),
+        ("+trainer.max_epoch=8", ("trainer.max_epoch is no key", "mean max_epochs?")),
+        ("seed=abc", ("seed", "abc", "Integer")),
+        ("loader.flip=maybe", ("loader.flip", "maybe", "bool")),
+        ("model.generator.width=abc", ("model.generator.width", "abc", "Integer")),
+        ("model.generator_optimizer.lr=fast", ("generator_optimizer.lr", "number", "fast")),
+        ("trainer.max_epochs=many", ("trainer.max_epochs", "many", "Integer")),
+        ("data.count=few", ("data.count", "few", "Integer")),
+        ("data.count=0", ("count must be at least 1, got 0; try",)),
+        ("data.image_size=30", ("image_size must be 4·2^k", "got 30", "try 28 or 32")),
+        ("model.generator.image_size=16", ("must agree on image_size", "16", "8")),
+        ("model.generator.norm=layer", ("norm must be one of batch, none", "layer")),
+        ("model.batch_size=100", ("model.batch_size", "36", "got 100")),
+        ("model.batch_size=0", ("model.batch_size", "1", "got 0")),
+        ("model.generator_optimizer.lr=-1", ("generator_optimizer.lr", "positive", "-1", "try")),
+        ("model.discriminator_optimizer.lr=0", ("discriminator_optimizer.lr", "positive", "try")),
+        ("model.n_critic=0", ("n_critic must be at least 1, got 0",)),
+        ("model.penalty.interval=0", ("interval", "at least 1", "got 0")),
+        ("seed=1=2", ("=",)),
+        ("resume=nowhere", ("resume=", "nowhere", "no run folder", "outputs/latest")),
+        ("trainer.accelerator=abacus", ("trainer", "abacus")),
+    ],
+)
+def test_a_wrong_key_or_value(argument: str, parts: tuple[str, ...], cli: Cli) -> None:
+    check_message(cli, (*TINY, argument), *parts)
+
+
+def test_a_folder_without_a_root(cli: Cli) -> None:
+    check_message(cli, ("data=folder",), "data.root", "must be set")
+
+
+def test_a_root_that_is_missing_empty_or_without_an_image(cli: Cli, tmp_path: Path) -> None:
+    check_message(
+        cli, ("data=folder", "data.root=nowhere"), "data.root=nowhere does not exist", "give"
+    )
+    (tmp_path / "photos").mkdir()
+    for _ in range(2):
+        check_message(
+            cli, ("data=folder", "data.root=photos"), "data.root=photos holds no image", ".jpg"
+        )
+        (tmp_path / "photos" / "readme.txt").touch()
+
+
+def test_a_truncated_zip(cli: Cli, photo_folder: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "cut.zip", "w") as file:
+        file.write(photo_folder / "album0" / "photo0.jpg")
+    data = (tmp_path / "cut.zip").read_bytes()
+    (tmp_path / "cut.zip").write_bytes(data[:-30])
+    check_message(
+        cli, ("data=folder", "data.root=cut.zip"), "cut.zip is no complete zip", "fetch it again"
+    )
+
+
+def test_celeba_without_its_files(cli: Cli) -> None:
+    arguments = ("data=celeba", "data.root=nowhere", "data.verify=false")
+    check_message(cli, arguments, "nowhere/celeba lacks list_eval_partition.txt", "verify=true")
+
+
+def test_a_wrong_md5(cli: Cli, tiny_celeba: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = RemoteFile("identity_CelebA.txt", "0" * 32, "id", ())
+    monkeypatch.setattr(celeba, "CELEBA_FILES", (wrong,))
+    parts = (
+        "identity_CelebA.txt has md5",
+        f"expected {'0' * 32}",
+        "remove it",
+        "data.verify=false",
+    )
+    check_message(cli, ("data=celeba", f"data.root={tiny_celeba}"), *parts)
+
+
+def test_a_damaged_archive(cli: Cli) -> None:
+    assert cli("prepare", *DRAWN[1:]).code == 0
+    (path,) = Path("data/archives").glob("*/images.npy")
+    path.write_bytes(path.read_bytes()[:1000])
+    check_message(cli, DRAWN, "damaged", "delete that folder")
+
+
+def test_a_folder_that_cannot_be_made(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    check_message(cli, (*DRAWN, "data.archives=file/archives"), "file/archives")
+
+
+def test_a_sweep_over_several_devices(cli: Cli) -> None:
+    told = cli("train", "-m", *DRAWN, "trainer.devices=2", "seed=1,2")
+    assert told.code == 2
+    assert "trainer.devices=2 in a sweep" in told.err
+
+
+def test_other_keys_than_the_trainers_with_resume(cli: Cli) -> None:
+    Path("run").mkdir()
+    Path("run/config.yaml").write_text("seed: 0\n")
+    check_message(cli, ("resume=run", "seed=2"), "seed=2 with resume", "trainer.max_epochs=12")
+
+
+def test_resume_of_a_run_without_a_checkpoint(cli: Cli, tmp_path: Path) -> None:
+    assert cli("train", *TINY, "hydra.run.dir=run").code == 0
+    shutil.rmtree(tmp_path / "run" / "checkpoints")
+    told = cli("train", "resume=run")
+    assert told.code == 2
+    assert "no checkpoints/last.ckpt" in told.err
+
+
+def test_a_disk_that_is_full(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "epoch-001.png")
+
+    monkeypatch.setattr(callbacks, "save_png", full)
+    told = cli("train", *TINY)
+    assert told.code == 2
+    assert told.err.startswith("facegan.train: the disk is full (epoch-001.png): free some space")
+    assert "resume=" in told.err
+
+
+def test_prepare_tells_what_it_has_packed(cli: Cli, photo_folder: Path) -> None:
+    told = cli("prepare", "data=folder", f"data.root={photo_folder}")
+    assert (told.code, told.err) == (0, "")
+    assert "7 train, 1 val, 1 test faces of 28x28" in told.out
+
+
+@pytest.mark.parametrize(
+    ("argument", "parts"),
+    [
+        ("weights=nowhere", ("weights=nowhere", "give a run folder")),
+        ("n=0", ("n must be at least 1, got 0",)),
+        ("n=many", ("n", "many", "Integer")),
+        ("truncation=-1", ("truncation must be at least 0, got -1",)),
+        ("upscale=0", ("upscale must be at least 1, got 0",)),
+    ],
+)
+def test_what_sample_refuses(argument: str, parts: tuple[str, ...], cli: Cli) -> None:
+    told = cli("sample", argument)
+    assert told.code == 2
+    assert told.err.startswith("facegan.sample: ")
+    for part in parts:
+        assert part in told.err
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+@pytest.mark.parametrize("verb", ["train", "prepare", "sample"])
+def test_help(verb: str, flag: str, cli: Cli) -> None:
+    told = cli(verb, flag)
+    assert (told.code, told.err) == (0, "")
+    assert f"python -m facegan.{verb}" in told.out
+
+
+def python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, timeout=60
+    )
+
+
+def test_help_needs_no_torch(tmp_path: Path) -> None:
+    told = python("-X", "importtime", "-m", "facegan.train", "--help", cwd=tmp_path)
+    assert told.returncode == 0
+    assert "python -m facegan.train model=dcgan" in told.stdout
+    assert not {"torch", "pytorch_lightning", "numpy"} & set(told.stderr.replace("|", " ").split())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("argument", "part"),
+    [("model=nope", "Could not find 'model/nope'"), ("seed=abc", "seed: ")],
+)
+def test_a_real_process_ends_with_one_message(argument: str, part: str, tmp_path: Path) -> None:
+    told = python("-m", "facegan.train", argument, cwd=tmp_path)
+    assert told.returncode == 2
+    assert told.stderr.startswith("facegan.train: ")
+    assert part in told.stderr
+    assert "Traceback" not in told.stderr
+    assert not list(tmp_path.glob("outputs/*"))

@@ -1,0 +1,163 @@
+"""Batches: whole, in an order that is a pure function, the same over any number of devices."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from facegan.data.archive import Archive, Labels, write_archive
+from facegan.data.datamodule import Batch, FaceDataModule, shuffle
+from facegan.errors import FaceganError
+
+ROWS = torch.arange(100, 1100)
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Archive:
+    """Forty noise images; the attributes of image i spell i."""
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
+    splits = np.array([0] * 30 + [1] * 7 + [2] * 3, dtype=np.uint8)
+    bits = (np.arange(40)[:, None] >> np.arange(6) & 1).astype(bool)
+    labels = Labels(splits, bits, np.arange(40), tuple("abcdef"))
+
+    def fill(path: Path) -> tuple[Labels, dict[str, Any]]:
+        np.save(path, images)
+        return labels, {}
+
+    return write_archive(tmp_path / "labelled", {}, fill)
+
+
+def attached(data: FaceDataModule, epoch: int = 0, world: int = 1, rank: int = 0) -> FaceDataModule:
+    """The data module as a device of a training sees it."""
+    strategy = SimpleNamespace(root_device=torch.device("cpu"))
+    trainer: Any = SimpleNamespace(
+        current_epoch=epoch, world_size=world, global_rank=rank, strategy=strategy
+    )
+    data.trainer = trainer
+    data.setup("fit")
+    return data
+
+
+def train_batches(archive: Archive, size: int, **position: int) -> list[Batch]:
+    return list(attached(FaceDataModule(archive, size), **position).train_dataloader())
+
+
+def rows_of(batch: Batch) -> list[int]:
+    return (batch.attributes.long() @ (1 << torch.arange(6))).tolist()
+
+
+def test_shuffle_is_a_pure_function_of_seed_and_epoch() -> None:
+    torch.manual_seed(1)
+    order, flips = shuffle(ROWS, seed=3, epoch=5)
+    state = torch.get_rng_state()
+    again, flips_again = shuffle(ROWS, seed=3, epoch=5)
+    assert torch.equal(order, again)
+    assert torch.equal(flips, flips_again)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_shuffle_is_a_permutation_that_mirrors_half() -> None:
+    order, flips = shuffle(ROWS, seed=0, epoch=0)
+    assert torch.equal(order.sort().values, ROWS)
+    assert not torch.equal(order, ROWS)
+    assert flips.dtype == torch.bool
+    assert 440 < flips.sum() < 560
+
+
+@pytest.mark.parametrize(("seed", "epoch"), [(0, 1), (1, 0), (1, 1)])
+def test_another_seed_or_epoch_has_another_order(seed: int, epoch: int) -> None:
+    order, flips = shuffle(ROWS, seed=0, epoch=0)
+    other, other_flips = shuffle(ROWS, seed=seed, epoch=epoch)
+    assert not torch.equal(order, other)
+    assert not torch.equal(flips, other_flips)
+
+
+def test_an_epoch_is_whole_batches_of_different_faces(labelled: Archive) -> None:
+    data = attached(FaceDataModule(labelled, 8))
+    batches = list(data.train_dataloader())
+    assert len(batches) == len(data.train_dataloader()) == 3
+    rows = [row for batch in batches for row in rows_of(batch)]
+    assert len(set(rows)) == 24
+    assert set(rows) <= set(range(30))
+
+
+def test_batches_are_uint8_in_channels_last(labelled: Archive) -> None:
+    images, attributes = train_batches(labelled, 8)[0]
+    assert images.shape == (8, 3, 8, 8)
+    assert images.dtype == torch.uint8
+    assert images.is_contiguous(memory_format=torch.channels_last)
+    assert attributes.shape == (8, 6)
+    assert attributes.dtype == torch.bool
+
+
+def test_faces_are_those_of_the_archive_or_mirrored(labelled: Archive) -> None:
+    _, flips = shuffle(torch.arange(30), 0, epoch=2)
+    batches = train_batches(labelled, 10, epoch=2)
+    rows = [row for batch in batches for row in rows_of(batch)]
+    faces = torch.cat([batch.images for batch in batches])
+    for row, face, flip in zip(rows, faces, flips.tolist(), strict=True):
+        original = torch.from_numpy(labelled.images[row]).permute(2, 0, 1)
+        assert torch.equal(face, original.flip(2) if flip else original)
+
+
+def test_without_flip_nothing_is_mirrored(labelled: Archive) -> None:
+    data = attached(FaceDataModule(labelled, 10, flip=False))
+    for batch in data.train_dataloader():
+        expected = torch.from_numpy(labelled.images[rows_of(batch)]).permute(0, 3, 1, 2)
+        assert torch.equal(batch.images, expected)
+
+
+def test_a_loader_gives_the_order_of_the_epoch_that_begins(labelled: Archive) -> None:
+    data = attached(FaceDataModule(labelled, 10))
+    loader = data.train_dataloader()
+    first, again = (next(iter(loader)).images for _ in range(2))
+    assert torch.equal(first, again)
+    vars(data.trainer)["current_epoch"] = 1
+    expected = train_batches(labelled, 10, epoch=1)[0].images
+    assert torch.equal(next(iter(loader)).images, expected)
+    assert not torch.equal(first, expected)
+
+
+@pytest.mark.parametrize("world", [2, 4, 8])
+def test_the_devices_share_the_batch_of_one(labelled: Archive, world: int) -> None:
+    whole = train_batches(labelled, 8, epoch=1)
+    parts = [train_batches(labelled, 8, epoch=1, world=world, rank=r) for r in range(world)]
+    for batch, *shares in zip(whole, *parts, strict=True):
+        assert {len(share.images) for share in shares} == {8 // world}
+        for rank, share in enumerate(shares):
+            assert torch.equal(share.images, batch.images[rank::world])
+            assert torch.equal(share.attributes, batch.attributes[rank::world])
+
+
+def test_resident_and_memory_mapped_give_the_same(labelled: Archive) -> None:
+    one, other = (attached(FaceDataModule(labelled, 8, resident=r)) for r in (True, False))
+    for a, b in zip(one.train_dataloader(), other.train_dataloader(), strict=True):
+        assert torch.equal(a.images, b.images)
+        assert torch.equal(a.attributes, b.attributes)
+
+
+def test_val_and_test_are_whole_in_order_and_unmirrored(labelled: Archive) -> None:
+    data = attached(FaceDataModule(labelled, 3))
+    for loader, rows in (
+        (data.val_dataloader(), range(30, 37)),
+        (data.test_dataloader(), range(37, 40)),
+    ):
+        batches = list(loader)
+        assert len(batches) == len(loader)
+        assert [row for batch in batches for row in rows_of(batch)] == list(rows)
+        images = torch.cat([batch.images for batch in batches]).permute(0, 2, 3, 1)
+        assert np.array_equal(images.numpy(), labelled.images[list(rows)])
+
+
+@pytest.mark.parametrize("size", [31, 0, -1])
+def test_a_batch_that_the_data_set_cannot_give(labelled: Archive, size: int) -> None:
+    with pytest.raises(FaceganError, match=rf"batch_size must lie between 1 and .* 30; got {size}"):
+        FaceDataModule(labelled, size)
+
+
+def test_a_batch_that_the_devices_cannot_share(labelled: Archive) -> None:
+    with pytest.raises(FaceganError, match=r"batch_size=10 must be a multiple of the 4 .*try 8"):
+        train_batches(labelled, 10, world=4)

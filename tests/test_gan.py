@@ -1,0 +1,346 @@
+"""The training step as an algorithm, on a GAN of a few hundred weights."""
+
+import copy
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, Adam, Optimizer
+from torch.utils.data import DataLoader
+
+from facegan.data.datamodule import Batch
+from facegan.gan import GAN, frozen, update_average
+from facegan.images import to_float
+from facegan.losses import Hinge, NonSaturating, RelativisticPairing
+from facegan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
+from facegan.penalties import R1, GradientPenalty, NoPenalty
+
+SIZE, LATENT, BATCH = 14, 3, 4
+
+
+class BareGAN(GAN):
+    """The algorithm without Lightning: one device, the optimizers themselves."""
+
+    trainer = SimpleNamespace(world_size=1)
+    global_rank = 0
+
+    def optimizers(self) -> list[Optimizer]:
+        return self.optimizer_pair
+
+    def manual_backward(self, loss: Tensor) -> None:
+        loss.backward()
+
+
+def arguments(norm: str = "batch", **changes: object) -> dict:
+    torch.manual_seed(0)
+    return {
+        "generator": DCGANGenerator(LATENT, width=4, image_size=SIZE, dropout=0.3, norm=norm),
+        "discriminator": DCGANDiscriminator(width=3, image_size=SIZE, dropout=0.3, norm=norm),
+        "loss": NonSaturating(),
+        "penalty": NoPenalty(),
+        "generator_optimizer": partial(Adam, lr=0.01, betas=(0.5, 0.999)),
+        "discriminator_optimizer": partial(Adam, lr=0.01, betas=(0.5, 0.999)),
+        "batch_size": BATCH,
+        **changes,
+    }
+
+
+def tiny(**changes: object) -> BareGAN:
+    return BareGAN(**arguments(**changes))
+
+
+def faces(seed: int = 0, count: int = BATCH) -> Batch:
+    noise = torch.Generator().manual_seed(seed)
+    shape = (count, 3, SIZE, SIZE)
+    images = torch.randint(256, shape, dtype=torch.uint8, generator=noise)
+    return Batch(images, torch.zeros(count, 0, dtype=torch.bool))
+
+
+def train(gan: GAN, steps: int, start: int = 0) -> list[dict[str, Tensor]]:
+    return [gan.training_step(faces(seed), seed) for seed in range(start, start + steps)]
+
+
+def weights(network: nn.Module) -> list[Tensor]:
+    return [parameter.detach().clone() for parameter in network.parameters()]
+
+
+def gradients(network: nn.Module) -> list[Tensor | None]:
+    return [None if p.grad is None else p.grad.clone() for p in network.parameters()]
+
+
+def equal(some: list, others: list) -> bool:
+    return all(
+        a is b if a is None or b is None else torch.equal(a, b)
+        for a, b in zip(some, others, strict=True)
+    )
+
+
+def equal_states(one: nn.Module, other: nn.Module) -> bool:
+    pairs = one.state_dict(), other.state_dict()
+    assert pairs[0].keys() == pairs[1].keys()
+    return equal(list(pairs[0].values()), list(pairs[1].values()))
+
+
+@pytest.mark.parametrize("loss", [NonSaturating(), Hinge(), RelativisticPairing()])
+def test_the_generators_step_leaves_the_discriminator_alone(loss: nn.Module) -> None:
+    gan = tiny(loss=loss)
+    train(gan, 1)
+    real = to_float(faces().images)
+    before = weights(gan.discriminator), gradients(gan.discriminator), weights(gan.generator)
+    gan.generator_step(real, gan.generator(gan.latents(real)))
+    assert equal(before[0], weights(gan.discriminator))
+    assert equal(before[1], gradients(gan.discriminator))
+    assert not equal(before[2], weights(gan.generator))
+    assert all(parameter.requires_grad for parameter in gan.discriminator.parameters())
+
+
+@pytest.mark.parametrize("penalty", [NoPenalty(), R1(1.0), GradientPenalty()])
+def test_the_discriminators_step_leaves_the_generator_alone(penalty: nn.Module) -> None:
+    gan = tiny(penalty=penalty)
+    train(gan, 1)
+    real = to_float(faces().images)
+    fake = gan.generator(gan.latents(real)).detach()
+    before = weights(gan.generator), gradients(gan.generator), weights(gan.discriminator)
+    gan.discriminator_step(0, real, fake)
+    assert equal(before[0], weights(gan.generator))
+    assert equal(before[1], gradients(gan.generator))
+    assert not equal(before[2], weights(gan.discriminator))
+
+
+@pytest.mark.parametrize("n_critic", [1, 2])
+def test_one_batch_of_fakes_serves_both_steps(n_critic: int) -> None:
+    gan, made = tiny(n_critic=n_critic), []
+    gan.generator.register_forward_hook(lambda *call: made.append(call[2]))
+    train(gan, 4)
+    assert [len(fakes) for fakes in made] == [BATCH] * 4
+    turns = [(step + 1) % n_critic == 0 for step in range(4)]
+    assert [fakes.requires_grad for fakes in made] == turns
+
+
+def test_a_step_by_hand() -> None:
+    """Plain gradient descent without dropout and norm, against the algorithm box."""
+    plain = partial(SGD, lr=0.1)
+    optimizers = {"generator_optimizer": plain, "discriminator_optimizer": plain}
+    gan = tiny(norm="none", loss=Hinge(), penalty=R1(2.0), **optimizers).eval()
+    generator, discriminator = copy.deepcopy(gan.generator), copy.deepcopy(gan.discriminator)
+    drawn = []
+    gan.generator.register_forward_pre_hook(lambda _, inputs: drawn.append(inputs[0]))
+    gan.training_step(faces(), 0)
+
+    real = to_float(faces().images).requires_grad_(True)
+    fake = generator(drawn[0])
+    on_real, on_fake = discriminator(real), discriminator(fake.detach())
+    (slope,) = torch.autograd.grad(on_real.sum(), real, create_graph=True)
+    loss = (1 - on_real).relu().mean() + (1 + on_fake).relu().mean()
+    descend(discriminator, loss + slope.square().sum() / BATCH)  # gamma/2 = 1
+    descend(generator, -discriminator(fake).mean())
+    for mine, theirs in ((generator, gan.generator), (discriminator, gan.discriminator)):
+        for a, b in zip(mine.parameters(), theirs.parameters(), strict=True):
+            assert torch.allclose(a, b, atol=1e-6)
+
+
+def descend(network: nn.Module, loss: Tensor) -> None:
+    parameters = list(network.parameters())
+    slopes = torch.autograd.grad(loss, parameters, retain_graph=True)
+    with torch.no_grad():
+        for parameter, slope in zip(parameters, slopes, strict=True):
+            parameter.data = parameter - 0.1 * slope  # a new tensor: the graph keeps the old one
+
+
+def test_the_generator_moves_after_every_n_critic_steps() -> None:
+    gan, moves = tiny(n_critic=3), []
+    for step in range(7):
+        before = weights(gan.generator), weights(gan.averaged), weights(gan.discriminator)
+        (logs,) = train(gan, 1, start=step)
+        moved = not equal(before[0], weights(gan.generator))
+        assert moved == (not equal(before[1], weights(gan.averaged)))
+        assert moved == ("G_loss" in logs)
+        assert not equal(before[2], weights(gan.discriminator))
+        moves.append(moved)
+    assert moves == [False, False, True, False, False, True, False]
+
+
+def test_images_seen_counts_images_of_all_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    gan = tiny()
+    train(gan, 3)
+    assert gan.images_seen == 3 * BATCH
+    monkeypatch.setattr(BareGAN, "trainer", SimpleNamespace(world_size=2))
+    gan.training_step(faces(count=BATCH // 2), 3)
+    assert gan.images_seen == 4 * BATCH
+
+
+def test_the_counter_is_in_the_checkpoint() -> None:
+    gan, resumed, checkpoint = tiny(), tiny(), {}
+    train(gan, 2)
+    gan.on_save_checkpoint(checkpoint)
+    resumed.on_load_checkpoint(checkpoint)
+    assert resumed.images_seen == 2 * BATCH
+
+
+def test_the_penalty_has_its_turn_by_the_counter() -> None:
+    gan = tiny(penalty=R1(1.0, interval=2))
+    assert ["R1" in logs for logs in train(gan, 4)] == [True, False, True, False]
+
+
+def test_update_average() -> None:
+    averaged, current = nn.BatchNorm1d(1), nn.BatchNorm1d(1)
+    with torch.no_grad():
+        averaged.weight.fill_(1), current.weight.fill_(3)
+        averaged.bias.fill_(0), current.bias.fill_(-4)
+        averaged.running_mean.fill_(2), current.running_mean.fill_(6)
+        averaged.running_var.fill_(8), current.running_var.fill_(0)
+    update_average(averaged, current, decay=0.75)
+    values = [averaged.weight, averaged.bias, averaged.running_mean, averaged.running_var]
+    assert [value.item() for value in values] == [1.5, -1, 3, 6]
+    update_average(averaged, current, decay=0)
+    assert equal(weights(averaged), weights(current))
+    assert averaged.running_mean.item() == 6
+    assert current.weight.item() == 3
+
+
+def test_the_average_follows_the_generator() -> None:
+    gan = tiny(ema_halflife=BATCH)
+    assert equal_states(gan.averaged, gan.generator)
+    assert not any(parameter.requires_grad for parameter in gan.averaged.parameters())
+    gan.images_seen = 1000 * BATCH  # past the ramp: each step halves what was
+    old = gan.averaged.state_dict()
+    old = {name: value.clone() for name, value in old.items()}
+    train(gan, 1)
+    new = gan.generator.state_dict()
+    for name, value in gan.averaged.state_dict().items():
+        if value.is_floating_point():
+            assert torch.allclose(value, (old[name] + new[name]) / 2, atol=1e-6)
+
+
+@pytest.mark.parametrize("n_critic", [1, 5])
+def test_after_a_halflife_an_old_weight_counts_half(n_critic: int) -> None:
+    gan = tiny(n_critic=n_critic, ema_halflife=1000)
+    gan.images_seen = 10**6
+    generator_steps = 1000 / (BATCH * n_critic)
+    assert gan.ema_decay() ** generator_steps == pytest.approx(0.5)
+
+
+def test_the_halflife_grows_with_the_run() -> None:
+    gan, decays = tiny(ema_halflife=1000), []
+    for gan.images_seen in (0, 1000, 10_000, 20_000, 10**6):
+        decays.append(gan.ema_decay())
+    halflives = [50, 500, 1000, 1000]  # a twentieth of the images seen, up to its value
+    assert decays[0] < 1e-6  # the initial weights are forgotten at once
+    assert decays[1:] == pytest.approx([0.5 ** (BATCH / halflife) for halflife in halflives])
+
+
+def test_frozen_passes_gradients_through() -> None:
+    layer, x = nn.Linear(2, 1), torch.ones(1, 2, requires_grad=True)
+    with frozen(layer):
+        layer(x).sum().backward()
+    assert torch.equal(x.grad, layer.weight.detach())
+    assert layer.weight.grad is None
+    assert all(parameter.requires_grad for parameter in layer.parameters())
+
+
+def test_frozen_restores_after_an_error() -> None:
+    layer = nn.Linear(2, 1)
+    with pytest.raises(ZeroDivisionError), frozen(layer):
+        raise ZeroDivisionError
+    assert layer.weight.requires_grad
+
+
+def test_frozen_leaves_fixed_what_was_fixed() -> None:
+    layer = nn.Linear(2, 1)
+    layer.bias.requires_grad_(False)
+    with frozen(layer):
+        pass
+    assert layer.weight.requires_grad
+    assert not layer.bias.requires_grad
+
+
+def test_the_same_seed_gives_the_same_bits() -> None:
+    one, other = tiny(penalty=GradientPenalty()), tiny(penalty=GradientPenalty())
+    logs = train(one, 3)
+    torch.manual_seed(999)  # what else draws from the global stream does not matter
+    assert logs == train(other, 3)
+    assert equal_states(one, other)
+
+
+def test_another_seed_gives_other_bits() -> None:
+    one, other = tiny(seed=1), tiny(seed=2)
+    train(one, 1), train(other, 1)
+    assert not equal_states(one, other)
+
+
+def test_a_steps_randomness_depends_on_seed_and_counter_only() -> None:
+    through = tiny(penalty=GradientPenalty())
+    train(through, 2)
+    resumed = tiny(penalty=GradientPenalty())
+    resumed.load_state_dict(through.state_dict())
+    for mine, theirs in zip(resumed.optimizer_pair, through.optimizer_pair, strict=True):
+        mine.load_state_dict(copy.deepcopy(theirs.state_dict()))
+    resumed.images_seen = through.images_seen
+    assert train(through, 2, start=2) == train(resumed, 2, start=2)
+    assert equal_states(through, resumed)
+
+
+def test_devices_draw_different_latents(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    for rank in (0, 1):
+        monkeypatch.setattr(BareGAN, "global_rank", rank)
+        gan = tiny()
+        gan.generator.register_forward_pre_hook(lambda _, inputs: drawn.append(inputs[0]))
+        train(gan, 2)
+    first, second, other_first, other_second = drawn
+    assert first.shape == (BATCH, LATENT)
+    assert len({str(z) for z in (first, second, other_first, other_second)}) == 4
+
+
+@pytest.mark.filterwarnings("ignore:.*in eval mode at the start of training")
+@pytest.mark.filterwarnings("ignore:.*have no `validation_step`")
+@pytest.mark.filterwarnings("ignore:.*LeafSpec")
+@pytest.mark.filterwarnings("ignore:The '?train_dataloader'? does not have many workers")
+def test_lightning_runs_the_same_algorithm(tmp_path: Path) -> None:
+    changes = {"penalty": R1(1.0, interval=2), "n_critic": 2}
+    bare, gan = tiny(**changes), GAN(**arguments(**changes))
+    train(bare, 4)
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        max_epochs=1,
+        default_root_dir=tmp_path,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(gan, DataLoader([faces(seed) for seed in range(4)], batch_size=None))
+    assert gan.images_seen == 4 * BATCH
+    assert equal_states(bare, gan)
+    assert (tmp_path / "samples" / "epoch-001.png").is_file()
+    assert equal_states(DCGANGenerator.from_pretrained(tmp_path), gan.averaged)
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (DCGANDiscriminator(3, image_size=28), "agree on image_size, got 14 and 28"),
+        (DCGANDiscriminator(3, image_size=SIZE, channels=1), "agree on channels, got 3 and 1"),
+    ],
+)
+def test_networks_that_do_not_fit(network: nn.Module, message: str) -> None:
+    with pytest.raises(ValueError, match=f"generator and discriminator must {message}"):
+        tiny(discriminator=network)
+
+
+@pytest.mark.parametrize("player", ["generator", "discriminator"])
+@pytest.mark.parametrize("rate", [-1e-4, 0])
+def test_a_learning_rate_must_be_positive(player: str, rate: float) -> None:
+    message = f"{player}_optimizer.lr must be positive, got {rate}; try 2e-4"
+    with pytest.raises(ValueError, match=message):
+        tiny(**{f"{player}_optimizer": partial(Adam, lr=rate)})
+
+
+@pytest.mark.parametrize("name", ["n_critic", "ema_halflife"])
+def test_counts_must_be_at_least_one(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
+        tiny(**{name: 0})

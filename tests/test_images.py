@@ -1,0 +1,152 @@
+"""Images in and out: exact round trips, grids against a loop, files read back by Pillow."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms.functional import pil_to_tensor
+
+from facegan.images import grid, save_gif, save_grid, save_png, to_float, to_pil, to_uint8
+
+ALL_VALUES = torch.arange(256, dtype=torch.uint8)
+
+
+def random_images(count: int, channels: int = 3, height: int = 4, width: int = 5) -> Tensor:
+    noise = torch.Generator().manual_seed(0)
+    shape = (count, channels, height, width)
+    return torch.randint(1, 256, shape, dtype=torch.uint8, generator=noise)
+
+
+def test_all_values_survive_the_round_trip() -> None:
+    assert torch.equal(to_uint8(to_float(ALL_VALUES)), ALL_VALUES)
+
+
+def test_float_range() -> None:
+    values = to_float(ALL_VALUES)
+    assert values.dtype == torch.float32
+    assert values[[0, 255]].tolist() == [-1, 1]
+    assert (values.diff() > 0).all()
+    assert torch.allclose(values, -values.flip(0), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(-1.5, 0), (-1, 0), (0.001, 128), (-0.001, 127), (1, 255), (1.5, 255), (float("inf"), 255)],
+)
+def test_to_uint8_rounds_and_clamps(value: float, expected: int) -> None:
+    assert to_uint8(torch.tensor([value])).tolist() == [expected]
+
+
+def test_conversions_keep_shape_memory_format_and_their_input() -> None:
+    images = random_images(2).to(memory_format=torch.channels_last)
+    floats = to_float(images)
+    assert floats.is_contiguous(memory_format=torch.channels_last)
+    kept = floats.clone()
+    assert torch.equal(to_uint8(floats), random_images(2))
+    assert torch.equal(floats, kept)
+
+
+def test_half_precision_is_accepted() -> None:
+    assert to_uint8(torch.tensor([-1, 0.5, 1]).bfloat16()).tolist() == [0, 191, 255]
+
+
+def naive_grid(images: Tensor, columns: int, padding: int) -> Tensor:
+    count, channels, height, width = images.shape
+    rows = (count + columns - 1) // columns
+    tall = rows * height + (rows - 1) * padding
+    canvas = torch.zeros(channels, tall, columns * width + (columns - 1) * padding)
+    for i in range(count):
+        top, left = i // columns * (height + padding), i % columns * (width + padding)
+        canvas[:, top : top + height, left : left + width] = images[i]
+    return canvas.to(torch.uint8)
+
+
+@pytest.mark.parametrize("count", [1, 2, 6, 7])
+@pytest.mark.parametrize("columns", [1, 3, 8])
+@pytest.mark.parametrize("padding", [0, 1, 2])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_grid_against_a_loop(count: int, columns: int, padding: int, channels: int) -> None:
+    images = random_images(count, channels)
+    expected = naive_grid(images, columns, padding)
+    assert torch.equal(grid(images, columns, padding), expected)
+
+
+@pytest.mark.parametrize(
+    ("count", "rows", "columns"),
+    [(1, 1, 1), (2, 1, 2), (3, 2, 2), (5, 2, 3), (9, 3, 3), (10, 3, 4), (64, 8, 8)],
+)
+def test_grid_is_as_square_as_it_can_be(count: int, rows: int, columns: int) -> None:
+    tiles = grid(random_images(count), padding=0)
+    assert tiles.shape == (3, rows * 4, columns * 5)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_png_read_back(tmp_path: Path, channels: int) -> None:
+    (image,) = random_images(1, channels)
+    path = tmp_path / "new" / "face.png"
+    save_png(image, path)
+    with Image.open(path) as picture:
+        assert picture.mode == {1: "L", 3: "RGB"}[channels]
+        assert torch.equal(pil_to_tensor(picture), image)
+
+
+def test_upscale_repeats_pixels(tmp_path: Path) -> None:
+    (image,) = random_images(1)
+    save_png(image, tmp_path / "face.png", upscale=3)
+    with Image.open(tmp_path / "face.png") as picture:
+        large = pil_to_tensor(picture)
+    assert torch.equal(large, image.repeat_interleave(3, 1).repeat_interleave(3, 2))
+
+
+def test_save_grid_is_the_png_of_the_grid(tmp_path: Path) -> None:
+    images = random_images(5)
+    save_grid(images, tmp_path / "faces.png", columns=2)
+    with Image.open(tmp_path / "faces.png") as picture:
+        assert torch.equal(pil_to_tensor(picture), grid(images, columns=2))
+
+
+def test_gif_read_back(tmp_path: Path) -> None:
+    colours = [(250, 0, 0), (0, 250, 0), (0, 0, 250)]
+    frames = [Image.new("RGB", (6, 4), colour) for colour in colours]
+    save_gif(frames, tmp_path / "epochs.gif", seconds_per_frame=0.25)
+    with Image.open(tmp_path / "epochs.gif") as picture:
+        assert (picture.n_frames, picture.size, picture.info["loop"]) == (3, (6, 4), 0)
+        for i, colour in enumerate(colours):
+            picture.seek(i)
+            assert picture.info["duration"] == 250  # ms
+            assert picture.convert("RGB").getpixel((3, 2)) == colour
+
+
+def failing_save(self: Image.Image, path: Path, **options: object) -> None:
+    Path(path).write_bytes(b"half")
+    raise OSError(28, "No space left on device")
+
+
+def write_png(path: Path) -> None:
+    save_png(random_images(1)[0], path)
+
+
+def write_gif(path: Path) -> None:
+    save_gif([to_pil(random_images(1)[0])], path, seconds_per_frame=1)
+
+
+@pytest.mark.parametrize("write", [write_png, write_gif])
+def test_a_failing_write_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "face"
+    path.write_bytes(b"old")
+    monkeypatch.setattr(Image.Image, "save", failing_save)
+    with pytest.raises(OSError, match="No space left"):
+        write(path)
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_bytes() == b"old"
+
+
+def test_an_unknown_format_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="unknown file extension"):
+        write_png(tmp_path / "face.what")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,190 @@
+"""The contract of a generator and a discriminator, on the article's architecture."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from facegan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
+
+SIZES = [8, 14, 28, 32, 56, 64, 112, 128]
+
+
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def tiny_generator(**changes: object) -> DCGANGenerator:
+    torch.manual_seed(0)
+    return DCGANGenerator(**{"latent_dim": 5, "width": 8, "image_size": 14, **changes})
+
+
+def tiny_discriminator(**changes: object) -> DCGANDiscriminator:
+    torch.manual_seed(0)
+    return DCGANDiscriminator(**{"width": 4, "image_size": 14, **changes})
+
+
+def parameters(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("image_size", SIZES)
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("norm", ["batch", "none"])
+def test_shapes_and_ranges(image_size: int, channels: int, norm: str) -> None:
+    size = {"image_size": image_size, "channels": channels, "norm": norm}
+    images = tiny_generator(width=32, **size)(noise(2, 5))
+    logits = tiny_discriminator(width=2, **size)(images)
+    assert images.shape == (2, channels, image_size, image_size)
+    assert images.abs().max() <= 1
+    assert logits.shape == (2,)
+
+
+def test_one_image_has_one_logit() -> None:
+    assert tiny_discriminator().eval()(noise(1, 3, 14, 14)).shape == (1,)
+
+
+def test_parameters_of_the_articles_generator() -> None:
+    dense = 100 * 7 * 7 * 1024
+    convolutions = 1024 * 512 * 4 * 4 + 512 * 256 * 4 * 4
+    norms = 2 * (1024 + 512 + 256)
+    last = 256 * 3 * 3 * 3 + 3
+    generator = DCGANGenerator(latent_dim=100, width=1024, image_size=28)
+    assert parameters(generator) == dense + convolutions + norms + last == 15_513_859
+
+
+def test_parameters_of_the_articles_discriminator() -> None:
+    first = 3 * 64 * 4 * 4 + 64
+    convolutions = 64 * 128 * 4 * 4 + 128 * 256 * 4 * 4
+    norms = 2 * (128 + 256)
+    last = 256 * 3 * 3 + 1
+    discriminator = DCGANDiscriminator(width=64, image_size=28)
+    assert parameters(discriminator) == first + convolutions + norms + last == 661_569
+    assert sum(isinstance(layer, nn.Conv2d) for layer in discriminator.modules()) == 4
+
+
+def test_every_layer_of_the_generator_but_the_last_is_normalised_and_dropped() -> None:
+    kinds = [type(layer) for layer in tiny_generator(image_size=28, dropout=0.2).layers]
+    finish = [nn.BatchNorm2d, nn.LeakyReLU, nn.Dropout]
+    up = [nn.ConvTranspose2d, *finish]
+    last = [nn.ConvTranspose2d, nn.Tanh]
+    assert kinds == [nn.Linear, nn.Unflatten, *finish, *up, *up, *last]
+
+
+@pytest.mark.parametrize("norm", ["batch", "none"])
+def test_config_rebuilds_the_same_shapes(norm: str) -> None:
+    changes = {"channels": 1, "image_size": 28, "dropout": 0.3, "norm": norm}
+    for network in (tiny_generator(**changes), tiny_discriminator(**changes)):
+        config = json.loads(json.dumps(network.config))
+        rebuilt = type(network)(**config)
+        assert repr(rebuilt) == repr(network)
+        rebuilt.load_state_dict(network.state_dict())
+
+
+@pytest.mark.parametrize("norm", ["batch", "none"])
+def test_in_eval_mode_images_do_not_depend_on_their_batch(norm: str) -> None:
+    generator = tiny_generator(dropout=0.5, norm=norm)
+    discriminator = tiny_discriminator(dropout=0.5, norm=norm)
+    for _ in range(3):  # running statistics of their own
+        discriminator(generator(noise(8, 5)))
+    for network, batch in (
+        (generator.eval(), noise(4, 5, seed=1)),
+        (discriminator.eval(), noise(4, 3, 14, 14, seed=2)),
+    ):
+        alone = torch.cat([network(part) for part in batch.split(1)])
+        assert torch.allclose(network(batch), alone, atol=1e-5)
+
+
+def test_in_training_mode_batch_norm_couples_a_batch() -> None:
+    generator, z = tiny_generator(), noise(4, 5)
+    assert not torch.allclose(generator(z)[:2], generator(z[:2]), atol=1e-3)
+
+
+def test_initial_weights_have_the_papers_deviation() -> None:
+    torch.manual_seed(0)
+    network = DCGANGenerator(latent_dim=50, width=64)
+    for layer in network.modules():
+        if isinstance(layer, nn.Linear | nn.ConvTranspose2d):
+            assert layer.weight.std().item() == pytest.approx(0.02, rel=0.1)
+            assert layer.weight.mean().item() == pytest.approx(0, abs=4e-3)
+
+
+@pytest.mark.parametrize("norm", ["batch", "none"])
+def test_the_signal_survives_a_fresh_network(norm: str) -> None:
+    images = tiny_generator(width=256, image_size=64, norm=norm)(noise(16, 5))
+    logits = tiny_discriminator(width=16, image_size=64, norm=norm)(noise(16, 3, 64, 64))
+    assert 0.005 < images.std() < 1
+    assert 0.005 < logits.std() < 10
+
+
+def test_probability_is_the_sigmoid_of_the_logit() -> None:
+    discriminator, images = tiny_discriminator().eval(), noise(3, 3, 14, 14)
+    expected = [1 / (1 + np.exp(-logit)) for logit in discriminator(images).tolist()]
+    assert discriminator.probability(images).tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("image_size", "near"),
+    [(30, "28 or 32"), (7, "8 or 14"), (4, "8 or 14"), (0, "8 or 14"), (-28, "8 or 14")],
+)
+def test_bad_image_size(image_size: int, near: str) -> None:
+    message = re.escape(f"image_size must be 4·2^k or 7·2^k (28, 32, 56, 64, …), got {image_size}")
+    for make in (tiny_generator, tiny_discriminator):
+        with pytest.raises(ValueError, match=f"{message}; try {near}"):
+            make(image_size=image_size)
+
+
+def test_bad_norm() -> None:
+    for make in (tiny_generator, tiny_discriminator):
+        with pytest.raises(ValueError, match="norm must be one of batch, none, got 'group'"):
+            make(norm="group")
+
+
+def test_bad_width() -> None:
+    message = "width must be at least 4, since it is halved 2 times, got 3"
+    with pytest.raises(ValueError, match=message):
+        tiny_generator(width=3, image_size=28)
+
+
+def test_sample_is_uint8_in_the_order_of_seeds_and_repeats() -> None:
+    generator = tiny_generator()
+    faces = generator.sample(seeds=[7, 3])
+    assert faces.dtype == torch.uint8
+    assert faces.shape == (2, 3, 14, 14)
+    assert torch.equal(faces, generator.sample(seeds=[3, 7]).flip(0))
+    assert torch.equal(generator.sample(n=5)[3], faces[1])
+
+
+def test_sample_takes_an_array_of_seeds() -> None:
+    generator = tiny_generator()
+    assert torch.equal(generator.sample(seeds=np.arange(3)), generator.sample(n=3))
+
+
+def test_sample_does_not_depend_on_the_batch_size() -> None:
+    generator = tiny_generator()
+    difference = generator.sample(n=5, batch_size=2).int() - generator.sample(n=5).int()
+    assert difference.abs().max() <= 1  # float sums in another order
+
+
+def test_truncation_scales_the_latents() -> None:
+    generator = tiny_generator()
+    assert len(generator.sample(n=4, truncation=0).unique(dim=0)) == 1
+    assert len(generator.sample(n=4, truncation=0.7).unique(dim=0)) == 4
+
+
+@pytest.mark.parametrize("given", [{}, {"n": 2, "seeds": [1]}])
+def test_sample_wants_n_or_seeds(given: dict) -> None:
+    with pytest.raises(ValueError, match="give n or seeds, one of the two"):
+        tiny_generator().sample(**given)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_draw_is_in_eval_mode_and_restores_the_mode(training: bool) -> None:
+    generator = tiny_generator(dropout=0.5).train(training)
+    before = {name: value.clone() for name, value in generator.state_dict().items()}
+    assert torch.equal(generator.draw(noise(3, 5)), generator.draw(noise(3, 5)))
+    assert generator.training == training
+    assert all(torch.equal(before[name], now) for name, now in generator.state_dict().items())

@@ -1,0 +1,157 @@
+"""Photographs -> one array, against Pillow used by hand."""
+
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from facegan.data import pack as packing
+from facegan.data.pack import decode, pack
+from facegan.data.photos import PhotoFolder, PhotoStore, PhotoZip
+from facegan.errors import FaceganError
+
+RNG = np.random.default_rng(0)
+NOISE = Image.fromarray(RNG.integers(0, 256, (218, 178, 3), dtype=np.uint8))
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def pixels(image: Image.Image) -> NDArray[np.uint8]:
+    return np.asarray(image.convert("RGB"))
+
+
+def numbered(folder: Path, count: int, broken: tuple[int, ...] = ()) -> PhotoFolder:
+    """Photograph i has the grey value i."""
+    folder.mkdir()
+    for i in range(count):
+        data = b"broken" if i in broken else encoded(Image.new("RGB", (9, 9), (i, i, i)))
+        (folder / f"{i:03}.png").write_bytes(data)
+    return PhotoFolder(folder)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize(("crop", "size"), [(108, 28), (148, 64), (178, 28), (None, 56)])
+def test_decode_crops_the_centre_and_resizes_once(kind: str, crop: int | None, size: int) -> None:
+    data = encoded(NOISE, kind)
+    side = crop or 178
+    left, top = (178 - side) // 2, (218 - side) // 2
+    with Image.open(io.BytesIO(data)) as photo:
+        square = photo.convert("RGB").crop((left, top, left + side, top + side))
+    expected = square.resize((size, size), Image.Resampling.BICUBIC)
+    assert np.array_equal(pixels(decode(data, crop, size)), pixels(expected))
+
+
+def test_nothing_outside_the_crop_counts() -> None:
+    photo = Image.new("RGB", (178, 218), (255, 0, 0))
+    photo.paste((0, 0, 255), (35, 55, 143, 163))
+    assert np.all(pixels(decode(encoded(photo), 108, 28)) == (0, 0, 255))
+
+
+def test_resize_is_antialiased() -> None:
+    stripes = np.zeros((112, 112, 3), dtype=np.uint8)
+    stripes[:, ::2] = 255
+    inner = pixels(decode(encoded(Image.fromarray(stripes)), None, 28))[:, 2:-2].astype(int)
+    assert np.all(abs(inner - 127) <= 2)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_decode_heeds_the_orientation_that_a_camera_notes(orientation: int) -> None:
+    upright = Image.new("RGB", (32, 32))
+    upright.paste((255, 0, 0), (0, 0, 16, 16))
+    turn = {  # how it lies in the file, so that the note sets it upright
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = upright.transpose(turn[orientation]) if orientation in turn else upright
+    assert np.array_equal(pixels(decode(encoded(stored, exif=exif), None, 32)), pixels(upright))
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "1", "CMYK"])
+def test_every_kind_of_image_becomes_rgb(mode: str) -> None:
+    image = NOISE.resize((32, 32)).convert(mode)
+    data = encoded(image, "TIFF" if mode == "CMYK" else "PNG")
+    assert np.array_equal(pixels(decode(data, None, 32)), pixels(image))
+
+
+def test_a_transparent_palette_keeps_its_colours() -> None:
+    image = NOISE.resize((32, 32)).quantize(16)
+    data = encoded(image, transparency=bytes(range(16)))
+    assert np.array_equal(pixels(decode(data, None, 32)), pixels(image))
+
+
+def test_a_photograph_smaller_than_the_crop_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"smaller than data\.crop=108: 100x200"):
+        decode(encoded(Image.new("RGB", (100, 200))), 108, 28)
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+@pytest.mark.parametrize("zipped", [False, True])
+def test_rows_are_in_the_order_of_names(
+    cores: int, zipped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packing, "CHUNK", 3)
+    monkeypatch.setattr(packing, "_cores", lambda: cores)
+    store: PhotoStore = numbered(tmp_path / "photos", 10)
+    if zipped:
+        with zipfile.ZipFile(tmp_path / "photos.zip", "w") as file:
+            for name in reversed(store.names()):
+                file.writestr(name, store.read(name))
+        store = PhotoZip(tmp_path / "photos.zip")
+    names = [f"{i:03}.png" for i in (7, 3, 9, 0, 1, 8, 2)]
+    assert pack(store, names, None, 8, tmp_path / "images.npy") == []
+    images = np.load(tmp_path / "images.npy")
+    assert images.shape == (7, 8, 8, 3)
+    assert images.dtype == np.uint8
+    assert images[:, 4, 4, 1].tolist() == [7, 3, 9, 0, 1, 8, 2]
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_unreadable_photographs_are_named_counted_and_left_out(
+    cores: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(packing, "CHUNK", 50)
+    monkeypatch.setattr(packing, "_cores", lambda: cores)
+    store = numbered(tmp_path / "photos", 200, broken=(3, 120))
+    failures = pack(store, store.names(), None, 8, tmp_path / "images.npy")
+    assert failures == [(3, "no image"), (120, "no image")]
+    kept = np.load(tmp_path / "images.npy")[:, 0, 0, 0].tolist()
+    assert kept == [i for i in range(200) if i not in (3, 120)]
+    told = "left out 2 of 200 photographs: 003.png (no image); 120.png (no image)\n"
+    assert capsys.readouterr().out == told
+
+
+def test_more_than_one_percent_unreadable_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packing, "_cores", lambda: 1)
+    store = numbered(tmp_path / "photos", 200, broken=(3, 4, 5))
+    with pytest.raises(FaceganError, match=r"3 of 200 photographs.*more than 1%.*003\.png"):
+        pack(store, store.names(), None, 8, tmp_path / "images.npy")
+
+
+def test_a_cut_off_jpeg_is_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "TOLERATED", 0.5)
+    store = numbered(tmp_path / "photos", 2)
+    (tmp_path / "photos" / "cut.jpg").write_bytes(encoded(NOISE, "JPEG")[:5000])
+    ((row, reason),) = pack(store, store.names(), None, 8, tmp_path / "images.npy")
+    assert row == 2
+    assert "truncated" in reason

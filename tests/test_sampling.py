@@ -1,0 +1,61 @@
+"""Seeds and the latents they mean."""
+
+import pytest
+import torch
+
+from facegan.sampling import latents, parse_seeds
+
+
+def test_latents_are_pinned() -> None:
+    z = latents([0, 1], 3)
+    assert z.dtype == torch.float32
+    assert z.shape == (2, 3)
+    # torch's CPU stream: a change would give every seed another face
+    assert z[0].tolist() == pytest.approx([1.5409961, -0.2934289, -2.1787894])
+
+
+def test_a_seed_means_the_same_latent_in_any_company() -> None:
+    alone = latents([5], 8)
+    assert torch.equal(latents([9, 5, 2], 8)[1:2], alone)
+    assert torch.equal(latents(iter(range(10)), 8)[5:6], alone)
+
+
+def test_latents_leave_the_global_stream_alone() -> None:
+    before = torch.get_rng_state()
+    latents(range(3), 4)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_latents_are_standard_normal_and_independent() -> None:
+    z = latents(range(2000), 16)
+    assert z.mean(0).abs().max() < 0.1
+    assert (z.std(0) - 1).abs().max() < 0.1
+    assert (torch.corrcoef(z.T) - torch.eye(16)).abs().max() < 0.1
+    assert torch.corrcoef(z[:, :].flatten().view(2, -1))[0, 1].abs() < 0.05
+
+
+def test_no_seeds_are_no_latents() -> None:
+    assert latents([], 8).shape == (0, 8)
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"),
+    [
+        ("7", [7]),
+        ("0-3,100", [0, 1, 2, 3, 100]),
+        (" 4 , 1-2 ", [4, 1, 2]),
+        ("5-5", [5]),
+        ("3,3", [3, 3]),
+    ],
+)
+def test_parse_seeds(text: str, seeds: list[int]) -> None:
+    assert parse_seeds(text) == seeds
+
+
+@pytest.mark.parametrize("text", ["", "a", "-3", "3-1", "1-2-3", "1,,2", "1.5", "1;2", "3-"])
+def test_parse_seeds_refuses(text: str) -> None:
+    with pytest.raises(
+        ValueError, match="numbers and ranges of numbers from 0 up, such as"
+    ) as error:
+        parse_seeds(text)
+    assert repr(text) in str(error.value)

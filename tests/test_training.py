@@ -1,0 +1,285 @@
+"""Real trainings of tiny networks on a few drawn faces, by the verb's own code."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import Cli, Compose
+from omegaconf import DictConfig, OmegaConf
+from PIL import Image
+
+from facegan import Generator
+from facegan.config import CONFIG_PATH, typed
+from facegan.errors import FaceganError
+from facegan.images import to_pil
+from facegan.pretrained import metadata
+from facegan.train import TrainConfig, stored_config
+from facegan.training import train
+
+pytestmark = pytest.mark.usefixtures("workdir")
+
+TINY = (
+    "data=drawn",
+    "data.count=40",  # 36 for training: four batches of eight an epoch
+    "data.image_size=8",
+    "model.batch_size=8",
+    "trainer.accelerator=cpu",
+    "trainer.log_every_n_steps=1",
+)
+RUN = Path("outputs/run")
+
+
+def options(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONFIG_PATH / group).glob("*.yaml"))
+
+
+def narrow(node: Any) -> None:
+    """Every network under `node` gets eight channels."""
+    if isinstance(node, DictConfig):
+        if "width" in node:
+            node.width = 8
+        for name in node:
+            narrow(node[name])
+
+
+@pytest.fixture
+def tiny(compose: Compose) -> Any:
+    """tiny("model=lite", …) -> the config of a small training."""
+
+    def run(*overrides: str) -> DictConfig:
+        cfg = typed(compose("train", *TINY, *overrides), TrainConfig)
+        narrow(cfg.model)
+        return cfg
+
+    return run
+
+
+def lines(folder: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def checkpoint(folder: Path) -> dict[str, Any]:
+    return torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
+
+
+def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every tensor and number of nested dicts and lists, with its place."""
+    children = tree.items() if isinstance(tree, dict) else enumerate(tree)
+    for name, child in children:
+        if isinstance(child, dict | list | tuple):
+            yield from leaves(child, f"{path}/{name}")
+        else:
+            yield f"{path}/{name}", child
+
+
+def assert_same(one: Any, other: Any) -> None:
+    ours, theirs = dict(leaves(one)), dict(leaves(other))
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        same = torch.equal(value, theirs[name]) if torch.is_tensor(value) else value == theirs[name]
+        assert same, name
+
+
+@pytest.mark.parametrize("model", options("model"))
+def test_every_model_trains_for_a_step(model: str, compose: Compose, tiny_celeba: Path) -> None:
+    data = ["data=celeba", f"data.root={tiny_celeba}", "data.verify=false", "data.image_size=8"]
+    cfg = compose("train", f"model={model}", *data, *TINY[3:], "trainer.max_epochs=1")
+    narrow(cfg.model)
+    train(typed(cfg, TrainConfig), RUN, resume=False)
+    assert checkpoint(RUN)["images_seen"] == 8
+    assert list(RUN.glob("*.safetensors"))
+
+
+@pytest.mark.parametrize("penalty", options("model/penalty"))
+@pytest.mark.parametrize("loss", options("model/loss"))
+def test_every_pair_of_loss_and_penalty_trains(loss: str, penalty: str, tiny: Any) -> None:
+    choice = (f"model/loss={loss}", f"model/penalty={penalty}", "model.discriminator.norm=none")
+    cfg = tiny("model=dcgan", *choice, "trainer.max_epochs=1", "+trainer.limit_train_batches=2")
+    train(cfg, RUN, resume=False)
+    first, last = lines(RUN)
+    assert (first["images"], last["images"]) == (8, 16)
+    assert {"D_loss", "G_loss", "D_real", "D_fake"} <= last.keys()
+    assert all(np.isfinite(value) for value in (*first.values(), *last.values()))
+
+
+def test_a_run_leaves_what_the_design_says(tiny: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    cfg = tiny("model=lite", "trainer.max_epochs=2")
+    train(cfg, RUN, resume=False)
+    files = {path.relative_to(RUN).as_posix() for path in RUN.rglob("*") if path.is_file()}
+    (events,) = RUN.glob("events.out.tfevents.*")
+    assert files == {
+        "config.yaml",
+        "checkpoints/last.ckpt",
+        "samples/epoch-001.png",
+        "samples/epoch-002.png",
+        "samples/epochs.gif",
+        "metrics.jsonl",
+        "generator.safetensors",
+        events.name,
+    }
+    assert OmegaConf.load(RUN / "config.yaml") == OmegaConf.to_container(cfg, resolve=True)
+    assert [line["images"] for line in lines(RUN)] == list(range(8, 72, 8))
+    assert [line["epoch"] for line in lines(RUN)] == [1] * 4 + [2] * 4
+    told = {"D_loss", "G_loss", "D_real", "D_fake", "images_per_second", "seconds"}
+    assert told | {"learning_rate/0", "learning_rate/1"} <= lines(RUN)[-1].keys()
+    assert Path("outputs/latest").resolve() == RUN.resolve()
+    out = capsys.readouterr().out
+    for part in (
+        "device     CPU",
+        "36 train, 2 val, 2 test",
+        "parameters",
+        "32 images in batches of 8",
+    ):
+        assert part in out
+
+
+def test_pictures_of_a_run(tiny: Any) -> None:
+    train(tiny("model=lite", "trainer.max_epochs=3"), RUN, resume=False)
+    side = (8 * 9 - 1) * 2
+    frames = [Image.open(path) for path in sorted(RUN.glob("samples/*.png"))]
+    assert [frame.size for frame in frames] == [(side, side)] * 3
+    assert len({frame.tobytes() for frame in frames}) == 3
+    with Image.open(RUN / "samples/epochs.gif") as gif:
+        assert (gif.n_frames, gif.size) == (3, (side, side))
+
+
+def test_weights_of_a_run_are_its_moving_average(tiny: Any) -> None:
+    train(tiny("model=lite", "trainer.max_epochs=1"), RUN, resume=False)
+    state = checkpoint(RUN)["state_dict"]
+    weights = Generator.from_pretrained(RUN).state_dict()
+    assert weights
+    for name, value in weights.items():
+        assert torch.equal(value, state[f"averaged.{name}"])
+    assert metadata(RUN)["images_seen"] == "32"
+
+
+def test_curves_in_tensorboard_are_against_images(tiny: Any) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    train(tiny("model=lite", "trainer.max_epochs=2"), RUN, resume=False)
+    events = EventAccumulator(str(RUN)).Reload()
+    assert [event.step for event in events.Scalars("D_loss")] == list(range(8, 72, 8))
+    assert [event.step for event in events.Images("samples")] == [32, 64]
+
+
+@pytest.mark.parametrize("model", ["lite", "dcgan"])
+def test_two_and_two_epochs_are_four(model: str, tiny: Any) -> None:
+    whole, parts = Path("outputs/whole"), Path("outputs/parts")
+    train(tiny(f"model={model}", "trainer.max_epochs=4"), whole, resume=False)
+    train(tiny(f"model={model}", "trainer.max_epochs=2"), parts, resume=False)
+    train(stored_config(parts, ["trainer.max_epochs=4"]), parts, resume=True)
+    one, other = checkpoint(whole), checkpoint(parts)
+    for key in ("state_dict", "optimizer_states"):
+        assert_same(one[key], other[key])
+    assert (one["images_seen"], one["epoch"]) == (other["images_seen"], other["epoch"]) == (128, 3)
+    clocks = {"seconds", "images_per_second"}
+    one_lines, other_lines = (
+        [{key: value for key, value in line.items() if key not in clocks} for line in lines(folder)]
+        for folder in (whole, parts)
+    )
+    assert one_lines == other_lines
+    for picture in ("epoch-001.png", "epoch-004.png", "epochs.gif"):
+        assert (whole / "samples" / picture).read_bytes() == (
+            parts / "samples" / picture
+        ).read_bytes()
+
+
+def test_the_seconds_of_a_run_go_on(tiny: Any) -> None:
+    train(tiny("model=lite", "trainer.max_epochs=1"), RUN, resume=False)
+    train(stored_config(RUN, ["trainer.max_epochs=2"]), RUN, resume=True)
+    seconds = [line["seconds"] for line in lines(RUN)]
+    assert len(seconds) == 8
+    assert seconds == sorted(seconds)
+
+
+def test_what_a_killed_try_had_logged_after_its_checkpoint_is_dropped(tiny: Any) -> None:
+    train(tiny("model=lite", "trainer.max_epochs=1"), RUN, resume=False)
+    with (RUN / "metrics.jsonl").open("a") as file:
+        file.write('{"images": 40, "D_loss": 7.0}\n')
+    train(stored_config(RUN, ["trainer.max_epochs=2"]), RUN, resume=True)
+    assert [line["images"] for line in lines(RUN)] == list(range(8, 72, 8))
+
+
+def test_a_seed_repeats_a_training_and_another_does_not(tiny: Any) -> None:
+    weights = {}
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        folder = Path("outputs") / name
+        train(tiny("model=lite", "trainer.max_epochs=1", f"seed={seed}"), folder, resume=False)
+        weights[name] = checkpoint(folder)["state_dict"]
+    assert_same(weights["a"], weights["b"])
+    key = "generator.layers.0.weight"
+    assert not torch.equal(weights["a"][key], weights["c"][key])
+
+
+def test_a_training_that_diverges_stops_with_words(tiny: Any) -> None:
+    cfg = tiny("model=dcgan", "model/loss=wasserstein", "trainer.max_epochs=9")
+    cfg.model.discriminator.norm = "none"
+    cfg.model.discriminator_optimizer.lr = 1e30
+    with pytest.raises(FaceganError, match=r"became nan or infinite after \d+ images.*try half"):
+        train(cfg, RUN, resume=False)
+
+
+def test_a_folder_that_holds_a_run_is_not_overwritten(tiny: Any) -> None:
+    train(tiny("model=lite", "trainer.max_epochs=1"), RUN, resume=False)
+    before = (RUN / "generator.safetensors").read_bytes()
+    with pytest.raises(FaceganError, match=r"holds a run already; go on with it by resume="):
+        train(tiny("model=lite", "trainer.max_epochs=1"), RUN, resume=False)
+    assert (RUN / "generator.safetensors").read_bytes() == before
+
+
+SMALL = (
+    *TINY,
+    "model=lite",
+    "model.generator.width=8",
+    "model.discriminator.width=8",
+    "trainer.max_epochs=1",
+)
+
+
+def test_the_verb_trains_and_goes_on(cli: Cli) -> None:
+    told = cli("train", *SMALL)
+    assert (told.code, told.err) == (0, "")
+    (run,) = Path("outputs").glob("2*")
+    assert Path("outputs/latest").resolve() == run.resolve()
+    told = cli("train", "resume=outputs/latest", "trainer.max_epochs=2")
+    assert (told.code, told.err) == (0, "")
+    assert list(Path("outputs").glob("2*")) == [run]
+    assert [line["images"] for line in lines(run)] == list(range(8, 72, 8))
+    assert (run / "samples/epoch-002.png").is_file()
+
+
+def test_a_sweep_trains_every_combination(cli: Cli) -> None:
+    told = cli("train", "-m", *SMALL, "model/loss=hinge,non_saturating", "data.archives=./a/b")
+    assert told.code == 0
+    (sweep,) = Path("outputs/sweeps").iterdir()
+    configs = sorted(sweep.rglob("config.yaml"))
+    losses = {OmegaConf.load(path).model.loss._target_ for path in configs}
+    assert losses == {"facegan.losses.Hinge", "facegan.losses.NonSaturating"}
+    assert {path.parent.parent for path in configs} == {sweep}
+    for path in configs:
+        assert (path.parent / "generator.safetensors").is_file()
+
+
+def test_sample_draws_from_a_run(cli: Cli) -> None:
+    assert cli("train", *SMALL).code == 0
+    told = cli(
+        "sample", "weights=outputs/latest", "seeds=0-3,7", "out=faces", "grid=true", "upscale=3"
+    )
+    assert (told.code, told.err) == (0, "")
+    names = {path.name for path in Path("faces").iterdir()}
+    assert names == {*(f"seed-{seed:04}.png" for seed in (0, 1, 2, 3, 7)), "grid.png"}
+    faces = Generator.from_pretrained("outputs/latest").sample(seeds=[7])
+    with Image.open("faces/seed-0007.png") as picture:
+        assert np.array_equal(np.asarray(picture), np.asarray(to_pil(faces[0], 3)))
+
+
+def test_sample_draws_ten_where_nothing_is_said(cli: Cli) -> None:
+    assert cli("train", *SMALL).code == 0
+    told = cli("sample", "weights=outputs/latest")
+    assert (told.code, told.err) == (0, "")
+    names = sorted(path.name for path in Path("outputs/faces").iterdir())
+    assert names == [f"seed-{seed:04}.png" for seed in range(10)]
