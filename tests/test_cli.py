@@ -1,17 +1,16 @@
 """What a user types, and what he is told when it is wrong."""
 
 import errno
+import os
 import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conftest import Cli
 
-from facegan import callbacks
 from facegan.data import celeba
 from facegan.data.sources import RemoteFile
 
@@ -164,10 +163,14 @@ def test_resume_of_a_run_without_a_checkpoint(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_a_disk_that_is_full(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: Any) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device", "epoch-001.png")
+    replace = os.replace
 
-    monkeypatch.setattr(callbacks, "save_png", full)
+    def full(source: Path, target: Path) -> None:
+        if target.suffix == ".png":
+            raise OSError(errno.ENOSPC, "No space left on device", target.name)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
     told = cli("train", *TINY)
     assert told.code == 2
     assert told.err.startswith("facegan.train: the disk is full (epoch-001.png): free some space")
@@ -183,7 +186,7 @@ def test_prepare_tells_what_it_has_packed(cli: Cli, photo_folder: Path) -> None:
 @pytest.mark.parametrize(
     ("argument", "parts"),
     [
-        ("weights=nowhere", ("weights=nowhere", "give a run folder")),
+        ("weights=nowhere", ("weights=nowhere", "a run folder")),
         ("n=0", ("n must be at least 1, got 0",)),
         ("n=many", ("n", "many", "Integer")),
         ("truncation=-1", ("truncation must be at least 0, got -1",)),

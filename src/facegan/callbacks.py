@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytorch_lightning as pl
-from PIL import Image
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
@@ -20,7 +19,7 @@ from facegan.evaluation.distances import (
 )
 from facegan.evaluation.features import AttributeFeatures, split_features
 from facegan.evaluation.neighbours import precision_recall
-from facegan.images import grid, save_film, save_image, to_pil
+from facegan.images import grid, open_image, save_film, save_image, to_pil
 from facegan.pretrained import WEIGHTS_FILE
 from facegan.sampling import latents
 
@@ -54,7 +53,7 @@ class SampleGrid(Callback):
 
     @rank_zero_only
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        frames = [Image.open(path) for path in sorted(self.folder.glob("epoch-*.png"))]
+        frames = [open_image(path) for path in sorted(self.folder.glob("epoch-*.png"))]
         if frames:
             save_film(frames, self.folder / "epochs.gif", EPOCHS_PER_SECOND)
 

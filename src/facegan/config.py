@@ -16,13 +16,22 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigKeyError, OmegaConfBaseException, UnsupportedValueType
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+    UnsupportedValueType,
+)
 
 from facegan.errors import FaceganError
 
 _PACKAGE = Path(__file__).resolve().parent
 # a wheel carries conf/ inside the package; a checkout has it at the top
 CONFIG_PATH = next(p for p in (_PACKAGE / "conf", _PACKAGE.parents[1] / "conf") if p.is_dir())
+
+
+_MENDABLE = (FaceganError, HydraException, OmegaConfBaseException, OSError)
 
 
 class ConfigError(FaceganError):
@@ -41,10 +50,15 @@ def verb(
     """
 
     def decorate(main: Callable[[DictConfig], None]) -> Callable[[], None]:
+        failures: list[Exception] = []
+
         @functools.wraps(main)
         def task(cfg: DictConfig) -> None:
             try:
                 main(typed(cfg, schema))
+            except _MENDABLE as error:  # Hydra adds a line of its own to what leaves this function
+                failures.append(error)
+                _tell(name, error)
             finally:
                 _remove_if_empty(Path(HydraConfig.get().runtime.output_dir))
 
@@ -56,18 +70,25 @@ def verb(
                 return
             sys.argv[1:] = [_quoted(argument, texts) for argument in sys.argv[1:]]
             os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us instead of Hydra's printer
+            failures.clear()
             try:
                 run()
-            except (FaceganError, HydraException, OmegaConfBaseException, OSError) as error:
-                print(f"facegan.{name}: {_in_words(error)}", file=sys.stderr)
-                sys.exit(2)
+            except _MENDABLE as error:
+                failures.append(error)
+                _tell(name, error)
             except KeyboardInterrupt:
                 print(f"facegan.{name}: interrupted", file=sys.stderr)
                 sys.exit(130)
+            if failures:
+                sys.exit(2)
 
         return command
 
     return decorate
+
+
+def _tell(name: str, error: Exception) -> None:
+    print(f"facegan.{name}: {_in_words(error)}", file=sys.stderr)
 
 
 def help_text(name: str, usage: str) -> str:
@@ -143,8 +164,9 @@ def _check_arguments(key: str, node: DictConfig, extra: dict[str, Any]) -> None:
             raise ConfigError(_unknown_key(f"{key}.{name}", list(parameters)))
         _check_type(f"{key}.{name}", value, hints.get(name, Any))
     for name, parameter in parameters.items():
-        required = (
-            parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD
+        required = parameter.default is parameter.empty and parameter.kind not in (
+            parameter.VAR_POSITIONAL,
+            parameter.VAR_KEYWORD,
         )
         if required and name not in {*given, *extra} and not node.get("_partial_"):
             raise ConfigError(f"{key}.{name} has no default and must be set")
@@ -164,11 +186,15 @@ def _check_type(key: str, value: Any, hint: Any) -> None:
 
 def _in_words(error: Exception) -> str:
     """One message for whatever went wrong on the way from the command line to the verb."""
-    if isinstance(error, OSError):
+    if isinstance(error, FaceganError):
+        return str(error)
+    if isinstance(error, OSError) and not isinstance(error, HydraException):
         return _os_error_in_words(error)
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
-    if isinstance(cause, ConfigKeyError) and cause.full_key and cause.parent_node is not None:
-        return _unknown_key(cause.full_key, [str(key) for key in cause.parent_node])
+    if isinstance(cause, MissingMandatoryValue):
+        return f"{cause.full_key} has no default and must be set"
+    if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.full_key:
+        return _unknown_key(cause.full_key, list(map(str, cause.parent_node or ())))
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         return f"{cause.full_key}: {_first_line(cause)}"
     return str(error)
@@ -180,7 +206,7 @@ def _os_error_in_words(error: OSError) -> str:
             f"the disk is full ({error.filename or 'while writing'}): free some space; a training "
             "goes on from its last checkpoint with resume=RUN_FOLDER"
         )
-    if isinstance(error, PermissionError):
+    if isinstance(error, PermissionError | NotADirectoryError):
         return f"{error.filename}: {error.strerror}; choose a folder that you may write to"
     raise error
 

@@ -172,6 +172,8 @@ def _check_pair(generator: Generator, discriminator: Discriminator) -> None:
 
 def _optimizer(name: str, factory: partial[Optimizer], network: nn.Module) -> Optimizer:
     rate = factory.keywords.get("lr", 1)
+    if not isinstance(rate, int | float):
+        raise ValueError(f"{name}.lr must be a number, got {rate!r}; try 2e-4")
     if rate <= 0:
         raise ValueError(f"{name}.lr must be positive, got {rate}; try 2e-4")
     return factory(network.parameters())

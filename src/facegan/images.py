@@ -50,6 +50,13 @@ def to_pil(image: Tensor, upscale: int = 1, filter: str = "nearest") -> Image.Im
     return picture.resize((picture.width * upscale, picture.height * upscale), FILTERS[filter])
 
 
+def open_image(path: str | Path) -> Image.Image:
+    """A whole image in memory, with its file closed."""
+    with Image.open(path) as image:
+        image.load()
+        return image
+
+
 def save_image(picture: Image.Image, path: str | Path) -> None:
     """Writes a Pillow image in the format of the path's suffix, atomically."""
     with replacing(Path(path)) as temporary:

@@ -80,7 +80,7 @@ def sixel(image: Image.Image, columns: int, rows: int) -> str:
     palette, indices = picture.getpalette() or [], np.asarray(picture)
     colours = [
         f"#{i};2;" + ";".join(str(round(v * 100 / 255)) for v in palette[3 * i : 3 * i + 3])
-        for i in np.unique(indices)
+        for i in np.unique(indices).tolist()
     ]
     bands = [_sixel_band(rows) for rows in np.split(indices, range(6, len(indices), 6))]
     size = f'"1;1;{picture.width};{picture.height}'

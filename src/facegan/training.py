@@ -171,4 +171,6 @@ def _quieten() -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", ".*have no `validation_step`.*")
     warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")  # the average
+    warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")  # Curves logs too
+    warnings.filterwarnings("ignore", ".*exists and is not empty.*")  # as a resumed run's is
     warnings.filterwarnings("ignore", ".*LeafSpec.*")  # Lightning's use of torch's trees

@@ -1,0 +1,41 @@
+# `make` lists what there is.
+.DEFAULT_GOAL := help
+PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(shell command -v $(p))))
+RUN := .venv/bin/python
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(RUN) -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	touch $@
+
+.PHONY: help setup demo test lint format bench board clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | sort | awk -F'\t' '{printf "make %-8s %s\n", $$1, $$2}'
+
+setup: .venv/installed ## create .venv and install everything
+
+demo: .venv/installed ## train for minutes on faces of nobody, judge the result, say where to look
+	$(RUN) -m facegan.train experiment=demo
+	$(RUN) -m facegan.evaluate weights=outputs/latest
+
+test: .venv/installed lint ## lint and tests
+	$(RUN) -m pytest
+
+lint: .venv/installed ## ruff and mypy
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+format: .venv/installed ## let ruff mend what it can
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+bench: .venv/installed ## measure speeds as ratios: benchmarks/results/bench.json
+	$(RUN) benchmarks/bench.py
+
+board: .venv/installed ## TensorBoard of all runs
+	.venv/bin/tensorboard --logdir outputs
+
+clean: ## remove .venv and caches, never data or outputs
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache

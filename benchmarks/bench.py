@@ -1,0 +1,177 @@
+"""How fast is it, as ratios that one noisy machine can measure: make bench
+
+1. verb_over_bare: images/s of the whole `train` verb over a bare PyTorch loop of the same networks
+2. share_of_matmul: FLOP/s of lite's training step over those of a large matrix product
+3. pack_over_pillow: photographs/s of `prepare` over a bare Pillow loop on as many processes
+
+Every ratio is the median of several, each of two measurements right after one another. Writes
+benchmarks/results/bench.json.
+"""
+
+import io
+import json
+import multiprocessing
+import os
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+from PIL import Image
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from facegan import training
+from facegan.config import CONFIG_PATH, build
+from facegan.data.archive import Archive
+from facegan.data.folder import FolderFaces
+from facegan.gan import GAN, frozen, update_average
+from facegan.images import to_float, to_pil
+from facegan.networks.base import Generator
+
+REPEATS = 5
+FACES = 8000  # in the training set: an epoch of about ten seconds
+PHOTOGRAPHS = 12_000
+RESULTS = Path(__file__).resolve().parent / "results" / "bench.json"
+
+
+def config(folder: Path, *overrides: str) -> DictConfig:
+    common = [f"data.archives={folder}/archives", "evaluate_every=0", "trainer.max_epochs=1"]
+    with initialize_config_dir(str(CONFIG_PATH), version_base="1.3"):
+        return compose("train", ["model=lite", "data=faces", *common, *overrides])
+
+
+def seconds(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def bare_step(gan: GAN, real: Tensor, step: int) -> None:
+    """The same arithmetic as GAN.training_step, by hand."""
+    d_optimizer, g_optimizer = gan.optimizer_pair
+    fake = gan.generator(torch.randn(len(real), gan.generator.latent_dim))
+    loss, _ = gan.loss.discriminator(gan.discriminator, real, fake.detach())
+    penalty, _ = gan.penalty.lazy(step, gan.discriminator, real, fake.detach())
+    d_optimizer.zero_grad()
+    (loss + penalty).backward()
+    d_optimizer.step()
+    with frozen(gan.discriminator):
+        loss, _ = gan.loss.generator(gan.discriminator, real, fake)
+        g_optimizer.zero_grad()
+        loss.backward()
+    g_optimizer.step()
+    update_average(gan.averaged, gan.generator, 0.999)
+
+
+def bare_epoch(gan: GAN, images: Tensor) -> None:
+    order = torch.randperm(len(images))
+    for step in range(len(images) // gan.batch_size):
+        rows = order[step * gan.batch_size : (step + 1) * gan.batch_size]
+        bare_step(gan, to_float(images[rows].permute(0, 3, 1, 2)), step)
+
+
+def verb_over_bare(folder: Path) -> list[float]:
+    cfg = config(folder, f"data.count={FACES}")
+    archive: Archive = build(cfg.data, "data").archive()
+    images = torch.from_numpy(archive.images[archive.indices("train")])
+    ratios = []
+    for _ in range(REPEATS):
+        gan = build(cfg.model, "model")
+        bare = seconds(lambda gan=gan: bare_epoch(gan, images))
+        run = folder / "run"
+        training.train(cfg, run, resume=False)
+        lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        shutil.rmtree(run)
+        ratios.append(bare / lines[-1]["seconds"])
+    return ratios
+
+
+def share_of_matmul(folder: Path) -> list[float]:
+    gan: GAN = build(config(folder).model, "model")
+    real = torch.rand(gan.batch_size, 3, 28, 28).to(memory_format=torch.channels_last)
+    with FlopCounterMode(display=False) as counter:
+        bare_step(gan, real, 1)
+    side = 2048
+    a, b = torch.rand(side, side), torch.rand(side, side)
+    ratios = []
+    steps = 32  # two of them with the penalty, whose FLOPs are not counted
+    for _ in range(REPEATS):
+        rate = 10 * 2 * side**3 / seconds(lambda: [a @ b for _ in range(10)])
+        reached = (
+            steps
+            * counter.get_total_flops()
+            / seconds(lambda: [bare_step(gan, real, i) for i in range(steps)])
+        )
+        ratios.append(reached / rate)
+    return ratios
+
+
+def make_photographs(folder: Path) -> None:
+    """JPEGs of CelebA's size, of faces of nobody."""
+    generator = Generator.from_pretrained("lite-28")
+    for start in range(0, PHOTOGRAPHS, 500):
+        faces = generator.sample(seeds=range(start, start + 500))
+        for number, face in enumerate(faces, start):
+            to_pil(face).resize((178, 218), Image.Resampling.BICUBIC).save(
+                folder / f"{number:06}.jpg", quality=95
+            )
+
+
+def bare_pillow(paths: list[str]) -> list[bytes]:
+    done = []
+    for path in paths:
+        photo = Image.open(io.BytesIO(Path(path).read_bytes())).convert("RGB")
+        done.append(
+            photo.resize((28, 28), Image.Resampling.BICUBIC, box=(35, 55, 143, 163)).tobytes()
+        )
+    return done
+
+
+def bare_pack(photographs: Path, processes: int) -> None:
+    paths = sorted(map(str, photographs.iterdir()))
+    chunks = [paths[start : start + 256] for start in range(0, len(paths), 256)]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        assert sum(len(done) for done in pool.map(bare_pillow, chunks)) == len(paths)
+
+
+def pack_over_pillow(folder: Path) -> list[float]:
+    photographs = folder / "photographs"
+    photographs.mkdir()
+    make_photographs(photographs)
+    processes = len(os.sched_getaffinity(0))
+    ratios = []
+    for repeat in range(REPEATS):
+        bare = seconds(lambda: bare_pack(photographs, processes))
+        source = FolderFaces(str(photographs), str(folder / f"packed-{repeat}"), 108, 28)
+        ratios.append(bare / seconds(source.archive))
+    return ratios
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        os.chdir(folder)  # outputs/latest of the benchmark's own
+        measured = {
+            measure.__name__: measure(folder)
+            for measure in (verb_over_bare, share_of_matmul, pack_over_pillow)
+        }
+    results = {
+        name: {"median": statistics.median(ratios), "all": ratios}
+        for name, ratios in measured.items()
+    }
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+    for name, result in results.items():
+        print(f"{name:18}{result['median']:.2f}  of {', '.join(f'{r:.2f}' for r in result['all'])}")
+
+
+if __name__ == "__main__":
+    main()

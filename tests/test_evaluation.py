@@ -1,0 +1,221 @@
+"""The judge as a whole: features, coverage, originality, the report, the verb."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from facegan.data.archive import Archive, open_archive
+from facegan.errors import FaceganError
+from facegan.evaluation import features as features_module
+from facegan.evaluation.coverage import attribute_coverage
+from facegan.evaluation.features import (
+    AttributeFeatures,
+    InceptionFeatures,
+    split_features,
+    split_images,
+)
+from facegan.evaluation.judge import (
+    measure_distances,
+    measure_manifolds,
+    measure_originality,
+)
+from facegan.evaluation.report import coverage_chart, text_table
+from facegan.images import to_float
+from facegan.networks.dcgan import DCGANGenerator
+
+
+@pytest.fixture(scope="module")
+def space() -> AttributeFeatures:
+    return AttributeFeatures()
+
+
+def normal(count: int, shift: float = 0.0, seed: int = 0) -> Tensor:
+    stream = torch.Generator().manual_seed(seed)
+    return torch.randn(count, 8, generator=stream) + shift
+
+
+def test_attribute_features_are_the_pooled_last_map(space: AttributeFeatures) -> None:
+    images = torch.randint(256, (3, 3, 28, 28), dtype=torch.uint8)
+    with torch.inference_mode():
+        expected = space.network.trunk(to_float(images)).mean(dim=(2, 3))
+    torch.testing.assert_close(space(images), expected)
+    assert space(images).shape == (3, 256)
+
+
+def test_features_do_not_depend_on_the_batch(space: AttributeFeatures) -> None:
+    images = torch.randint(256, (260, 3, 28, 28), dtype=torch.uint8)
+    torch.testing.assert_close(space(images)[255:], space(images[255:]), rtol=1e-4, atol=1e-4)
+
+
+def test_other_sizes_are_resized_to_the_networks(space: AttributeFeatures) -> None:
+    small = torch.full((2, 3, 28, 28), 128, dtype=torch.uint8)
+    large = torch.full((2, 3, 56, 56), 128, dtype=torch.uint8)
+    torch.testing.assert_close(space(large), space(small), rtol=1e-4, atol=1e-4)
+
+
+def test_the_key_names_the_weights(space: AttributeFeatures, tmp_path: Path) -> None:
+    other = AttributeFeatures()
+    assert other.key == space.key
+    with torch.no_grad():
+        other.network.head.bias.add_(1)
+    other.network.config = dict(other.network.config)
+    path = tmp_path / "other.safetensors"
+    features_module.pretrained.save(other.network, path)
+    assert AttributeFeatures(path).key != space.key
+
+
+def test_split_features_are_cached_beside_the_archive(
+    archive: Archive, space: AttributeFeatures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = split_features(archive, "val", space)
+    torch.testing.assert_close(first, space(split_images(archive, "val")))
+    monkeypatch.setattr(AttributeFeatures, "embed", lambda *_: pytest.fail("computed again"))
+    assert torch.equal(split_features(archive, "val", space), first)
+
+
+def test_inception_without_network_says_what_to_download(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(*_: object, **__: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", unreachable)
+    with pytest.raises(FaceganError, match=r"no network.*download https://.*inception_weights"):
+        InceptionFeatures()
+
+
+def test_inception_weights_that_do_not_exist(tmp_path: Path) -> None:
+    with pytest.raises(FaceganError, match=r"inception_weights=.*does not exist"):
+        InceptionFeatures(str(tmp_path / "none.pth"))
+
+
+def test_attribute_coverage_against_shares_by_hand() -> None:
+    real = torch.tensor([[1, 0], [1, 0], [0, 0], [0, 1]], dtype=torch.bool)
+    generated = torch.tensor([[0, 1], [1, 1]], dtype=torch.bool)
+    dropped, overdone = attribute_coverage(real, generated, ("hat", "smile"))
+    assert (dropped.name, dropped.real, dropped.generated) == ("hat", 0.5, 0.5)
+    assert (overdone.name, overdone.real, overdone.generated) == ("smile", 0.25, 1.0)
+    assert overdone.log_ratio == pytest.approx(np.log2((2.5 / 3) / (1.5 / 5)))
+
+
+def test_attribute_coverage_refuses_other_columns() -> None:
+    with pytest.raises(ValueError, match="one column for each of the 1 names"):
+        attribute_coverage(torch.ones(2, 2).bool(), torch.ones(2, 2).bool(), ("hat",))
+
+
+def test_real_faces_are_judged_as_real() -> None:
+    measures = measure_distances(normal(500), normal(800, seed=1), normal(800, seed=2))
+    frechet, kernel = measures["frechet_distance"], measures["kernel_distance"]
+    assert frechet.value == pytest.approx(frechet.real, rel=0.5)
+    assert abs(kernel.value) < 4 * kernel.standard_error
+    manifolds = measure_manifolds(normal(500), normal(800, seed=1), normal(800, seed=2))
+    for measure in manifolds.values():
+        assert measure.value == pytest.approx(measure.real, abs=0.1)
+
+
+def test_a_shift_is_seen_by_every_distance() -> None:
+    measures = measure_distances(normal(500), normal(800, seed=1), normal(800, 1.0, seed=2))
+    frechet = measures["frechet_distance"]
+    assert frechet.value == pytest.approx(8, rel=0.2)  # |shift|², eight dimensions
+    assert frechet.low < frechet.value < frechet.high
+    assert measures["kernel_distance"].value > 10 * measures["kernel_distance"].real
+
+
+def test_the_floor_has_as_many_faces_as_are_judged() -> None:
+    few, many = (
+        measure_distances(normal(500), normal(800, seed=1), normal(count, seed=2))
+        for count in (50, 800)
+    )
+    assert few["frechet_distance"].real > 3 * many["frechet_distance"].real
+
+
+def test_copies_shout() -> None:
+    training = normal(300, seed=1)
+    measures, suspects = measure_originality(normal(200), training, training[[5, 7, 9]] + 0)
+    assert measures["copied"].value == 1.0
+    assert measures["copied"].real == pytest.approx(0.01)
+    assert sorted(suspects.training) == [5, 7, 9]
+    assert suspects.distances == [0.0, 0.0, 0.0]
+
+
+def test_table_shows_every_measure() -> None:
+    measures = measure_distances(normal(50), normal(80, seed=1), normal(80, seed=2))
+    table = text_table(measures, {"frechet_distance": "FID"})
+    assert len(table.splitlines()) == 3
+    assert "FID" in table
+    assert "±" in table
+
+
+def test_chart_has_a_bar_for_every_attribute() -> None:
+    columns = torch.tensor([[1, 0, 1], [0, 1, 1]], dtype=torch.bool)
+    chart = coverage_chart(attribute_coverage(columns, columns, ("a", "b_c", "<d>")))
+    assert chart.count("<rect") == 3
+    assert "b c" in chart
+    assert "&lt;d&gt;" in chart
+
+
+def test_evaluate_writes_the_same_numbers_twice(cli, archive: Archive, workdir: Path) -> None:
+    source = GeneratedFrom(workdir)
+    told = [cli("evaluate", *source.arguments, f"out=report{i}") for i in (1, 2)]
+    assert [t.code for t in told] == [0, 0], told[0].err
+    reports = [(workdir / f"report{i}" / "evaluation.json").read_text() for i in (1, 2)]
+    assert reports[0] == reports[1]
+    report = json.loads(reports[0])
+    assert set(report) == {"facts", "measures", "coverage", "suspects"}
+    assert len(report["coverage"]) == 40
+    page = (workdir / "report1" / "evaluation.html").read_text()
+    assert page.count("data:image/png") == 1 + 2 * 12
+    assert "http" not in page
+
+
+class GeneratedFrom:
+    """A small archive of bundled faces, and an untrained generator to be judged against it."""
+
+    def __init__(self, folder: Path) -> None:
+        DCGANGenerator(latent_dim=4, width=8).save_pretrained(folder / "w.safetensors")
+        self.arguments = (
+            f"weights={folder}/w.safetensors",
+            "data=faces",
+            "data.count=2400",
+            "evaluation.faces=150",
+        )
+
+
+def test_evaluate_judges_a_folder_of_images(cli, photo_folder: Path, workdir: Path) -> None:
+    told = cli("evaluate", f"images={photo_folder}", "data=faces", "data.count=2400")
+    assert told.code == 0, told.err
+    assert (workdir / "outputs" / "evaluation" / "evaluation.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["evaluation.split=train"], "val or test"),
+        (["evaluation.faces=10"], "at least 100"),
+        (["images=nowhere"], "images=nowhere does not exist"),
+        (["data.image_size=56", "data.weights=lite-28"], "28 pixels"),
+    ],
+)
+def test_evaluate_refuses(cli, arguments: list[str], words: str) -> None:
+    told = cli("evaluate", "weights=lite-28", "data=faces", "data.count=2400", *arguments)
+    assert told.code == 2
+    assert words in told.err
+    assert "Traceback" not in told.err
+
+
+@pytest.mark.celeba
+@pytest.mark.slow
+def test_the_bundled_classifier_keeps_its_accuracy(celeba_root: Path, tmp_path: Path) -> None:
+    from facegan.data.celeba import CelebA
+
+    source = CelebA(str(celeba_root), str(tmp_path), crop=108, image_size=28, verify=False)
+    archive = open_archive(source.archive().path)
+    space = AttributeFeatures()
+    guesses = space.has_attributes(space(split_images(archive, "test")))
+    labels = torch.from_numpy(archive.labels.attributes[archive.indices("test")])
+    assert (guesses == labels).double().mean() > 0.89

@@ -1,0 +1,162 @@
+"""The sample verb as a user types it, and the terminal's pictures."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from facegan import sample
+from facegan.images import open_image
+from facegan.sampling import latents, spherical_walk
+from facegan.terminal import Strip, half_blocks, iterm, kitty, renderer_for, sixel
+
+
+@pytest.fixture
+def face() -> Image.Image:
+    pixels = np.random.default_rng(0).integers(0, 256, (28, 28, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+def test_ten_faces_by_default(cli, workdir: Path) -> None:
+    told = cli("sample")
+    assert told.code == 0, told.err
+    faces = sorted((workdir / "outputs" / "faces").iterdir())
+    assert [path.name for path in faces] == [f"seed-{seed:04}.png" for seed in range(10)]
+    assert {open_image(path).size for path in faces} == {(28, 28)}
+
+
+def test_seeds_grid_and_upscale(cli, workdir: Path) -> None:
+    told = cli("sample", "seeds=0-2,100", "grid=true", "upscale=3", "filter=lanczos", "out=here")
+    assert told.code == 0, told.err
+    names = sorted(path.name for path in (workdir / "here").iterdir())
+    assert names == ["grid.png", *(f"seed-{seed:04}.png" for seed in (0, 1, 2, 100))]
+    assert open_image(workdir / "here" / "seed-0100.png").size == (84, 84)
+
+
+def test_a_seed_is_the_same_face_in_any_company(cli, workdir: Path) -> None:
+    cli("sample", "seeds=7", "out=alone")
+    cli("sample", "seeds=0-40", "out=together")
+    alone, together = (
+        np.asarray(open_image(workdir / out / "seed-0007.png")).astype(int)
+        for out in ("alone", "together")
+    )
+    assert np.abs(alone - together).max() <= 1  # kernels may round otherwise for other batches
+
+
+@pytest.mark.parametrize("film", ["gif", "mp4"])
+def test_interpolation_writes_a_film(cli, workdir: Path, film: str) -> None:
+    told = cli("sample", "interpolate=3,7,12", "frames=9", f"film={film}", "upscale=2", "out=.")
+    assert told.code == 0, told.err
+    path = workdir / f"walk-3-7-12.{film}"
+    assert path.stat().st_size > 500
+    if film == "gif":
+        with Image.open(path) as picture:
+            assert picture.n_frames == 9
+
+
+def test_stream_goes_on_until_it_is_stopped(
+    cli, workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    naps = iter(range(3))
+
+    def nap(_: float) -> None:
+        if next(naps) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(sample.time, "sleep", nap)
+    told = cli("sample", "stream=true", "seeds=5", "out=strip")
+    assert told.code == 130
+    names = sorted(path.name for path in (workdir / "strip").iterdir())
+    assert names == ["seed-0005.png", "seed-0006.png", "seed-0007.png"]
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("n=0", "n must be at least 1"),
+        ("truncation=-1", "truncation must be at least 0"),
+        ("seeds=3-1", "numbers and ranges"),
+        ("filter=cubic", "nearest, lanczos"),
+        ("film=avi", "gif, mp4"),
+        ("frames=1", "frames must be at least 2"),
+        ("weights=nobody", "dcgan-28, lite-28"),
+    ],
+)
+def test_sample_refuses(cli, argument: str, words: str) -> None:
+    told = cli("sample", argument)
+    assert told.code == 2
+    assert words in told.err
+
+
+def test_walk_passes_its_stations_and_is_closed() -> None:
+    stations = latents([3, 7, 12], 16)
+    path = spherical_walk(stations, 30)
+    torch.testing.assert_close(path[[0, 10, 20]], stations)
+    steps = (path - path.roll(1, 0)).norm(dim=1)
+    assert steps.max() < 0.3 * stations.norm(dim=1).max()  # the last leads back to the first
+
+
+def test_walk_keeps_to_the_sphere() -> None:
+    a = torch.tensor([[3.0, 0.0], [0.0, 3.0]])
+    torch.testing.assert_close(spherical_walk(a, 12).norm(dim=1), torch.full((12,), 3.0))
+    middle = spherical_walk(a, 4)[1]
+    torch.testing.assert_close(middle, torch.tensor([3.0, 3.0]) / 2**0.5)
+
+
+def test_walk_between_equal_stations_stays() -> None:
+    z = latents([1, 1], 8)
+    torch.testing.assert_close(spherical_walk(z, 6), z[:1].expand(6, -1))
+
+
+def test_half_blocks_colour_every_pixel(face: Image.Image) -> None:
+    text = half_blocks(face, 28, 14)
+    assert text.count("▀") == 28 * 14
+    red, green, blue = np.asarray(face)[0, 0]
+    assert text.startswith(f"\x1b[38;2;{red};{green};{blue}m")
+
+
+def test_sixel_draws_every_pixel_once(face: Image.Image) -> None:
+    text = sixel(face, 4, 2)
+    first = text.index("#", text.rindex(";"))
+    lines = [line for band in text[first:-2].split("-") for line in band.split("$")]
+    bits = sum((ord(c) - 63).bit_count() for line in lines for c in line[-40:])
+    assert bits == 40 * 40
+    assert text.startswith("\x1bPq")
+
+
+def test_kitty_sends_a_png_in_chunks(face: Image.Image) -> None:
+    big = face.resize((200, 200))
+    parts = kitty(big, 28, 14).split("\x1b\\")[:-1]
+    assert len(parts) > 1
+    assert all(f"m={int(i + 1 < len(parts))}" in part for i, part in enumerate(parts))
+
+
+def test_iterm_names_the_size(face: Image.Image) -> None:
+    assert "width=28;height=14" in iterm(face, 28, 14)
+
+
+@pytest.mark.parametrize(
+    ("environment", "renderer"),
+    [
+        ({"TERM": "xterm-kitty"}, kitty),
+        ({"TERM_PROGRAM": "WezTerm"}, iterm),
+        ({"TERM": "foot"}, sixel),
+        ({"TERM": "xterm-256color"}, half_blocks),
+    ],
+)
+def test_the_terminal_says_what_it_can(environment: dict[str, str], renderer: object) -> None:
+    assert renderer_for(environment) is renderer
+
+
+def test_strip_starts_a_new_row_when_one_is_full(
+    face: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    out = io.StringIO()
+    strip = Strip(out, 28, half_blocks)
+    for _ in range(3):
+        strip.show(face)
+    assert out.getvalue().count("\n" * 15) == 2  # two faces fit side by side
