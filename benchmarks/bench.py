@@ -3,6 +3,8 @@
 1. verb_over_bare: images/s of the whole `train` verb over a bare PyTorch loop of the same networks
 2. share_of_matmul: FLOP/s of lite's training step over those of a large matrix product
 3. pack_over_pillow: photographs/s of `prepare` over a bare Pillow loop on as many processes
+4. help_over_hydra: seconds of `train --help` over `import hydra`
+5. sample_over_torch: seconds of `sample`, ten PNGs, over `import torch, torchvision`
 
 Every ratio is the median of several, each of two measurements right after one another. Writes
 benchmarks/results/bench.json.
@@ -14,11 +16,14 @@ import multiprocessing
 import os
 import shutil
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from subprocess import DEVNULL
 
 import torch
 from hydra import compose, initialize_config_dir
@@ -155,13 +160,37 @@ def pack_over_pillow(folder: Path) -> list[float]:
     return ratios
 
 
+def python(*arguments: str) -> float:
+    return seconds(lambda: subprocess.run([sys.executable, *arguments], check=True, stdout=DEVNULL))
+
+
+def help_over_hydra(folder: Path) -> list[float]:
+    return [
+        python("-m", "facegan.train", "--help") / python("-c", "import hydra")
+        for _ in range(3 * REPEATS)
+    ]
+
+
+def sample_over_torch(folder: Path) -> list[float]:
+    return [
+        python("-m", "facegan.sample") / python("-c", "import torch, torchvision")
+        for _ in range(REPEATS)
+    ]
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.chdir(folder)  # outputs/latest of the benchmark's own
         measured = {
             measure.__name__: measure(folder)
-            for measure in (verb_over_bare, share_of_matmul, pack_over_pillow)
+            for measure in (
+                verb_over_bare,
+                share_of_matmul,
+                pack_over_pillow,
+                help_over_hydra,
+                sample_over_torch,
+            )
         }
     results = {
         name: {"median": statistics.median(ratios), "all": ratios}

@@ -6,18 +6,19 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import hydra
 import numpy as np
 import pytest
 from hydra.core.global_hydra import GlobalHydra
+from numpy.typing import NDArray
 from omegaconf import DictConfig
 from PIL import Image
 
 from facegan.config import CONFIG_PATH
-from facegan.data.archive import Archive
-from facegan.data.drawn import DrawnFaces
+from facegan.data.archive import Archive, Labels, write_archive
+from facegan.data.folder import split_by_name
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SPLITS = "000000001122"  # of the dozen photographs of tiny_celeba
@@ -36,6 +37,28 @@ class Told(NamedTuple):
 Cli = Callable[..., Told]
 
 
+def smooth_images(count: int, image_size: int) -> NDArray[np.uint8]:
+    """Images of smooth random colours, (count, size, size, 3), no two of them alike."""
+    rng = np.random.default_rng(0)
+    coarse = [
+        Image.fromarray(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)) for _ in range(count)
+    ]
+    size = (image_size, image_size)
+    return np.stack([np.asarray(image.resize(size, Image.Resampling.BICUBIC)) for image in coarse])
+
+
+def smooth_archive(path: Path, count: int, image_size: int) -> Archive:
+    """An archive of smooth random images, split as a folder of photographs would be."""
+
+    def fill(images: Path) -> tuple[Labels, dict[str, Any]]:
+        np.save(images, smooth_images(count, image_size))
+        splits = split_by_name([str(number) for number in range(count)])
+        none = np.zeros((count, 0), dtype=bool)
+        return Labels(splits, none, np.full(count, -1), ()), {}
+
+    return write_archive(path, {"source": "smooth", "image_size": image_size}, fill)
+
+
 @pytest.fixture
 def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder is an empty one, so that nothing is written into the checkout."""
@@ -45,8 +68,23 @@ def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Archive:
-    """Forty drawn faces of 8x8: 36 train, 2 val, 2 test."""
-    return DrawnFaces(str(tmp_path / "archives"), count=40, image_size=8).archive()
+    """Forty smooth images of 8x8: 36 train, 2 val, 2 test."""
+    return smooth_archive(tmp_path / "archives" / "smooth", count=40, image_size=8)
+
+
+@pytest.fixture(scope="session")
+def small_photos(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """Overrides for the data: forty photographs of 8x8, of which 36 are for training."""
+    folder = tmp_path_factory.mktemp("photographs")
+    for number, image in enumerate(smooth_images(40, 8)):
+        Image.fromarray(image).save(folder / f"{number}.png")
+    return ("data=folder", f"data.root={folder}", "data.image_size=8")
+
+
+@pytest.fixture(scope="session")
+def generated_faces(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """Overrides for the data: a thousand faces by the bundled generator, drawn and embedded once."""
+    return ("data=faces", "data.count=1000", f"data.archives={tmp_path_factory.mktemp('archives')}")
 
 
 @pytest.fixture

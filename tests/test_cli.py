@@ -14,15 +14,20 @@ from conftest import Cli
 from facegan.data import celeba
 from facegan.data.sources import RemoteFile
 
-DRAWN = ("model=lite", "data=drawn", "data.count=40", "data.image_size=8")
 TINY = (
-    *DRAWN,
+    "model=lite",
     "model.batch_size=8",
     "model.generator.width=8",
     "model.discriminator.width=8",
     "trainer.accelerator=cpu",
     "trainer.max_epochs=1",
 )
+
+
+@pytest.fixture
+def tiny(small_photos: tuple[str, ...]) -> tuple[str, ...]:
+    """What a user types for a training of seconds."""
+    return (*TINY, *small_photos)
 
 
 def check_message(cli: Cli, arguments: tuple[str, ...], *parts: str) -> None:
@@ -40,7 +45,7 @@ def check_message(cli: Cli, arguments: tuple[str, ...], *parts: str) -> None:
     ("argument", "options"),
     [
         ("model=dcgann", ("dcgan", "lite")),
-        ("data=celebb", ("celeba", "drawn", "folder")),
+        ("data=celebb", ("celeba", "faces", "folder")),
         ("model/loss=hing", ("hinge", "non_saturating", "wasserstein")),
         ("model/penalty=r3", ("gradient_penalty", "none", "r1")),
         ("trainer=fast", ("default",)),
@@ -67,8 +72,7 @@ def test_an_unknown_name_is_told_with_the_options(
         ("model.generator.width=abc", ("model.generator.width", "abc", "Integer")),
         ("model.generator_optimizer.lr=fast", ("generator_optimizer.lr", "number", "fast")),
         ("trainer.max_epochs=many", ("trainer.max_epochs", "many", "Integer")),
-        ("data.count=few", ("data.count", "few", "Integer")),
-        ("data.count=0", ("count must be at least 1, got 0; try",)),
+        ("data.crop=wide", ("data.crop", "wide", "Integer")),
         ("data.image_size=30", ("image_size must be 4·2^k", "got 30", "try 28 or 32")),
         ("model.generator.image_size=16", ("must agree on image_size", "16", "8")),
         ("model.generator.norm=layer", ("norm must be one of batch, none", "layer")),
@@ -83,8 +87,23 @@ def test_an_unknown_name_is_told_with_the_options(
         ("trainer.accelerator=abacus", ("trainer", "abacus")),
     ],
 )
-def test_a_wrong_key_or_value(argument: str, parts: tuple[str, ...], cli: Cli) -> None:
-    check_message(cli, (*TINY, argument), *parts)
+def test_a_wrong_key_or_value(
+    argument: str, parts: tuple[str, ...], cli: Cli, tiny: tuple[str, ...]
+) -> None:
+    check_message(cli, (*tiny, argument), *parts)
+
+
+@pytest.mark.parametrize(
+    ("argument", "parts"),
+    [
+        ("data.count=few", ("data.count", "few", "Integer")),
+        ("data.count=0", ("count must be at least 1, got 0; try",)),
+        ("data.image_size=56", ("data.image_size=56", "28 pixels", "set data.image_size")),
+        ("data.weights=nowhere", ("weights=nowhere", "lite-28")),
+    ],
+)
+def test_generated_faces_that_cannot_be(argument: str, parts: tuple[str, ...], cli: Cli) -> None:
+    check_message(cli, (*TINY, "data=faces", argument), *parts)
 
 
 def test_a_folder_without_a_root(cli: Cli) -> None:
@@ -130,20 +149,20 @@ def test_a_wrong_md5(cli: Cli, tiny_celeba: Path, monkeypatch: pytest.MonkeyPatc
     check_message(cli, ("data=celeba", f"data.root={tiny_celeba}"), *parts)
 
 
-def test_a_damaged_archive(cli: Cli) -> None:
-    assert cli("prepare", *DRAWN[1:]).code == 0
+def test_a_damaged_archive(cli: Cli, tiny: tuple[str, ...], small_photos: tuple[str, ...]) -> None:
+    assert cli("prepare", *small_photos).code == 0
     (path,) = Path("data/archives").glob("*/images.npy")
     path.write_bytes(path.read_bytes()[:1000])
-    check_message(cli, DRAWN, "damaged", "delete that folder")
+    check_message(cli, tiny, "damaged", "delete that folder")
 
 
-def test_a_folder_that_cannot_be_made(cli: Cli, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made(cli: Cli, tiny: tuple[str, ...], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    check_message(cli, (*DRAWN, "data.archives=file/archives"), "file/archives")
+    check_message(cli, (*tiny, "data.archives=file/archives"), "file/archives")
 
 
-def test_a_sweep_over_several_devices(cli: Cli) -> None:
-    told = cli("train", "-m", *DRAWN, "trainer.devices=2", "seed=1,2")
+def test_a_sweep_over_several_devices(cli: Cli, tiny: tuple[str, ...]) -> None:
+    told = cli("train", "-m", *tiny, "trainer.devices=2", "seed=1,2")
     assert told.code == 2
     assert "trainer.devices=2 in a sweep" in told.err
 
@@ -154,15 +173,19 @@ def test_other_keys_than_the_trainers_with_resume(cli: Cli) -> None:
     check_message(cli, ("resume=run", "seed=2"), "seed=2 with resume", "trainer.max_epochs=12")
 
 
-def test_resume_of_a_run_without_a_checkpoint(cli: Cli, tmp_path: Path) -> None:
-    assert cli("train", *TINY, "hydra.run.dir=run").code == 0
+def test_resume_of_a_run_without_a_checkpoint(
+    cli: Cli, tiny: tuple[str, ...], tmp_path: Path
+) -> None:
+    assert cli("train", *tiny, "hydra.run.dir=run").code == 0
     shutil.rmtree(tmp_path / "run" / "checkpoints")
     told = cli("train", "resume=run")
     assert told.code == 2
     assert "no checkpoints/last.ckpt" in told.err
 
 
-def test_a_disk_that_is_full(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_is_full(
+    cli: Cli, tiny: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     replace = os.replace
 
     def full(source: Path, target: Path) -> None:
@@ -171,7 +194,7 @@ def test_a_disk_that_is_full(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", full)
-    told = cli("train", *TINY)
+    told = cli("train", *tiny)
     assert told.code == 2
     assert told.err.startswith("facegan.train: the disk is full (epoch-001.png): free some space")
     assert "resume=" in told.err

@@ -36,28 +36,28 @@ def loss(**keys: Any) -> DictConfig:
 
 @pytest.mark.parametrize("model", options("model"))
 def test_every_model_builds(model: str, compose: Compose) -> None:
-    built = build(compose("train", f"model={model}", "data=drawn").model, "model")
+    built = build(compose("train", f"model={model}", "data=faces").model, "model")
     assert built.batch_size >= 1
 
 
 @pytest.mark.parametrize("image_size", [28, 32, 64])
 @pytest.mark.parametrize("model", options("model"))
 def test_every_model_builds_at_other_sizes(model: str, image_size: int, compose: Compose) -> None:
-    cfg = compose("train", f"model={model}", "data=drawn", f"data.image_size={image_size}")
+    cfg = compose("train", f"model={model}", "data=faces", f"data.image_size={image_size}")
     build(cfg.model, "model")
 
 
 @pytest.mark.parametrize("name", options("model/loss"))
 @pytest.mark.parametrize("model", GANS)
 def test_every_loss_builds_in_every_gan(name: str, model: str, compose: Compose) -> None:
-    cfg = compose("train", f"model={model}", f"model/loss={name}", "data=drawn")
+    cfg = compose("train", f"model={model}", f"model/loss={name}", "data=faces")
     assert isinstance(build(cfg.model.loss, "model.loss"), AdversarialLoss)
 
 
 @pytest.mark.parametrize("name", options("model/penalty"))
 @pytest.mark.parametrize("model", GANS)
 def test_every_penalty_builds_in_every_gan(name: str, model: str, compose: Compose) -> None:
-    cfg = compose("train", f"model={model}", f"model/penalty={name}", "data=drawn")
+    cfg = compose("train", f"model={model}", f"model/penalty={name}", "data=faces")
     assert isinstance(build(cfg.model.penalty, "model.penalty"), Penalty)
 
 
@@ -98,10 +98,10 @@ def test_an_ill_typed_value_is_named_with_its_key(value: Any) -> None:
 
 
 def test_what_is_nested_is_checked_with_its_full_key(compose: Compose) -> None:
-    wrong = compose("train", "model=lite", "data=drawn", "model.generator.width=abc")
+    wrong = compose("train", "model=lite", "data=faces", "model.generator.width=abc")
     with pytest.raises(ConfigError, match=r"^model\.generator\.width=abc: .*Integer"):
         build(wrong.model, "model")
-    more = compose("train", "model=lite", "data=drawn", "+model.discriminator.widht=3")
+    more = compose("train", "model=lite", "data=faces", "+model.discriminator.widht=3")
     with pytest.raises(ConfigError, match=r"^model\.discriminator\.widht is no key.*width\?"):
         build(more.model, "model")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import Cli
 from torch import Tensor
 
 from facegan.data.archive import Archive, open_archive
@@ -159,9 +160,12 @@ def test_chart_has_a_bar_for_every_attribute() -> None:
     assert "&lt;d&gt;" in chart
 
 
-def test_evaluate_writes_the_same_numbers_twice(cli, archive: Archive, workdir: Path) -> None:
-    source = GeneratedFrom(workdir)
-    told = [cli("evaluate", *source.arguments, f"out=report{i}") for i in (1, 2)]
+def test_evaluate_writes_the_same_numbers_twice(
+    cli: Cli, generated_faces: tuple[str, ...], workdir: Path
+) -> None:
+    DCGANGenerator(latent_dim=4, width=8).save_pretrained(workdir / "w.safetensors")
+    arguments = ("weights=w.safetensors", "evaluation.faces=150", *generated_faces)
+    told = [cli("evaluate", *arguments, f"out=report{i}") for i in (1, 2)]
     assert [t.code for t in told] == [0, 0], told[0].err
     reports = [(workdir / f"report{i}" / "evaluation.json").read_text() for i in (1, 2)]
     assert reports[0] == reports[1]
@@ -173,21 +177,10 @@ def test_evaluate_writes_the_same_numbers_twice(cli, archive: Archive, workdir: 
     assert "http" not in page
 
 
-class GeneratedFrom:
-    """A small archive of bundled faces, and an untrained generator to be judged against it."""
-
-    def __init__(self, folder: Path) -> None:
-        DCGANGenerator(latent_dim=4, width=8).save_pretrained(folder / "w.safetensors")
-        self.arguments = (
-            f"weights={folder}/w.safetensors",
-            "data=faces",
-            "data.count=2400",
-            "evaluation.faces=150",
-        )
-
-
-def test_evaluate_judges_a_folder_of_images(cli, photo_folder: Path, workdir: Path) -> None:
-    told = cli("evaluate", f"images={photo_folder}", "data=faces", "data.count=2400")
+def test_evaluate_judges_a_folder_of_images(
+    cli: Cli, generated_faces: tuple[str, ...], photo_folder: Path, workdir: Path
+) -> None:
+    told = cli("evaluate", f"images={photo_folder}", *generated_faces)
     assert told.code == 0, told.err
     assert (workdir / "outputs" / "evaluation" / "evaluation.html").exists()
 
@@ -201,8 +194,10 @@ def test_evaluate_judges_a_folder_of_images(cli, photo_folder: Path, workdir: Pa
         (["data.image_size=56", "data.weights=lite-28"], "28 pixels"),
     ],
 )
-def test_evaluate_refuses(cli, arguments: list[str], words: str) -> None:
-    told = cli("evaluate", "weights=lite-28", "data=faces", "data.count=2400", *arguments)
+def test_evaluate_refuses(
+    cli: Cli, generated_faces: tuple[str, ...], arguments: list[str], words: str
+) -> None:
+    told = cli("evaluate", "weights=lite-28", *generated_faces, *arguments)
     assert told.code == 2
     assert words in told.err
     assert "Traceback" not in told.err

@@ -1,4 +1,4 @@
-"""Real trainings of tiny networks on a few drawn faces, by the verb's own code."""
+"""Real trainings of tiny networks on a few small photographs, by the verb's own code."""
 
 import json
 from collections.abc import Iterator
@@ -23,10 +23,7 @@ from facegan.training import train
 pytestmark = pytest.mark.usefixtures("workdir")
 
 TINY = (
-    "data=drawn",
-    "data.count=40",  # 36 for training: four batches of eight an epoch
-    "data.image_size=8",
-    "model.batch_size=8",
+    "model.batch_size=8",  # of 36 photographs: four batches an epoch
     "trainer.accelerator=cpu",
     "trainer.log_every_n_steps=1",
 )
@@ -47,11 +44,11 @@ def narrow(node: Any) -> None:
 
 
 @pytest.fixture
-def tiny(compose: Compose) -> Any:
+def tiny(compose: Compose, small_photos: tuple[str, ...]) -> Any:
     """tiny("model=lite", …) -> the config of a small training."""
 
     def run(*overrides: str) -> DictConfig:
-        cfg = typed(compose("train", *TINY, *overrides), TrainConfig)
+        cfg = typed(compose("train", *small_photos, *TINY, *overrides), TrainConfig)
         narrow(cfg.model)
         return cfg
 
@@ -87,7 +84,7 @@ def assert_same(one: Any, other: Any) -> None:
 @pytest.mark.parametrize("model", options("model"))
 def test_every_model_trains_for_a_step(model: str, compose: Compose, tiny_celeba: Path) -> None:
     data = ["data=celeba", f"data.root={tiny_celeba}", "data.verify=false", "data.image_size=8"]
-    cfg = compose("train", f"model={model}", *data, *TINY[3:], "trainer.max_epochs=1")
+    cfg = compose("train", f"model={model}", *data, *TINY, "trainer.max_epochs=1")
     narrow(cfg.model)
     train(typed(cfg, TrainConfig), RUN, resume=False)
     assert checkpoint(RUN)["images_seen"] == 8
@@ -231,17 +228,15 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(tiny: Any) -> None:
     assert (RUN / "generator.safetensors").read_bytes() == before
 
 
-SMALL = (
-    *TINY,
-    "model=lite",
-    "model.generator.width=8",
-    "model.discriminator.width=8",
-    "trainer.max_epochs=1",
-)
+@pytest.fixture
+def small(small_photos: tuple[str, ...]) -> tuple[str, ...]:
+    """What a user types for a small training."""
+    widths = ("model.generator.width=8", "model.discriminator.width=8")
+    return ("model=lite", *small_photos, *TINY, *widths, "trainer.max_epochs=1")
 
 
-def test_the_verb_trains_and_goes_on(cli: Cli) -> None:
-    told = cli("train", *SMALL)
+def test_the_verb_trains_and_goes_on(cli: Cli, small: tuple[str, ...]) -> None:
+    told = cli("train", *small)
     assert (told.code, told.err) == (0, "")
     (run,) = Path("outputs").glob("2*")
     assert Path("outputs/latest").resolve() == run.resolve()
@@ -252,8 +247,8 @@ def test_the_verb_trains_and_goes_on(cli: Cli) -> None:
     assert (run / "samples/epoch-002.png").is_file()
 
 
-def test_a_sweep_trains_every_combination(cli: Cli) -> None:
-    told = cli("train", "-m", *SMALL, "model/loss=hinge,non_saturating", "data.archives=./a/b")
+def test_a_sweep_trains_every_combination(cli: Cli, small: tuple[str, ...]) -> None:
+    told = cli("train", "-m", *small, "model/loss=hinge,non_saturating", "data.archives=./a/b")
     assert told.code == 0
     (sweep,) = Path("outputs/sweeps").iterdir()
     configs = sorted(sweep.rglob("config.yaml"))
@@ -264,8 +259,8 @@ def test_a_sweep_trains_every_combination(cli: Cli) -> None:
         assert (path.parent / "generator.safetensors").is_file()
 
 
-def test_sample_draws_from_a_run(cli: Cli) -> None:
-    assert cli("train", *SMALL).code == 0
+def test_sample_draws_from_a_run(cli: Cli, small: tuple[str, ...]) -> None:
+    assert cli("train", *small).code == 0
     told = cli(
         "sample", "weights=outputs/latest", "seeds=0-3,7", "out=faces", "grid=true", "upscale=3"
     )
@@ -277,8 +272,8 @@ def test_sample_draws_from_a_run(cli: Cli) -> None:
         assert np.array_equal(np.asarray(picture), np.asarray(to_pil(faces[0], 3)))
 
 
-def test_sample_draws_ten_where_nothing_is_said(cli: Cli) -> None:
-    assert cli("train", *SMALL).code == 0
+def test_sample_draws_ten_where_nothing_is_said(cli: Cli, small: tuple[str, ...]) -> None:
+    assert cli("train", *small).code == 0
     told = cli("sample", "weights=outputs/latest")
     assert (told.code, told.err) == (0, "")
     names = sorted(path.name for path in Path("outputs/faces").iterdir())

@@ -43,8 +43,8 @@ class TrainConfig:
 @verb("train", TrainConfig)
 def main(cfg: DictConfig) -> None:
     hydra_config = HydraConfig.get()
-    folder = Path(hydra_config.runtime.output_dir)
-    if cfg.resume is not None:
+    folder, resume = Path(hydra_config.runtime.output_dir), cfg.resume is not None
+    if resume:
         folder = Path(cfg.resume).resolve()
         cfg = stored_config(folder, list(hydra_config.overrides.task))
     if hydra_config.mode == RunMode.MULTIRUN and cfg.trainer.devices != 1:
@@ -54,7 +54,7 @@ def main(cfg: DictConfig) -> None:
         )
     from facegan.training import train  # seconds of imports, which --help does not need
 
-    train(cfg, folder, resume=(folder / "config.yaml").exists())
+    train(cfg, folder, resume)
 
 
 def stored_config(folder: Path, overrides: list[str]) -> DictConfig:

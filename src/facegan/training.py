@@ -150,7 +150,8 @@ def _checkpoint(folder: Path, resume: bool) -> Path | None:
         raise FaceganError(
             f"resume={folder}: there is no {CHECKPOINT}, so no epoch was finished; start a new run"
         )
-    if not resume and (folder / "config.yaml").exists():
+    first = rank_zero_only.rank == 0  # the other processes of a run find its folder begun
+    if first and not resume and (folder / "config.yaml").exists():
         raise FaceganError(
             f"{folder} holds a run already; go on with it by resume={folder}, or choose another "
             "folder by hydra.run.dir=…"

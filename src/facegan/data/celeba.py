@@ -7,7 +7,7 @@ import numpy as np
 
 from facegan.data.archive import Labels
 from facegan.data.base import FaceSource
-from facegan.data.pack import describe, pack
+from facegan.data.pack import PACKING, describe, pack
 from facegan.data.photos import PhotoFolder, PhotoStore, PhotoZip
 from facegan.data.sources import CELEBA_FILES, fetch
 from facegan.errors import FaceganError
@@ -37,6 +37,7 @@ class CelebA(FaceSource):
         return {
             "source": "celeba",
             "photos": "official" if self.verify else self._fingerprint(),
+            "packing": PACKING,
             "crop": self.crop,
             "image_size": self.image_size,
         }

@@ -12,6 +12,7 @@ from facegan import pretrained, sampling
 from facegan.data.archive import Labels
 from facegan.data.base import FaceSource
 from facegan.data.folder import split_by_name
+from facegan.errors import FaceganError
 from facegan.evaluation.features import AttributeFeatures
 from facegan.networks.base import Generator
 
@@ -26,12 +27,12 @@ class GeneratedFaces(FaceSource):
     def __init__(self, archives: str, weights: str, count: int, image_size: int) -> None:
         super().__init__(archives, image_size)
         if count < 1:
-            raise ValueError(f"data.count must be at least 1, got {count}; try 20000")
+            raise FaceganError(f"data.count must be at least 1, got {count}; try 20000")
         self.weights = weights
         self.count = count
         self.generator = Generator.from_pretrained(weights)
         if self.generator.image_size != image_size:
-            raise ValueError(
+            raise FaceganError(
                 f"data.image_size={image_size}, but data.weights={weights} makes faces of "
                 f"{self.generator.image_size} pixels; set data.image_size to that"
             )

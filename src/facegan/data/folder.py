@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from facegan.data.archive import SPLITS, Labels
 from facegan.data.base import FaceSource
-from facegan.data.pack import describe, pack
+from facegan.data.pack import PACKING, describe, pack
 from facegan.data.photos import open_photos
 
 HELD_OUT = 0.05  # of the photographs for "val", and as many for "test"
@@ -27,6 +27,7 @@ class FolderFaces(FaceSource):
         return {
             "source": "folder",
             "photos": self.photos.fingerprint(),
+            "packing": PACKING,
             "crop": self.crop,
             "image_size": self.image_size,
         }

@@ -17,6 +17,7 @@ from facegan.data.photos import PhotoStore
 from facegan.errors import FaceganError
 
 CHUNK = 256  # photographs per task: long enough to hide the queue, short enough for the bar
+PACKING = 1  # counts changes of what a photograph becomes, so that old archives are left alone
 TOLERATED = 0.01  # of the photographs may be unreadable
 
 Failure = tuple[int, str]  # row, reason

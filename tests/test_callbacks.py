@@ -1,0 +1,70 @@
+"""Evaluation during training: what it logs, what it keeps, and that it changes nothing."""
+
+import json
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from facegan import callbacks
+from facegan.pretrained import metadata
+
+TINY = (
+    "model=lite",
+    "model.generator.width=8",
+    "model.discriminator.width=4",
+    "data=faces",
+    "data.count=600",
+    "trainer.max_epochs=2",
+)
+
+
+@pytest.fixture
+def run(cli, workdir: Path, monkeypatch: pytest.MonkeyPatch):
+    """run(every) trains two epochs, measured after every `every`, and returns the run folder."""
+    monkeypatch.setattr(callbacks, "LEAST_HELD_OUT", 20)
+    monkeypatch.setattr(callbacks, "EVALUATED_FACES", 40)
+
+    def train(every: int) -> Path:
+        told = cli("train", *TINY, f"evaluate_every={every}", f"hydra.run.dir=run{every}")
+        assert told.code == 0, told.err
+        return workdir / f"run{every}"
+
+    return train
+
+
+def measured(folder: Path) -> list[dict[str, float]]:
+    lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+    return [line for line in lines if "frechet_distance" in line]
+
+
+def test_distances_against_images_and_seconds(run) -> None:
+    lines = measured(run(1))
+    assert [line["images"] for line in lines] == [512, 1024]
+    for line in lines:
+        assert line["seconds"] > 0
+        assert {"kernel_distance", "precision", "recall"} < set(line)
+
+
+def test_the_best_generator_is_kept(run) -> None:
+    folder = run(1)
+    best = min(measured(folder), key=lambda line: line["frechet_distance"])
+    about = metadata(folder / "generator-best.safetensors")
+    assert about["images_seen"] == str(best["images"])
+    assert float(about["frechet_distance"]) == best["frechet_distance"]
+
+
+def test_every_second_epoch(run) -> None:
+    assert [line["images"] for line in measured(run(2))] == [1024]
+
+
+def test_measuring_changes_nothing(run) -> None:
+    with_it, without = (load_file(run(every) / "generator.safetensors") for every in (1, 0))
+    assert all(with_it[name].equal(without[name]) for name in without)
+
+
+def test_too_few_validation_faces(cli, workdir: Path) -> None:
+    told = cli("train", *TINY, "hydra.run.dir=run")
+    assert told.code == 0, told.err
+    assert "needs 100 validation faces, there are 30" in told.out
+    assert not measured(workdir / "run")

@@ -1,0 +1,90 @@
+"""Training sets drawn by a trained generator."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Cli
+
+from facegan import Generator, pretrained
+from facegan.data.archive import Archive
+from facegan.data.faces import GeneratedFaces
+from facegan.errors import FaceganError
+from facegan.evaluation.features import AttributeFeatures, split_images
+from facegan.networks.dcgan import DCGANGenerator
+
+COUNT = 260  # more than are drawn at once
+
+
+def faces(folder: Path, count: int = COUNT, weights: str | Path = "lite-28") -> GeneratedFaces:
+    return GeneratedFaces(str(folder), str(weights), count, image_size=28)
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Archive:
+    return faces(tmp_path_factory.mktemp("archives")).archive()
+
+
+def test_counts_and_splits(drawn: Archive) -> None:
+    drawn.verify()
+    assert drawn.images.shape == (COUNT, 28, 28, 3)
+    assert drawn.manifest["counts"] == {"train": 234, "val": 13, "test": 13}
+    assert drawn.labels.identities.tolist() == list(range(COUNT))
+
+
+def test_the_faces_are_those_of_the_seeds(drawn: Archive) -> None:
+    images = drawn.images.transpose(0, 3, 1, 2).astype(int)
+    expected = Generator.from_pretrained("lite-28").sample(n=COUNT).numpy()
+    assert np.abs(images - expected).max() <= 1  # kernels may round otherwise for other batches
+    assert len(np.unique(drawn.images, axis=0)) == COUNT
+
+
+def test_attributes_are_what_the_classifier_says(drawn: Archive) -> None:
+    space = AttributeFeatures()
+    assert drawn.labels.attribute_names == space.attributes
+    for split in ("train", "val", "test"):
+        said = space.has_attributes(space(split_images(drawn, split)))
+        assert np.array_equal(drawn.labels.attributes[drawn.indices(split)], said.numpy())
+    shares = drawn.labels.attributes.mean(axis=0)
+    assert ((shares > 0) & (shares < 1)).sum() > 10
+
+
+def test_the_same_archive_twice_is_the_same_to_the_bit(drawn: Archive, tmp_path: Path) -> None:
+    again = faces(tmp_path).archive()
+    assert again.path.name == drawn.path.name
+    for name in ("images.npy", "labels.npz", "manifest.json"):
+        assert (again.path / name).read_bytes() == (drawn.path / name).read_bytes()
+
+
+def test_an_archive_that_is_there_is_not_drawn_again(
+    drawn: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(GeneratedFaces, "fill", lambda *_: pytest.fail("drawn again"))
+    assert faces(drawn.path.parent).archive().path == drawn.path
+
+
+def test_weights_and_count_make_another_recipe(tmp_path: Path) -> None:
+    path = tmp_path / "mine.safetensors"
+    path.write_bytes(pretrained.find("lite-28").read_bytes())
+    recipe = faces(tmp_path).recipe()
+    assert faces(tmp_path, weights=path).recipe() == recipe  # the content counts, not the name
+    assert faces(tmp_path, count=COUNT + 1).recipe() != recipe
+    DCGANGenerator(latent_dim=4, width=8).save_pretrained(path)
+    assert faces(tmp_path, weights=path).recipe() != recipe
+
+
+def test_another_size_than_the_generators_is_refused(cli: Cli) -> None:
+    told = cli("prepare", "data=faces", "data.image_size=56")
+    assert told.code == 2
+    assert told.err == (
+        "facegan.prepare: data.image_size=56, but data.weights=lite-28 makes faces of 28 pixels; "
+        "set data.image_size to that\n"
+    )
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_no_faces_are_no_data(tmp_path: Path, count: int) -> None:
+    with pytest.raises(
+        FaceganError, match=rf"^data\.count must be at least 1, got {count}; try 20000$"
+    ):
+        faces(tmp_path, count)
