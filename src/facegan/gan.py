@@ -1,6 +1,7 @@
 """The GAN: alternating steps, the moving average of the generator, the image counter."""
 
 import copy
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -9,7 +10,7 @@ from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.callbacks import Callback, Timer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -28,7 +29,9 @@ class GAN(pl.LightningModule):
     `batch_size` counts the real images of one step over all devices. The generator takes a step
     after every `n_critic` steps of the discriminator. `ema_halflife` is in images: after so many,
     an old weight counts half in `self.averaged`, the generator that is shown, judged and saved.
-    Every `evaluate_every` epochs it is measured; 0 for never.
+    Every `evaluate_every` epochs it is measured; 0 for never. The learning rates fall on a half
+    cosine to the fraction `decay_to` of their values by the end of the budget, be that in epochs or
+    in time.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class GAN(pl.LightningModule):
         batch_size: int,
         n_critic: int = 1,
         ema_halflife: float = 10_000,
+        decay_to: float = 1.0,
         evaluate_every: int = 0,
         seed: int = 0,
     ) -> None:
@@ -49,6 +53,7 @@ class GAN(pl.LightningModule):
         _check_pair(generator, discriminator)
         _check_at_least("n_critic", n_critic, 1)
         _check_at_least("ema_halflife", ema_halflife, 1)
+        _check_at_least("decay_to", decay_to, 0)
         self.automatic_optimization = False
         self.generator = generator.to(memory_format=torch.channels_last)
         self.discriminator = discriminator.to(memory_format=torch.channels_last)
@@ -62,6 +67,8 @@ class GAN(pl.LightningModule):
         self.batch_size = batch_size
         self.n_critic = n_critic
         self.ema_halflife = ema_halflife
+        self.decay_to = decay_to
+        self.peak_rates = [optimizer.param_groups[0]["lr"] for optimizer in self.optimizer_pair]
         self.evaluate_every = evaluate_every
         self.seed = seed
         self.images_seen = 0
@@ -76,6 +83,12 @@ class GAN(pl.LightningModule):
 
     def configure_optimizers(self) -> list[Optimizer]:
         return self.optimizer_pair
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        factor = cosine_decay(budget_spent(self.trainer, batch_idx), self.decay_to)
+        for optimizer, rate in zip(self.optimizer_pair, self.peak_rates, strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * factor
 
     def training_step(self, batch: Batch, batch_idx: int) -> Logs:
         """One batch of real images and one batch of fakes, which serves both steps."""
@@ -154,6 +167,27 @@ def update_average(averaged: nn.Module, current: nn.Module, decay: float) -> Non
     new = [*current.parameters(), *current.buffers()]
     pairs = [(a, b) for a, b in zip(old, new, strict=True) if a.is_floating_point()]
     torch._foreach_lerp_([a for a, _ in pairs], [b for _, b in pairs], 1 - decay)
+
+
+def budget_spent(trainer: pl.Trainer, batch_idx: int) -> float:
+    """How much of the training is over, in [0, 1], by epochs or by time, whichever is further."""
+    spent = 0.0
+    if trainer.max_epochs is not None and trainer.max_epochs > 0:
+        position = trainer.current_epoch + batch_idx / trainer.num_training_batches
+        spent = position / trainer.max_epochs
+    for timer in (callback for callback in trainer.callbacks if isinstance(callback, Timer)):  # type: ignore[attr-defined]
+        elapsed, remaining = timer.time_elapsed("train"), timer.time_remaining("train")
+        if remaining is not None:
+            spent = max(spent, elapsed / (elapsed + max(remaining, 0)))
+    return min(spent, 1.0)
+
+
+def cosine_decay(spent: float, decay_to: float) -> float:
+    """1 where nothing is spent, `decay_to` where all is, on a half cosine between.
+
+    Loshchilov and Hutter 2017 ("SGDR"), eq. 5, without restarts.
+    """
+    return decay_to + (1 - decay_to) * (1 + math.cos(math.pi * spent)) / 2
 
 
 def _check_at_least(name: str, value: float, least: float) -> None:

@@ -2,10 +2,11 @@
 
 import logging
 import os
+import re
 import sys
 import warnings
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
@@ -70,6 +71,7 @@ def build_trainer(node: DictConfig, folder: Path, images_seen: int) -> pl.Traine
                 JsonLines(folder / "metrics.jsonl", images_seen),
             ],
             callbacks=[*callbacks, ProgressBar(curves)] if progress else callbacks,
+            **_budget(node),
             precision=node.precision or ("bf16-mixed" if _on_cuda(node) else "32-true"),
             # one backward pass leaves the other network's weights without gradients
             strategy="auto" if node.devices == 1 else "ddp_find_unused_parameters_true",
@@ -81,6 +83,19 @@ def build_trainer(node: DictConfig, folder: Path, images_seen: int) -> pl.Traine
         if isinstance(error.__cause__, MisconfigurationException):
             raise ConfigError(f"trainer: {error.__cause__}") from error
         raise
+
+
+def _budget(node: DictConfig) -> dict[str, Any]:
+    """The Trainer's limits: a time, which it wants with days, takes the place of the epochs."""
+    if node.max_time is None:
+        return {"max_epochs": node.max_epochs}
+    if not re.fullmatch(r"(\d+:)?\d+:\d\d:\d\d", str(node.max_time)):
+        raise ConfigError(
+            f"trainer.max_time must read HH:MM:SS or DD:HH:MM:SS, got {node.max_time}; "
+            "try 00:10:00 for ten minutes"
+        )
+    days = "" if str(node.max_time).count(":") == 3 else "00:"
+    return {"max_epochs": -1, "max_time": f"{days}{node.max_time}"}
 
 
 def print_summary(model: pl.LightningModule, archive: Archive, trainer: pl.Trainer) -> None:
@@ -150,8 +165,8 @@ def _checkpoint(folder: Path, resume: bool) -> Path | None:
         raise FaceganError(
             f"resume={folder}: there is no {CHECKPOINT}, so no epoch was finished; start a new run"
         )
-    first = rank_zero_only.rank == 0  # the other processes of a run find its folder begun
-    if first and not resume and (folder / "config.yaml").exists():
+    begun = (folder / "config.yaml").exists()
+    if begun and not resume and "LOCAL_RANK" not in os.environ:  # which Lightning's children have
         raise FaceganError(
             f"{folder} holds a run already; go on with it by resume={folder}, or choose another "
             "folder by hydra.run.dir=…"
