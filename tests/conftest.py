@@ -40,10 +40,8 @@ Cli = Callable[..., Told]
 def smooth_images(count: int, image_size: int) -> NDArray[np.uint8]:
     """Images of smooth random colours, (count, size, size, 3), no two of them alike."""
     rng = np.random.default_rng(0)
-    coarse = [
-        Image.fromarray(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)) for _ in range(count)
-    ]
     size = (image_size, image_size)
+    coarse = map(Image.fromarray, rng.integers(0, 256, (count, 4, 4, 3), dtype=np.uint8))
     return np.stack([np.asarray(image.resize(size, Image.Resampling.BICUBIC)) for image in coarse])
 
 
@@ -73,18 +71,24 @@ def archive(tmp_path: Path) -> Archive:
 
 
 @pytest.fixture(scope="session")
-def small_photos(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+def archives(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An override that keeps archives from one test to the next, so that each is made once."""
+    return f"data.archives={tmp_path_factory.mktemp('archives')}"
+
+
+@pytest.fixture(scope="session")
+def small_photos(archives: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
     """Overrides for the data: forty photographs of 8x8, of which 36 are for training."""
     folder = tmp_path_factory.mktemp("photographs")
     for number, image in enumerate(smooth_images(40, 8)):
         Image.fromarray(image).save(folder / f"{number}.png")
-    return ("data=folder", f"data.root={folder}", "data.image_size=8")
+    return ("data=folder", f"data.root={folder}", "data.image_size=8", archives)
 
 
 @pytest.fixture(scope="session")
-def generated_faces(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
-    """Overrides for the data: a thousand faces by the bundled generator, drawn and embedded once."""
-    return ("data=faces", "data.count=1000", f"data.archives={tmp_path_factory.mktemp('archives')}")
+def generated_faces(archives: str) -> tuple[str, ...]:
+    """Overrides for the data: a thousand faces by the bundled generator."""
+    return ("data=faces", "data.count=1000", archives)
 
 
 @pytest.fixture

@@ -20,13 +20,13 @@ TINY = (
 
 
 @pytest.fixture
-def run(cli, workdir: Path, monkeypatch: pytest.MonkeyPatch):
+def run(cli, archives: str, workdir: Path, monkeypatch: pytest.MonkeyPatch):
     """run(every) trains two epochs, measured after every `every`, and returns the run folder."""
     monkeypatch.setattr(callbacks, "LEAST_HELD_OUT", 20)
     monkeypatch.setattr(callbacks, "EVALUATED_FACES", 40)
 
     def train(every: int) -> Path:
-        told = cli("train", *TINY, f"evaluate_every={every}", f"hydra.run.dir=run{every}")
+        told = cli("train", *TINY, archives, f"evaluate_every={every}", f"hydra.run.dir=run{every}")
         assert told.code == 0, told.err
         return workdir / f"run{every}"
 

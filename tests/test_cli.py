@@ -150,10 +150,11 @@ def test_a_wrong_md5(cli: Cli, tiny_celeba: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_damaged_archive(cli: Cli, tiny: tuple[str, ...], small_photos: tuple[str, ...]) -> None:
-    assert cli("prepare", *small_photos).code == 0
-    (path,) = Path("data/archives").glob("*/images.npy")
+    mine = "data.archives=mine"
+    assert cli("prepare", *small_photos, mine).code == 0
+    (path,) = Path("mine").glob("*/images.npy")
     path.write_bytes(path.read_bytes()[:1000])
-    check_message(cli, tiny, "damaged", "delete that folder")
+    check_message(cli, (*tiny, mine), "damaged", "delete that folder")
 
 
 def test_a_folder_that_cannot_be_made(cli: Cli, tiny: tuple[str, ...], tmp_path: Path) -> None:

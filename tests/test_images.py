@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
-from facegan.images import grid, save_gif, save_grid, save_png, to_float, to_pil, to_uint8
+from facegan.images import grid, save_film, save_grid, save_image, to_float, to_pil, to_uint8
 
 ALL_VALUES = torch.arange(256, dtype=torch.uint8)
 
@@ -87,7 +87,7 @@ def test_grid_is_as_square_as_it_can_be(count: int, rows: int, columns: int) -> 
 def test_png_read_back(tmp_path: Path, channels: int) -> None:
     (image,) = random_images(1, channels)
     path = tmp_path / "new" / "face.png"
-    save_png(image, path)
+    save_image(to_pil(image), path)
     with Image.open(path) as picture:
         assert picture.mode == {1: "L", 3: "RGB"}[channels]
         assert torch.equal(pil_to_tensor(picture), image)
@@ -95,7 +95,7 @@ def test_png_read_back(tmp_path: Path, channels: int) -> None:
 
 def test_upscale_repeats_pixels(tmp_path: Path) -> None:
     (image,) = random_images(1)
-    save_png(image, tmp_path / "face.png", upscale=3)
+    save_image(to_pil(image, upscale=3), tmp_path / "face.png")
     with Image.open(tmp_path / "face.png") as picture:
         large = pil_to_tensor(picture)
     assert torch.equal(large, image.repeat_interleave(3, 1).repeat_interleave(3, 2))
@@ -111,7 +111,7 @@ def test_save_grid_is_the_png_of_the_grid(tmp_path: Path) -> None:
 def test_gif_read_back(tmp_path: Path) -> None:
     colours = [(250, 0, 0), (0, 250, 0), (0, 0, 250)]
     frames = [Image.new("RGB", (6, 4), colour) for colour in colours]
-    save_gif(frames, tmp_path / "epochs.gif", seconds_per_frame=0.25)
+    save_film(frames, tmp_path / "epochs.gif", fps=4)
     with Image.open(tmp_path / "epochs.gif") as picture:
         assert (picture.n_frames, picture.size, picture.info["loop"]) == (3, (6, 4), 0)
         for i, colour in enumerate(colours):
@@ -126,11 +126,11 @@ def failing_save(self: Image.Image, path: Path, **options: object) -> None:
 
 
 def write_png(path: Path) -> None:
-    save_png(random_images(1)[0], path)
+    save_image(to_pil(random_images(1)[0]), path)
 
 
 def write_gif(path: Path) -> None:
-    save_gif([to_pil(random_images(1)[0])], path, seconds_per_frame=1)
+    save_film([to_pil(random_images(1)[0])], path, fps=1)
 
 
 @pytest.mark.parametrize("write", [write_png, write_gif])

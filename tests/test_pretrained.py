@@ -1,10 +1,19 @@
 """Weights files: what is saved comes back, and nothing else is accepted or run."""
 
+import functools
+import hashlib
+import http.server
 import json
 import os
 import pickle
 import re
+import sys
+import threading
+import types
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
+from urllib.error import HTTPError
 
 import pytest
 import torch
@@ -12,6 +21,7 @@ from safetensors.torch import load_file, save_file
 
 from facegan import Generator, pretrained
 from facegan.errors import FaceganError
+from facegan.networks.attributes import AttributeNetwork
 from facegan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 
 CONFIG = {"latent_dim": 4, "width": 8, "image_size": 14, "channels": 3, "dropout": 0.1}
@@ -37,7 +47,7 @@ def with_config(weights: Path, config: object) -> Path:
     return weights
 
 
-def refusal(source: Path) -> str:
+def refusal(source: str | Path) -> str:
     with pytest.raises(FaceganError) as error:
         Generator.from_pretrained(source)
     assert str(source) in str(error.value)
@@ -79,7 +89,7 @@ def test_other_networks_are_saved_the_same_way(tmp_path: Path) -> None:
 def test_missing(tmp_path: Path) -> None:
     message = refusal(tmp_path / "nowhere.safetensors")
     assert "there is no file" in message
-    assert "give a run folder" in message
+    assert "give bundled weights (attributes-28, dcgan-28, lite-28), a run folder" in message
 
 
 def test_a_run_folder_without_weights(tmp_path: Path) -> None:
@@ -200,3 +210,165 @@ def test_a_failing_first_save_leaves_nothing(
     with pytest.raises(OSError, match="No space left"):
         tiny_generator().save_pretrained(tmp_path / "faces.safetensors")
     assert list(tmp_path.iterdir()) == []
+
+
+BUNDLED = sorted(pretrained.BUNDLED.glob("*.safetensors"))
+
+
+def test_a_bundled_name_wins_over_a_folder(workdir: Path) -> None:
+    tiny_generator().save_pretrained(workdir / "lite-28" / "generator.safetensors")
+    assert pretrained.find("lite-28") == pretrained.BUNDLED / "lite-28.safetensors"
+    assert pretrained.find("./lite-28") == Path("lite-28/generator.safetensors")
+
+
+def test_what_is_bundled() -> None:
+    assert pretrained.bundled() == ["attributes-28", "dcgan-28", "lite-28"]
+
+
+@pytest.mark.parametrize("path", BUNDLED, ids=lambda path: path.stem)
+def test_bundled_weights_are_small_whole_and_described(path: Path) -> None:
+    assert path.stat().st_size < 5_000_000
+    kind = AttributeNetwork if path.stem.startswith("attributes") else Generator
+    network = pretrained.load(path.stem, kind)
+    assert all(torch.isfinite(tensor).all() for tensor in network.state_dict().values())
+    metadata = pretrained.metadata(path.stem)
+    config = json.loads(metadata["config"])
+    assert config == {"_target_": config["_target_"], **network.config}
+    assert config["image_size"] == 28
+    assert int(metadata["images_seen"]) > 0
+    assert metadata["facegan"]
+
+
+@pytest.mark.parametrize("path", BUNDLED, ids=lambda path: path.stem)
+def test_bundled_weights_have_a_card(path: Path) -> None:
+    assert path.stem in path.with_suffix(".md").read_text()
+
+
+class Site(NamedTuple):
+    """A web site in this process, with what it was asked for."""
+
+    url: str
+    folder: Path
+    asked: list[str]
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """Files of a folder; requests are noted instead of printed."""
+
+    def __init__(self, *arguments: object, asked: list[str], directory: str) -> None:
+        self.asked = asked
+        super().__init__(*arguments, directory=directory)
+
+    def log_request(self, code: object = "-", size: object = "-") -> None:
+        self.asked.append(self.path)
+
+    def log_error(self, *_: object) -> None:
+        """A file that is not there is what a test wants."""
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    folder, asked = tmp_path / "site", []
+    folder.mkdir()
+    handler = functools.partial(Quiet, asked=asked, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield Site(f"http://127.0.0.1:{server.server_port}", folder, asked)
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(pretrained, "CACHE", tmp_path / "cache")
+    return tmp_path / "cache"
+
+
+def published(site: Site) -> str:
+    """Weights of a tiny generator on the site: their checksum."""
+    path = site.folder / "faces.safetensors"
+    tiny_generator().save_pretrained(path)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_url_with_its_checksum_is_fetched_once(site: Site, cache: Path) -> None:
+    source = f"{site.url}/faces.safetensors#sha256={published(site)}"
+    for _ in range(2):
+        loaded = Generator.from_pretrained(source)
+        assert torch.equal(loaded.sample(n=2), tiny_generator().sample(n=2))
+    assert site.asked == ["/faces.safetensors"]
+    (file,) = cache.iterdir()
+    assert file.read_bytes() == (site.folder / "faces.safetensors").read_bytes()
+
+
+def test_a_url_with_another_checksum_leaves_nothing(site: Site, cache: Path) -> None:
+    published(site)
+    message = refusal(f"{site.url}/faces.safetensors#sha256={'0' * 64}")
+    assert "could not be fetched" in message
+    assert "hash" in message
+    assert list(cache.iterdir()) == []
+
+
+def test_a_url_without_a_file_leaves_nothing(site: Site, cache: Path) -> None:
+    with pytest.raises(FaceganError, match="could not be fetched: HTTP Error 404") as error:
+        pretrained.find(f"{site.url}/none.safetensors#sha256={'0' * 64}")
+    assert isinstance(error.value.__cause__, HTTPError)
+    error.value.__cause__.close()  # which urllib leaves open
+    assert list(cache.iterdir()) == []
+
+
+@pytest.mark.parametrize("end", ["", "#sha256=", "#sha256=abc", "#md5=" + "0" * 32])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_url_without_a_checksum_is_not_even_asked(scheme: str, end: str, cache: Path) -> None:
+    assert "must end in #sha256=" in refusal(f"{scheme}://127.0.0.1:9/faces.safetensors{end}")
+    assert not cache.exists()
+
+
+Download = Callable[[str, str], str]
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Callable[[Download], None]:
+    """hub(download) is an installed huggingface_hub whose hf_hub_download is `download`."""
+
+    def install(download: Download) -> None:
+        module = types.ModuleType("huggingface_hub")
+        module.hf_hub_download = download  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "huggingface_hub", module)
+
+    return install
+
+
+def test_the_hub_is_asked_for_repository_and_file(
+    hub: Callable[[Download], None], weights: Path
+) -> None:
+    asked = []
+    hub(lambda *arguments: asked.append(arguments) or str(weights))
+    loaded = Generator.from_pretrained("hf:some.one/faces-56/sub/best.safetensors")
+    assert asked == [("some.one/faces-56", "sub/best.safetensors")]
+    assert torch.equal(loaded.sample(n=2), tiny_generator().sample(n=2))
+
+
+def test_a_hub_that_fails_is_told(hub: Callable[[Download], None]) -> None:
+    def fail(*_: str) -> str:
+        raise ConnectionError("no such repository")
+
+    hub(fail)
+    message = refusal("hf:some.one/faces/best.safetensors")
+    assert "could not be fetched: no such repository" in message
+
+
+@pytest.mark.parametrize(
+    "name", ["", "faces", "one/faces", "one/faces/best.ckpt", "/faces/a.safetensors"]
+)
+def test_a_name_that_the_hub_cannot_have(hub: Callable[[Download], None], name: str) -> None:
+    hub(lambda *_: pytest.fail("asked"))
+    assert "must read hf:OWNER/REPOSITORY/FILE.safetensors" in refusal(f"hf:{name}")
+
+
+def test_without_the_hubs_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    message = refusal("hf:some.one/faces/best.safetensors")
+    assert "pip install 'facegan[hub]'" in message

@@ -15,6 +15,7 @@ from PIL import Image
 from facegan import Generator
 from facegan.config import CONFIG_PATH, typed
 from facegan.errors import FaceganError
+from facegan.gan import GAN
 from facegan.images import to_pil
 from facegan.pretrained import metadata
 from facegan.train import TrainConfig, stored_config
@@ -163,12 +164,27 @@ def test_curves_in_tensorboard_are_against_images(tiny: Any) -> None:
     assert [event.step for event in events.Images("samples")] == [32, 64]
 
 
+class KilledError(Exception):
+    """What ends a training in the middle of an epoch."""
+
+
 @pytest.mark.parametrize("model", ["lite", "dcgan"])
-def test_two_and_two_epochs_are_four(model: str, tiny: Any) -> None:
+def test_a_killed_run_goes_on_bit_for_bit(
+    model: str, tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def step_until_killed(self: GAN, *arguments: Any) -> Any:
+        if self.images_seen == 80:
+            raise KilledError
+        return generator_step(self, *arguments)
+
+    generator_step = GAN.generator_step
     whole, parts = Path("outputs/whole"), Path("outputs/parts")
     train(tiny(f"model={model}", "trainer.max_epochs=4"), whole, resume=False)
-    train(tiny(f"model={model}", "trainer.max_epochs=2"), parts, resume=False)
-    train(stored_config(parts, ["trainer.max_epochs=4"]), parts, resume=True)
+    monkeypatch.setattr(GAN, "generator_step", step_until_killed)
+    with pytest.raises(KilledError):
+        train(tiny(f"model={model}", "trainer.max_epochs=4"), parts, resume=False)
+    monkeypatch.setattr(GAN, "generator_step", generator_step)
+    train(stored_config(parts, []), parts, resume=True)
     one, other = checkpoint(whole), checkpoint(parts)
     for key in ("state_dict", "optimizer_states"):
         assert_same(one[key], other[key])
