@@ -22,7 +22,7 @@ TINY = (
 @pytest.fixture
 def run(cli, archives: str, workdir: Path, monkeypatch: pytest.MonkeyPatch):
     """run(every) trains two epochs, measured after every `every`, and returns the run folder."""
-    monkeypatch.setattr(callbacks, "LEAST_HELD_OUT", 20)
+    monkeypatch.setattr(callbacks, "LEAST_FACES", 20)
     monkeypatch.setattr(callbacks, "EVALUATED_FACES", 40)
 
     def train(every: int) -> Path:
@@ -66,5 +66,5 @@ def test_measuring_changes_nothing(run) -> None:
 def test_too_few_validation_faces(cli, workdir: Path) -> None:
     told = cli("train", *TINY, "hydra.run.dir=run")
     assert told.code == 0, told.err
-    assert "needs 100 validation faces, there are 30" in told.out
+    assert "needs 50 validation faces, there are 30" in told.out
     assert not measured(workdir / "run")

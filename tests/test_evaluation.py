@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import Cli
+from PIL import Image
 from torch import Tensor
 
 from facegan.data.archive import Archive, open_archive
@@ -178,18 +179,33 @@ def test_evaluate_writes_the_same_numbers_twice(
 
 
 def test_evaluate_judges_a_folder_of_images(
-    cli: Cli, generated_faces: tuple[str, ...], photo_folder: Path, workdir: Path
+    cli: Cli, generated_faces: tuple[str, ...], workdir: Path
 ) -> None:
-    told = cli("evaluate", f"images={photo_folder}", *generated_faces)
+    folder = workdir / "images"
+    folder.mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (60, 40, 30, 3), dtype=np.uint8)
+    for number, pixels in enumerate(noise):
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    told = cli("evaluate", f"images={folder}", *generated_faces)
     assert told.code == 0, told.err
-    assert (workdir / "outputs" / "evaluation" / "evaluation.html").exists()
+    report = json.loads((workdir / "outputs" / "evaluation" / "evaluation.json").read_text())
+    assert report["facts"]["faces"] == "60 of 28x28"
+    assert report["measures"]["frechet_distance"]["value"] > 50
+
+
+def test_evaluate_refuses_a_resolution_that_the_weights_do_not_have(
+    cli: Cli, small_photos: tuple[str, ...]
+) -> None:
+    told = cli("evaluate", "weights=lite-28", *small_photos, "evaluation.faces=60")
+    assert told.code == 2
+    assert "makes faces of 28 pixels, the data has 8" in told.err
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["evaluation.split=train"], "val or test"),
-        (["evaluation.faces=10"], "at least 100"),
+        (["evaluation.faces=10"], "10 generated faces cannot be judged by 50 faces"),
         (["images=nowhere"], "images=nowhere does not exist"),
         (["data.image_size=56", "data.weights=lite-28"], "28 pixels"),
     ],

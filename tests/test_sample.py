@@ -82,11 +82,12 @@ def test_stream_goes_on_until_it_is_stopped(
         ("filter=cubic", "nearest, lanczos"),
         ("film=avi", "gif, mp4"),
         ("frames=1", "frames must be at least 2"),
+        ("interpolate=1,2 stream=true", "give one of them"),
         ("weights=nobody", "dcgan-28, lite-28"),
     ],
 )
 def test_sample_refuses(cli, argument: str, words: str) -> None:
-    told = cli("sample", argument)
+    told = cli("sample", *argument.split())
     assert told.code == 2
     assert words in told.err
 
@@ -104,6 +105,10 @@ def test_walk_keeps_to_the_sphere() -> None:
     torch.testing.assert_close(spherical_walk(a, 12).norm(dim=1), torch.full((12,), 3.0))
     middle = spherical_walk(a, 4)[1]
     torch.testing.assert_close(middle, torch.tensor([3.0, 3.0]) / 2**0.5)
+
+
+def test_a_walk_of_no_length_stays_at_the_mean() -> None:
+    assert torch.equal(spherical_walk(torch.zeros(2, 4), 6), torch.zeros(6, 4))
 
 
 def test_walk_between_equal_stations_stays() -> None:
@@ -145,10 +150,17 @@ def test_iterm_names_the_size(face: Image.Image) -> None:
         ({"TERM_PROGRAM": "WezTerm"}, iterm),
         ({"TERM": "foot"}, sixel),
         ({"TERM": "xterm-256color"}, half_blocks),
+        ({"TERM": "xterm-kitty", "TMUX": "/tmp/tmux"}, half_blocks),
     ],
 )
 def test_the_terminal_says_what_it_can(environment: dict[str, str], renderer: object) -> None:
     assert renderer_for(environment) is renderer
+
+
+def test_large_faces_are_made_to_fit_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("LINES", "20")
+    assert Strip(io.StringIO(), 64, half_blocks).columns == 36
 
 
 def test_strip_starts_a_new_row_when_one_is_full(
@@ -156,6 +168,7 @@ def test_strip_starts_a_new_row_when_one_is_full(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "60")
     out = io.StringIO()
+    monkeypatch.setenv("LINES", "40")
     strip = Strip(out, 28, half_blocks)
     for _ in range(3):
         strip.show(face)

@@ -18,6 +18,7 @@ from facegan.evaluation.distances import (
     subsample,
 )
 from facegan.evaluation.features import AttributeFeatures, split_features
+from facegan.evaluation.judge import LEAST_FACES
 from facegan.evaluation.neighbours import precision_recall
 from facegan.images import grid, open_image, save_film, save_image, to_pil
 from facegan.pretrained import WEIGHTS_FILE
@@ -30,7 +31,6 @@ GRID_FACES = 64
 GRID_UPSCALE = 2  # of the PNGs and the GIF; TensorBoard scales by itself
 EPOCHS_PER_SECOND = 2  # of the GIF
 EVALUATED_FACES = 2000  # during training: a compromise between the error and the time
-LEAST_HELD_OUT = 100  # validation faces, under which a distance says nothing
 BEST_FILE = "generator-best.safetensors"
 
 
@@ -95,11 +95,11 @@ class Evaluation(Callback):
             return
         self.archive: Archive = cast(Any, trainer).datamodule.archive
         held_out = len(self.archive.indices("val"))
-        self.enough = held_out >= LEAST_HELD_OUT
+        self.enough = held_out >= LEAST_FACES
         if not self.enough:
             say(
                 trainer,
-                f"no evaluation during training: it needs {LEAST_HELD_OUT} validation faces, "
+                f"no evaluation during training: it needs {LEAST_FACES} validation faces, "
                 f"there are {held_out}",
             )
 

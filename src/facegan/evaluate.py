@@ -44,10 +44,6 @@ def main(cfg: DictConfig) -> None:
             f"evaluation.split must be val or test, faces that no GAN has seen; got "
             f"{cfg.evaluation.split}"
         )
-    if cfg.evaluation.faces < 100:
-        raise ConfigError(
-            f"evaluation.faces must be at least 100, got {cfg.evaluation.faces}; try 10000"
-        )
     cfg.data = data_of_run(cfg)
     from facegan.evaluating import evaluate  # seconds of imports, which --help does not need
 
@@ -56,7 +52,8 @@ def main(cfg: DictConfig) -> None:
 
 def data_of_run(cfg: DictConfig) -> DictConfig:
     """The data that the run was trained on, unless the command line says something of data."""
-    stored = Path(cfg.weights) / "config.yaml"
+    weights = Path(cfg.weights)
+    stored = (weights if weights.is_dir() else weights.parent) / "config.yaml"
     asked = any(text.startswith("data") for text in HydraConfig.get().overrides.task)
     if cfg.images is not None or asked or not stored.is_file():
         return cast(DictConfig, cfg.data)

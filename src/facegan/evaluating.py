@@ -1,6 +1,7 @@
 """From a config to a judgement: draw or read the faces, measure them, write the report."""
 
 import dataclasses
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,22 +9,23 @@ import numpy as np
 import torch
 from omegaconf import DictConfig
 from torch import Tensor
-from tqdm import tqdm
 
 from facegan import pretrained, sampling
 from facegan.config import ConfigError, build
 from facegan.data.archive import Archive
-from facegan.data.pack import decode
+from facegan.data.pack import pack
 from facegan.data.photos import open_photos
 from facegan.errors import FaceganError
 from facegan.evaluation.coverage import AttributeShare, attribute_coverage
 from facegan.evaluation.features import (
     AttributeFeatures,
     FeatureSpace,
+    best_device,
     split_features,
     split_images,
 )
 from facegan.evaluation.judge import (
+    LEAST_FACES,
     Measure,
     Suspects,
     measure_distances,
@@ -35,7 +37,6 @@ from facegan.files import replacing, write_json
 from facegan.networks.base import Generator
 
 SHOWN = 128  # faces in the report's grid
-DRAWN_AT_ONCE = 500
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,10 @@ class Evaluation:
 def evaluate(cfg: DictConfig) -> None:
     """Judges what `cfg` names, prints a table, and writes evaluation.json and evaluation.html."""
     space = build(cfg.features, "features")
+    faces = _faces(cfg)
     archive = build(cfg.data, "data").archive()
-    faces = _faces(cfg, archive)
-    try:
-        evaluation = judge(archive, cfg.evaluation.split, faces, space)
-    except ValueError as error:  # too few faces for a measure
-        raise FaceganError(f"these faces cannot be judged: {error}") from error
+    _check_data(cfg, archive, faces)
+    evaluation = judge(archive, cfg.evaluation.split, faces, space)
     facts = _facts(cfg, archive, faces, space)
     labels = {"frechet_distance": space.frechet, "kernel_distance": space.kernel}
     out = Path(cfg.out or _default_out(cfg))
@@ -70,10 +69,11 @@ def judge(archive: Archive, split: str, faces: Tensor, space: FeatureSpace) -> E
     """Measures `faces`, (N, 3, H, W) uint8, against the archive's held-out and training faces."""
     ruler = space if isinstance(space, AttributeFeatures) else AttributeFeatures()
     fake = space(faces, "generated faces")
-    held_out, training = (split_features(archive, part, space, True) for part in (split, "train"))
+    held_out = split_features(archive, split, space, progress=True)
+    training = split_features(archive, "train", space, progress=True)
     originality, suspects = measure_originality(held_out, training, fake)
     coverage = attribute_coverage(
-        ruler.has_attributes(split_features(archive, "train", ruler, True)),
+        ruler.has_attributes(split_features(archive, "train", ruler, progress=True)),
         ruler.has_attributes(fake if ruler is space else ruler(faces, "their attributes")),
         ruler.attributes,
     )
@@ -85,24 +85,14 @@ def judge(archive: Archive, split: str, faces: Tensor, space: FeatureSpace) -> E
     return Evaluation(measures, coverage, suspects)
 
 
-def _faces(cfg: DictConfig, archive: Archive) -> Tensor:
+def _faces(cfg: DictConfig) -> Tensor:
     """The faces to judge: (N, 3, H, W) uint8, drawn from weights or read from images."""
     if cfg.images is not None:
-        return read_images(Path(cfg.images), cfg.evaluation.faces, archive.image_size)
+        return read_images(Path(cfg.images), cfg.evaluation.faces, cfg.data.image_size)
     generator = Generator.from_pretrained(cfg.weights)
-    if generator.image_size != archive.image_size:
-        raise ConfigError(
-            f"weights={cfg.weights} makes faces of {generator.image_size} pixels, the data has "
-            f"{archive.image_size}; judge it with data.image_size={generator.image_size}"
-        )
-    return draw(generator, cfg.evaluation.faces, cfg.evaluation.seed)
-
-
-def draw(generator: Generator, count: int, seed: int) -> Tensor:
-    """`count` faces with the seeds from `seed` on: (N, 3, H, W) uint8."""
-    z = sampling.latents(range(seed, seed + count), generator.latent_dim)
-    parts = tqdm(z.split(DRAWN_AT_ONCE), desc="drawing faces", disable=None)
-    return torch.cat([generator.draw(part) for part in parts])
+    seed = cfg.evaluation.seed
+    z = sampling.latents(range(seed, seed + cfg.evaluation.faces), generator.latent_dim)
+    return generator.to(best_device()).draw(z, progress="drawing faces")
 
 
 def read_images(root: Path, count: int, image_size: int) -> Tensor:
@@ -112,24 +102,38 @@ def read_images(root: Path, count: int, image_size: int) -> Tensor:
     """
     photos = open_photos(root, "images")
     names = photos.names()
-    chosen = np.linspace(0, len(names) - 1, min(count, len(names))).round().astype(int)
-    images = [
-        np.asarray(decode(photos.read(names[i]), None, image_size))
-        for i in tqdm(chosen, desc="reading images", disable=None)
-    ]
-    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+    rows = np.linspace(0, len(names) - 1, min(count, len(names))).round().astype(int)
+    with tempfile.TemporaryDirectory() as folder:
+        packed = Path(folder) / "images.npy"
+        pack(photos, [names[row] for row in rows], None, image_size, packed)
+        return torch.from_numpy(np.load(packed)).permute(0, 3, 1, 2)
+
+
+def _check_data(cfg: DictConfig, archive: Archive, faces: Tensor) -> None:
+    size, held_out = faces.shape[-1], archive.manifest["counts"][cfg.evaluation.split]
+    if size != archive.image_size:
+        raise ConfigError(
+            f"weights={cfg.weights} makes faces of {size} pixels, the data has "
+            f"{archive.image_size}; judge it with data.image_size={size}"
+        )
+    if min(len(faces), held_out) < LEAST_FACES:
+        raise FaceganError(
+            f"{len(faces)} generated faces cannot be judged by {held_out} faces of the "
+            f"{cfg.evaluation.split} split: at least {LEAST_FACES} are needed on both sides"
+        )
 
 
 def _facts(cfg: DictConfig, archive: Archive, faces: Tensor, space: FeatureSpace) -> dict[str, str]:
-    if cfg.images is not None:
-        judged = {"images": cfg.images}
-    else:
-        about = pretrained.metadata(cfg.weights)
-        judged = {"weights": cfg.weights, "images seen": about.get("images_seen", "unknown")}
+    size = faces.shape[-1]
+    judged = {"images": str(cfg.images)}
+    if cfg.images is None:
+        seen = pretrained.metadata(cfg.weights).get("images_seen", "unknown")
+        seeds = f"seeds from {cfg.evaluation.seed} on"
+        judged = {"weights": cfg.weights, "images seen": seen, "drawn": seeds}
     counts = archive.manifest["counts"]
     return {
         **judged,
-        "faces": f"{len(faces)} of {faces.shape[-1]}x{faces.shape[-1]}, seed {cfg.evaluation.seed}",
+        "faces": f"{len(faces)} of {size}x{size}",
         "against": f"{counts[cfg.evaluation.split]} faces of the {cfg.evaluation.split} split, "
         f"{counts['train']} of the train split",
         "archive": archive.path.name,
@@ -138,10 +142,11 @@ def _facts(cfg: DictConfig, archive: Archive, faces: Tensor, space: FeatureSpace
 
 
 def _default_out(cfg: DictConfig) -> Path:
-    """The run folder, or the folder that the weights or the images lie beside."""
-    if cfg.images is not None:
+    """The run folder; for what lies outside of one, outputs/evaluation."""
+    weights = Path(cfg.weights)
+    if cfg.images is not None or not weights.exists():
         return Path("outputs/evaluation")
-    return pretrained.find(cfg.weights).parent
+    return weights if weights.is_dir() else weights.parent
 
 
 def _page(

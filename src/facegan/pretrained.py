@@ -3,6 +3,7 @@
 import importlib
 import json
 import re
+from http.client import HTTPException
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
@@ -17,7 +18,7 @@ from facegan.files import replacing
 
 WEIGHTS_FILE = "generator.safetensors"
 BUNDLED = Path(__file__).resolve().parent / "weights"
-CACHE = Path.home() / ".cache" / "facegan"
+CACHE = Path("~/.cache/facegan")
 
 
 class Network(Protocol):
@@ -75,8 +76,9 @@ def find(source: str | Path) -> Path:
     if path.is_dir():
         path = path / WEIGHTS_FILE
     if not path.is_file():
+        names = ", ".join(bundled())
         raise FaceganError(
-            f"weights={source}: there is no file {path}; give bundled weights ({_listed()}), a run "
+            f"weights={source}: there is no file {path}; give bundled weights ({names}), a run "
             "folder such as outputs/latest whose training has finished an epoch, or a .safetensors "
             "file"
         )
@@ -100,7 +102,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     try:
         config = json.loads(header.get("config", "null"))
-    except ValueError:
+    except (ValueError, RecursionError):
         config = None
     if not isinstance(config, dict):
         raise FaceganError(
@@ -118,10 +120,6 @@ def _opened(path: Path) -> Any:
             f"{path} is no readable safetensors file ({error}): it is damaged, or of another kind "
             "(pickles such as .pt and .ckpt are never loaded): write it again or fetch it afresh"
         ) from error
-
-
-def _listed() -> str:
-    return ", ".join(bundled())
 
 
 def _from_hub(source: str) -> Path:
@@ -144,19 +142,19 @@ def _from_hub(source: str) -> Path:
 
 
 def _from_url(source: str) -> Path:
-    match = re.fullmatch(r"(.+)#sha256=([0-9a-f]{64})", source)
+    match = re.fullmatch(r"(.+)#sha256=([0-9a-fA-F]{64})", source)
     if match is None:
         raise FaceganError(
             f"weights={source} must end in #sha256= and 64 hexadecimal digits, since what comes "
             "from a network is only used if it is what was meant"
         )
-    url, digest = match.groups()
-    path = CACHE / f"{digest}.safetensors"
+    url, digest = match[1], match[2].lower()
+    path = CACHE.expanduser() / f"{digest}.safetensors"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             torch.hub.download_url_to_file(url, str(path), hash_prefix=digest)
-        except (OSError, RuntimeError) as error:  # no network, no such file; another checksum
+        except (OSError, RuntimeError, ValueError, HTTPException) as error:
             raise FaceganError(f"weights={source} could not be fetched: {error}") from error
     return path
 

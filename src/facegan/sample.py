@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from facegan.networks.base import Generator
+
+
+Enlarge = Callable[["Tensor"], "Image"]
 
 
 @dataclass
@@ -48,18 +52,20 @@ class SampleConfig:
 @verb("sample", SampleConfig, texts=("seeds", "interpolate"))
 def main(cfg: DictConfig) -> None:
     _check(cfg)
+    from facegan.images import to_pil
     from facegan.networks.base import Generator  # torch, which --help does not need
 
     generator = Generator.from_pretrained(cfg.weights)
+    enlarge = partial(to_pil, upscale=cfg.upscale, filter=cfg.filter)
     if cfg.stream:
-        stream(generator, cfg)
+        stream(generator, enlarge, cfg)
     elif cfg.interpolate is not None:
-        walk(generator, cfg)
+        walk(generator, enlarge, cfg)
     else:
-        portraits(generator, cfg)
+        portraits(generator, enlarge, cfg)
 
 
-def portraits(generator: "Generator", cfg: DictConfig) -> None:
+def portraits(generator: "Generator", enlarge: Enlarge, cfg: DictConfig) -> None:
     """A PNG for each seed and, if asked for, one of all."""
     from facegan.images import grid, save_image
 
@@ -67,29 +73,32 @@ def portraits(generator: "Generator", cfg: DictConfig) -> None:
     faces = generator.sample(seeds=seeds, truncation=cfg.truncation)
     out = Path(cfg.out)
     for seed, face in zip(seeds, faces, strict=True):
-        save_image(_enlarged(face, cfg), out / f"seed-{seed:04}.png")
+        save_image(enlarge(face), out / f"seed-{seed:04}.png")
     if cfg.grid:
-        save_image(_enlarged(grid(faces), cfg), out / "grid.png")
+        save_image(enlarge(grid(faces)), out / "grid.png")
     print(f"{len(seeds)} faces in {out}")
 
 
-def walk(generator: "Generator", cfg: DictConfig) -> None:
+def walk(generator: "Generator", enlarge: Enlarge, cfg: DictConfig) -> None:
     """A film that passes the faces of the given seeds and ends where it began."""
     from facegan.images import save_film
     from facegan.sampling import latents, spherical_walk
 
-    seeds = _seeds(cfg.interpolate)
-    stations = latents(seeds, generator.latent_dim) * cfg.truncation
+    stations = latents(_seeds(cfg.interpolate), generator.latent_dim) * cfg.truncation
     faces = generator.draw(spherical_walk(stations, cfg.frames))
-    path = Path(cfg.out) / f"walk-{'-'.join(map(str, seeds))}.{cfg.film}"
-    save_film([_enlarged(face, cfg) for face in faces], path, cfg.fps)
+    path = Path(cfg.out) / f"walk-{cfg.interpolate.replace(',', '-')[:100]}.{cfg.film}"
+    save_film([enlarge(face) for face in faces], path, cfg.fps)
     print(path)
 
 
-def stream(generator: "Generator", cfg: DictConfig) -> None:
+def stream(generator: "Generator", enlarge: Enlarge, cfg: DictConfig) -> None:
     """New faces until somebody stops it: in the terminal, or as files where there is none."""
     first = _seeds(cfg.seeds)[0] if cfg.seeds is not None else 0
-    show = _in_terminal(generator.image_size) if sys.stdout.isatty() else _as_files(cfg)
+    show = (
+        _in_terminal(generator.image_size)
+        if sys.stdout.isatty()
+        else _as_files(Path(cfg.out), enlarge)
+    )
     for seed in itertools.count(first):
         began = time.monotonic()
         (face,) = generator.sample(seeds=[seed], truncation=cfg.truncation)
@@ -105,18 +114,11 @@ def _in_terminal(image_size: int) -> Callable[[int, "Tensor"], None]:
     return lambda seed, face: strip.show(to_pil(face))
 
 
-def _as_files(cfg: DictConfig) -> Callable[[int, "Tensor"], None]:
+def _as_files(out: Path, enlarge: Enlarge) -> Callable[[int, "Tensor"], None]:
     from facegan.images import save_image
 
-    out = Path(cfg.out)
     print(f"one face after the other in {out}, until this is stopped", flush=True)
-    return lambda seed, face: save_image(_enlarged(face, cfg), out / f"seed-{seed:04}.png")
-
-
-def _enlarged(face: "Tensor", cfg: DictConfig) -> "Image":
-    from facegan.images import to_pil
-
-    return to_pil(face, cfg.upscale, cfg.filter)
+    return lambda seed, face: save_image(enlarge(face), out / f"seed-{seed:04}.png")
 
 
 def _seeds(text: str) -> list[int]:
@@ -132,6 +134,8 @@ def _check(cfg: DictConfig) -> None:
     for name, least in (("n", 1), ("upscale", 1), ("truncation", 0), ("frames", 2), ("fps", 0.01)):
         if cfg[name] < least:
             raise ConfigError(f"{name} must be at least {least}, got {cfg[name]}")
+    if cfg.stream and cfg.interpolate is not None:
+        raise ConfigError("stream and interpolate are two different things; give one of them")
     for name, known in (("filter", ("nearest", "lanczos")), ("film", ("gif", "mp4"))):
         if cfg[name] not in known:
             raise ConfigError(f"{name} must be one of {', '.join(known)}, got {cfg[name]}")

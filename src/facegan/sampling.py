@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-MAX_SEED = 2**63 - 1
+MAX_SEED = 2**32 - 1  # torch's generator on the CPU takes no more bits
 
 
 def latents(seeds: Iterable[int], latent_dim: int) -> Tensor:
@@ -53,7 +53,7 @@ def spherical_walk(stations: Tensor, frames: int) -> Tensor:
 
 def _slerp(start: Tensor, end: Tensor, t: Tensor) -> Tensor:
     lengths = start.norm(dim=1, keepdim=True), end.norm(dim=1, keepdim=True)
-    a, b = start / lengths[0], end / lengths[1]
+    a, b = (z / length.clamp(min=1e-12) for z, length in zip((start, end), lengths, strict=True))
     angle = (a * b).sum(dim=1, keepdim=True).clamp(-1, 1).acos()
     turning = ((1 - t) * angle).sin() * a + (t * angle).sin() * b
     # stations that coincide have no direction to turn in

@@ -17,12 +17,14 @@ CELL_PIXELS = 10  # of a cell's width, for terminals that place by pixels
 
 
 class Strip:
-    """Faces side by side, row below row, each `columns` cells wide and half as many high."""
+    """Faces side by side, row below row, as large as their pixels and the window allow."""
 
-    def __init__(self, out: TextIO, columns: int, renderer: Renderer) -> None:
+    def __init__(self, out: TextIO, image_size: int, renderer: Renderer) -> None:
+        window = shutil.get_terminal_size()
         self.out = out
-        self.columns = columns
-        self.rows = columns // 2  # a cell is twice as high as it is wide
+        # a pixel a column where the window is large enough; a cell is twice as high as it is wide
+        self.columns = min(image_size, window.columns - 1, 2 * (window.lines - 2))
+        self.rows = self.columns // 2
         self.renderer = renderer
         self.shown = 0
 
@@ -82,7 +84,7 @@ def sixel(image: Image.Image, columns: int, rows: int) -> str:
         f"#{i};2;" + ";".join(str(round(v * 100 / 255)) for v in palette[3 * i : 3 * i + 3])
         for i in np.unique(indices).tolist()
     ]
-    bands = [_sixel_band(rows) for rows in np.split(indices, range(6, len(indices), 6))]
+    bands = [_sixel_band(band) for band in np.split(indices, range(6, len(indices), 6))]
     size = f'"1;1;{picture.width};{picture.height}'
     return "\x1bPq" + size + "".join(colours) + "-".join(bands) + "\x1b\\"
 
@@ -90,6 +92,8 @@ def sixel(image: Image.Image, columns: int, rows: int) -> str:
 def renderer_for(environment: Mapping[str, str]) -> Renderer:
     """The best that a terminal says it can do."""
     term, program = environment.get("TERM", ""), environment.get("TERM_PROGRAM", "")
+    if "TMUX" in environment:  # it swallows graphics that are not its own
+        return half_blocks
     if "KITTY_WINDOW_ID" in environment or term in ("xterm-kitty", "xterm-ghostty"):
         return kitty
     if program in ("iTerm.app", "WezTerm"):

@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from tqdm import tqdm
 
 from facegan import pretrained, sampling
 from facegan.data.archive import Labels
@@ -15,8 +13,6 @@ from facegan.data.folder import split_by_name
 from facegan.errors import FaceganError
 from facegan.evaluation.features import AttributeFeatures
 from facegan.networks.base import Generator
-
-AT_ONCE = 250  # faces
 
 
 class GeneratedFaces(FaceSource):
@@ -31,6 +27,12 @@ class GeneratedFaces(FaceSource):
         self.weights = weights
         self.count = count
         self.generator = Generator.from_pretrained(weights)
+        self.space = AttributeFeatures()
+        if self.generator.channels != 3:
+            raise FaceganError(
+                f"data.weights={weights} makes images of {self.generator.channels} channels, but "
+                "faces have 3; choose another generator, such as lite-28"
+            )
         if self.generator.image_size != image_size:
             raise FaceganError(
                 f"data.image_size={image_size}, but data.weights={weights} makes faces of "
@@ -42,23 +44,20 @@ class GeneratedFaces(FaceSource):
         return {
             "source": "faces",
             "weights": digest,
+            "classifier": self.space.key,
             "count": self.count,
             "image_size": self.image_size,
         }
 
     def fill(self, images: Path) -> tuple[Labels, dict[str, Any]]:
-        space = AttributeFeatures()
         z = sampling.latents(range(self.count), self.generator.latent_dim)
-        faces, attributes = [], []
-        for part in tqdm(z.split(AT_ONCE), desc="drawing faces", disable=None):
-            drawn = self.generator.draw(part)
-            faces.append(drawn.permute(0, 2, 3, 1))
-            attributes.append(space.has_attributes(space(drawn)))
-        np.save(images, torch.cat(faces).numpy())
+        faces = self.generator.draw(z, progress="drawing faces")
+        np.save(images, faces.permute(0, 2, 3, 1).contiguous().numpy())
+        attributes = self.space.has_attributes(self.space(faces, "their attributes"))
         labels = Labels(
             splits=split_by_name([str(seed) for seed in range(self.count)]),
-            attributes=torch.cat(attributes).numpy(),
+            attributes=attributes.numpy(),
             identities=np.arange(self.count),
-            attribute_names=space.attributes,
+            attribute_names=self.space.attributes,
         )
         return labels, {}

@@ -1,6 +1,7 @@
 """Feature spaces: uint8 images -> vectors whose distances mean something."""
 
 import hashlib
+import pickle
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,9 @@ class FeatureSpace(ABC):
     @torch.inference_mode()
     def __call__(self, images: Tensor, progress: str | None = None) -> Tensor:
         """(N, 3, H, W) uint8 -> (N, D) float32 on the CPU; `progress` titles a bar."""
+        device = best_device()
         parts = tqdm(images.split(BATCH), desc=progress, disable=None if progress else True)
-        return torch.cat([self.embed(part).cpu() for part in parts])
+        return torch.cat([self.embed(part.to(device)).cpu() for part in parts])
 
 
 class AttributeFeatures(FeatureSpace):
@@ -93,23 +95,30 @@ class InceptionFeatures(FeatureSpace):
             raise FaceganError(
                 "features=inception needs torch-fidelity: pip install 'facegan[inception]'"
             ) from error
-        path = Path(weights) if weights else _inception_weights(fidelity.URL_INCEPTION_V3)
+        path = Path(weights) if weights else _fetched_weights(fidelity.URL_INCEPTION_V3)
         if not path.is_file():
             raise FaceganError(
                 f"evaluation.inception_weights={path} does not exist; it is the file behind "
                 f"{fidelity.URL_INCEPTION_V3}"
             )
+        _refuse_code(path)
+        self.digest = hashlib.sha256(path.read_bytes()).hexdigest()[:10]
         self.extractor: Any = fidelity.FeatureExtractorInceptionV3(
             "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path)
         )
 
     @property
     def key(self) -> str:
-        return "inception-v3-compat"
+        return f"inception-{self.digest}"
 
     def embed(self, images: Tensor) -> Tensor:
         (features,) = self.extractor.to(images.device)(images)
         return features
+
+
+def best_device() -> torch.device:
+    """Where faces are drawn and embedded."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def split_features(
@@ -138,14 +147,25 @@ def _digest(network: nn.Module) -> str:
     return digest.hexdigest()[:10]
 
 
-def _inception_weights(url: str) -> Path:
+def _refuse_code(path: Path) -> None:
+    """torch-fidelity would unpickle anything: only a file of plain tensors gets that far."""
+    try:
+        torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise FaceganError(
+            f"{path} does not hold the weights of Inception-v3 and nothing else ({error}): "
+            "remove it and fetch it again"
+        ) from error
+
+
+def _fetched_weights(url: str) -> Path:
     """Where torch keeps the weights of `url`, downloaded if they are not there yet."""
     path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             torch.hub.download_url_to_file(url, str(path), hash_prefix=url[-12:-4])
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # no network; another checksum
             raise FaceganError(
                 f"the weights of Inception-v3 cannot be fetched ({error}): download {url} where "
                 f"there is a network, and put it at {path} or set evaluation.inception_weights"

@@ -19,6 +19,8 @@ from facegan.evaluation.neighbours import (
     precision_recall,
 )
 
+LEAST_FACES = 50  # on either side, under which no measure says anything
+
 
 @dataclass(frozen=True)
 class Measure:

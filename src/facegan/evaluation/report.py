@@ -61,7 +61,7 @@ def html_page(
         _facts(facts),
         "<h2>Measures</h2>",
         _measure_table(measures, labels),
-        "<h2>Faces</h2><p>The first seeds, not chosen by anybody.</p>",
+        "<h2>Faces</h2><p>The first of them, not chosen by anybody.</p>",
         f'<img class="grid" src="{data_uri(grid(faces, columns=16), 2)}" alt="generated faces">',
         "<h2>Attribute coverage</h2>",
         "<p>How often the generated faces show each attribute, against the real ones, both as the "

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from facegan import pretrained, sampling
 from facegan.images import to_uint8
@@ -32,7 +33,9 @@ class Generator(nn.Module):
 
     @classmethod
     def from_pretrained(cls, source: str | Path) -> Self:
-        """The generator of a run folder (its moving average) or a safetensors file, in eval mode.
+        """A generator in eval mode: bundled ("lite-28"), of a run folder, of a safetensors file.
+
+        Also hf:OWNER/REPOSITORY/FILE and https://…/FILE#sha256=…, which are fetched first.
 
         Raises `FaceganError` for what is missing, damaged, foreign or of another kind.
         """
@@ -62,12 +65,13 @@ class Generator(nn.Module):
         return self.draw(z * truncation, batch_size)
 
     @torch.inference_mode()
-    def draw(self, z: Tensor, batch_size: int = 64) -> Tensor:
+    def draw(self, z: Tensor, batch_size: int = 64, progress: str | None = None) -> Tensor:
         """Images of latents, in eval mode: (N, latent_dim) -> uint8 (N, C, H, W), on the CPU."""
         device = next(self.parameters()).device
         was_training = self.training
         self.eval()
-        images = [to_uint8(self(part.to(device))).cpu() for part in z.split(batch_size)]
+        parts = tqdm(z.split(batch_size), desc=progress, disable=None if progress else True)
+        images = [to_uint8(self(part.to(device))).cpu() for part in parts]
         self.train(was_training)
         return torch.cat(images)
 
