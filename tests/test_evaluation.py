@@ -213,7 +213,8 @@ def test_evaluate_refuses_a_resolution_that_the_weights_do_not_have(
 def test_evaluate_refuses(
     cli: Cli, generated_faces: tuple[str, ...], arguments: list[str], words: str
 ) -> None:
-    told = cli("evaluate", "weights=lite-28", *generated_faces, *arguments)
+    few = "evaluation.faces=60"
+    told = cli("evaluate", "weights=lite-28", *generated_faces, few, *arguments)
     assert told.code == 2
     assert words in told.err
     assert "Traceback" not in told.err

@@ -94,6 +94,7 @@ class Evaluation(Callback):
         if not self.every:
             return
         self.archive: Archive = cast(Any, trainer).datamodule.archive
+        self.space = AttributeFeatures()
         held_out = len(self.archive.indices("val"))
         self.enough = held_out >= LEAST_FACES
         if not self.enough:
@@ -118,10 +119,9 @@ class Evaluation(Callback):
             gan.averaged.save_pretrained(self.folder / BEST_FILE, about)
 
     def _measure(self, gan: "GAN") -> dict[str, float]:
-        space = AttributeFeatures()
-        held_out = split_features(self.archive, "val", space)
+        held_out = split_features(self.archive, "val", self.space)
         z = latents(range(EVALUATED_FACES), gan.averaged.latent_dim)
-        fake = space(gan.averaged.draw(z, batch_size=250))
+        fake = self.space(gan.averaged.draw(z, batch_size=250))
         count = min(len(held_out), len(fake))
         precision, recall = precision_recall(subsample(held_out, count), subsample(fake, count))
         target, drawn = gaussian_statistics(held_out), gaussian_statistics(fake)

@@ -1,10 +1,10 @@
 """Where photographs lie: in a folder or, just as they are, in a zip."""
 
+import functools
 import hashlib
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from facegan.errors import FaceganError
@@ -28,13 +28,20 @@ class PhotoStore(ABC):
         """Changes when photographs are added, taken away or replaced by others."""
 
 
-@dataclass
 class PhotoFolder(PhotoStore):
-    """Every photograph below a folder."""
+    """Every photograph below a folder, which is searched once."""
 
-    root: Path
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def __reduce__(self) -> tuple[type["PhotoFolder"], tuple[Path]]:
+        return PhotoFolder, (self.root,)
 
     def names(self) -> list[str]:
+        return self._names
+
+    @functools.cached_property
+    def _names(self) -> list[str]:
         found = (path.relative_to(self.root) for path in self.root.rglob("*") if path.is_file())
         return sorted(path.as_posix() for path in found if _is_photo(path))
 
