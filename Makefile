@@ -18,6 +18,10 @@ setup: .venv/installed ## create .venv and install everything
 demo: .venv/installed ## train for minutes on faces of nobody, judge the result, say where to look
 	$(RUN) -m facegan.train experiment=demo
 	$(RUN) -m facegan.evaluate weights=outputs/latest
+	@echo
+	@echo "the newest faces   $$(ls outputs/latest/samples/epoch-*.png | tail -n 1)"
+	@echo "all epochs         outputs/latest/samples/epochs.gif"
+	@echo "the report         outputs/latest/evaluation.html"
 
 test: .venv/installed lint ## lint and tests
 	$(RUN) -m pytest
