@@ -91,6 +91,25 @@ def test_inception_without_network_says_what_to_download(
         InceptionFeatures()
 
 
+def test_inception_gives_its_pooled_features(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "inception.pth"
+    torch.save({}, path)  # no weights: the network stays as it was made
+    monkeypatch.setattr(torch.nn.Module, "load_state_dict", lambda *_, **__: None)
+    space = InceptionFeatures(str(path))
+    images = torch.randint(256, (2, 3, 28, 28), dtype=torch.uint8)
+    assert space(images).shape == (2, 2048)
+    assert (space.frechet, space.kernel) == ("FID", "KID")
+
+
+def test_a_pickle_is_no_inception(tmp_path: Path) -> None:
+    path = tmp_path / "inception.pth"
+    torch.save({"run": Path}, path)
+    with pytest.raises(FaceganError, match="does not hold the weights of Inception-v3"):
+        InceptionFeatures(str(path))
+
+
 def test_inception_weights_that_do_not_exist(tmp_path: Path) -> None:
     with pytest.raises(FaceganError, match=r"inception_weights=.*does not exist"):
         InceptionFeatures(str(tmp_path / "none.pth"))
