@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 from numpy.typing import NDArray
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
 from facegan.config import CONFIG_PATH
@@ -21,6 +21,7 @@ from facegan.data.archive import Archive, Labels, write_archive
 from facegan.data.folder import split_by_name
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+ATTRIBUTES = tuple(OmegaConf.load(CONFIG_PATH / "model/attributes.yaml").network.attributes)
 SPLITS = "000000001122"  # of the dozen photographs of tiny_celeba
 
 Compose = Callable[..., DictConfig]
@@ -127,7 +128,7 @@ def tiny_celeba(tmp_path: Path) -> Path:
         "list_eval_partition.txt": [" ".join(pair) for pair in zip(names, SPLITS, strict=True)],
         "list_attr_celeba.txt": [
             str(len(names)),
-            " ".join(f"Attribute_{bit}" for bit in range(40)) + " ",
+            " ".join(ATTRIBUTES) + " ",
             *(
                 f"{name} {' '.join(f'{s:2}' for s in sign)}"
                 for name, sign in zip(names, signs, strict=True)

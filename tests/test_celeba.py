@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ATTRIBUTES
 
 from facegan.data import celeba, sources
 from facegan.data import pack as packing
@@ -54,7 +55,7 @@ def test_folder_and_zip_are_read_as_they_lie(tiny_celeba: Path, zipped: bool) ->
     archive = faces(tiny_celeba).archive()
     check(archive, list(range(12)))
     assert archive.manifest["counts"] == {"train": 8, "val": 2, "test": 2}
-    assert archive.labels.attribute_names == tuple(f"Attribute_{bit}" for bit in range(40))
+    assert archive.labels.attribute_names == ATTRIBUTES
 
 
 def test_root_may_be_the_folder_of_the_files_itself(tiny_celeba: Path) -> None:

@@ -189,14 +189,15 @@ def test_an_argument_is_missing(weights: Path) -> None:
     assert "missing 1 required positional argument: 'width'" in message
 
 
-def failing_save_file(tensors: dict, path: Path, metadata: dict) -> None:
-    Path(path).write_bytes(b"half")
+def half_a_write(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data[: len(data) // 2])
     raise OSError(28, "No space left on device")
 
 
 def test_a_failing_save_leaves_the_old_file(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     old = weights.read_bytes()
-    monkeypatch.setattr(pretrained, "save_file", failing_save_file)
+    monkeypatch.setattr(Path, "write_bytes", half_a_write)
     with pytest.raises(OSError, match="No space left"):
         tiny_generator().save_pretrained(weights)
     assert weights.read_bytes() == old
@@ -206,7 +207,7 @@ def test_a_failing_save_leaves_the_old_file(weights: Path, monkeypatch: pytest.M
 def test_a_failing_first_save_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pretrained, "save_file", failing_save_file)
+    monkeypatch.setattr(Path, "write_bytes", half_a_write)
     with pytest.raises(OSError, match="No space left"):
         tiny_generator().save_pretrained(tmp_path / "faces.safetensors")
     assert list(tmp_path.iterdir()) == []

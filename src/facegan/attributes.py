@@ -20,6 +20,7 @@ from torchmetrics.classification import MultilabelAccuracy
 
 from facegan import pretrained
 from facegan.data.datamodule import Batch
+from facegan.errors import FaceganError
 from facegan.images import to_float
 from facegan.networks.attributes import AttributeNetwork
 from facegan.streams import stream_seed
@@ -51,12 +52,30 @@ class AttributeClassifier(pl.LightningModule):
         self.images_seen = 0
         self.accuracy = MultilabelAccuracy(len(network.attributes), average="none")
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Of the images it reads: (channels, height, width)."""
+        return 3, self.network.image_size, self.network.image_size
+
+    def setup(self, stage: str) -> None:
+        known = cast(Any, self.trainer).datamodule.archive.labels.attribute_names
+        if known != self.network.attributes:
+            raise FaceganError(
+                f"model.network.attributes must be the data's, in its order; the data has "
+                f"{', '.join(known) or 'none'}: use data=celeba or data=faces"
+            )
+
     def configure_callbacks(self) -> list[Callback]:
         return [SaveAttributes(Path(self.trainer.default_root_dir))]
 
     def configure_optimizers(self) -> Any:
         optimizer = self.optimizer(self.network.parameters())
         peak = self.optimizer.keywords["lr"]
+        if self.trainer.max_epochs == -1:
+            raise FaceganError(
+                "trainer.max_time does not go with model=attributes, whose cycle of learning rates "
+                "must know its length; give trainer.max_epochs=14"
+            )
         steps = int(self.trainer.estimated_stepping_batches)
         cycle = OneCycleLR(optimizer, peak, total_steps=steps, pct_start=0.2)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}

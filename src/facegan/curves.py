@@ -34,6 +34,11 @@ class RunTensorBoard(TensorBoardLogger):
             folder.parent, folder.name, version="", default_hp_metric=False, purge_step=after + 1
         )
 
+    @rank_zero_only
+    def log_hyperparams(self, params: Any, metrics: Any = None, step: int | None = None) -> None:
+        """Shows the config on TensorBoard's page of hyperparameters, which wants a metric."""
+        super().log_hyperparams(params, metrics or {"hp/images": 0}, step)
+
 
 class JsonLines(Logger):
     """metrics.jsonl: one JSON object a line, appended, with the step under "images"."""
@@ -47,6 +52,8 @@ class JsonLines(Logger):
     @rank_zero_only
     def _forget(self, after: int) -> None:
         lines = self.path.read_text().splitlines(keepends=True) if self.path.exists() else []
+        if lines and not lines[-1].endswith("\n"):  # the try was killed while it wrote this one
+            lines[-1] = json.dumps({"images": math.inf})
         kept = [line for line in lines if json.loads(line)["images"] <= after]
         if len(kept) < len(lines):
             with replacing(self.path) as temporary:
@@ -104,6 +111,7 @@ class Curves(Callback):
         batch_idx: int,
     ) -> None:
         for name, value in outputs.items():
+            value = value.float()  # sums of bfloat16 lose digits
             self.sums[name] = self.sums[name] + value if name in self.sums else value.clone()
             self.counts[name] += 1
         if (batch_idx + 1) % self.every == 0 or trainer.is_last_batch:

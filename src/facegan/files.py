@@ -5,7 +5,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @contextmanager
@@ -29,6 +32,16 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def write_tensors(
+    path: Path, tensors: dict[str, "Tensor"], metadata: dict[str, str] | None = None
+) -> None:
+    """Writes a safetensors file, atomically. A full disk is an OSError, as for any other file."""
+    from safetensors.torch import save  # torch, which not everything that writes files needs
+
+    with replacing(path) as temporary:
+        temporary.write_bytes(save(tensors, metadata))
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -73,6 +73,11 @@ class GAN(pl.LightningModule):
         self.seed = seed
         self.images_seen = 0
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Of the images it makes and judges: (channels, height, width)."""
+        return self.generator.channels, self.generator.image_size, self.generator.image_size
+
     def configure_callbacks(self) -> list[Callback]:
         folder = Path(self.trainer.default_root_dir)
         return [

@@ -10,11 +10,10 @@ from typing import Any, Protocol, TypeVar, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from facegan.errors import FaceganError
-from facegan.files import replacing
+from facegan.files import write_tensors
 
 WEIGHTS_FILE = "generator.safetensors"
 BUNDLED = Path(__file__).resolve().parent / "weights"
@@ -38,8 +37,7 @@ def save(network: Network, path: Path, about: dict[str, str] | None = None) -> N
     config = {"_target_": f"{kind.__module__}.{kind.__qualname__}", **network.config}
     metadata = {**(about or {}), "facegan": version("facegan"), "config": json.dumps(config)}
     tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-    with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata)
+    write_tensors(path, tensors, metadata)
 
 
 def load(source: str | Path, kind: type[N]) -> N:
@@ -97,9 +95,14 @@ def metadata(source: str | Path) -> dict[str, str]:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    with _opened(path) as file:
-        header = file.metadata() or {}
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    try:
+        with _opened(path) as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise FaceganError(
+            f"{path} holds tensors that cannot be read ({error}): write it again with facegan.train"
+        ) from error
     try:
         config = json.loads(header.get("config", "null"))
     except (ValueError, RecursionError):

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import pickle
 import re
 import sys
 import warnings
@@ -34,7 +35,14 @@ def train(cfg: DictConfig, folder: Path, resume: bool) -> None:
     _quieten()
     pl.seed_everything(cfg.seed, verbose=False)
     model = build(cfg.model, "model")
-    archive = build(cfg.data, "data").archive()
+    source = build(cfg.data, "data")
+    size = (3, source.image_size, source.image_size)
+    if model.image_shape != size:
+        raise ConfigError(
+            f"the model works on images of {model.image_shape}, the data has {size} (channels, "
+            "height, width); leave the networks' image_size to data.image_size, and channels at 3"
+        )
+    archive = source.archive()
     data = FaceDataModule(archive, model.batch_size, cfg.seed, cfg.loader.flip, cfg.loader.resident)
     checkpoint = _checkpoint(folder, resume)
     seen = _images_seen(checkpoint) if checkpoint else 0
@@ -89,6 +97,11 @@ def _budget(node: DictConfig) -> dict[str, Any]:
     """The Trainer's limits: a time, which it wants with days, takes the place of the epochs."""
     if node.max_time is None:
         return {"max_epochs": node.max_epochs}
+    if node.devices != 1:
+        raise ConfigError(
+            f"trainer.max_time with trainer.devices={node.devices}: every process has a clock, "
+            "and their learning rates would part; give trainer.max_epochs instead"
+        )
     if not re.fullmatch(r"(\d+:)?\d+:\d\d:\d\d", str(node.max_time)):
         raise ConfigError(
             f"trainer.max_time must read HH:MM:SS or DD:HH:MM:SS, got {node.max_time}; "
@@ -175,7 +188,13 @@ def _checkpoint(folder: Path, resume: bool) -> Path | None:
 
 
 def _images_seen(checkpoint: Path) -> int:
-    return torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["images_seen"]
+    try:
+        return torch.load(checkpoint, map_location="cpu", weights_only=True)["images_seen"]
+    except (RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
+        raise FaceganError(
+            f"{checkpoint} is damaged ({error}), and the run cannot go on from it; its weights so "
+            "far are in generator.safetensors: start a new run"
+        ) from error
 
 
 def _on_cuda(node: DictConfig) -> bool:

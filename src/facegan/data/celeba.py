@@ -7,6 +7,7 @@ import numpy as np
 
 from facegan.data.archive import Labels
 from facegan.data.base import FaceSource
+from facegan.data.download import md5_of
 from facegan.data.pack import PACKING, describe, pack
 from facegan.data.photos import PhotoFolder, PhotoStore, PhotoZip
 from facegan.data.sources import CELEBA_FILES, fetch
@@ -15,6 +16,7 @@ from facegan.errors import FaceganError
 PHOTOGRAPHS = 202_599
 ZIP = "img_align_celeba.zip"
 FOLDER = "img_align_celeba"
+ANNOTATIONS = ("list_eval_partition.txt", "list_attr_celeba.txt", "identity_CelebA.txt")
 
 
 class CelebA(FaceSource):
@@ -80,7 +82,8 @@ class CelebA(FaceSource):
 
     def _fingerprint(self) -> str:
         _require_annotations(self.folder)
-        return self._photos().fingerprint()
+        texts = "".join(md5_of(self.folder / name) for name in ANNOTATIONS)
+        return f"{self._photos().fingerprint()} {texts}"
 
 
 def read_annotations(folder: Path) -> tuple[list[str], Labels]:
@@ -110,8 +113,7 @@ def read_annotations(folder: Path) -> tuple[list[str], Labels]:
 
 
 def _require_annotations(folder: Path) -> None:
-    needed = ("list_eval_partition.txt", "list_attr_celeba.txt", "identity_CelebA.txt")
-    missing = [name for name in needed if not (folder / name).is_file()]
+    missing = [name for name in ANNOTATIONS if not (folder / name).is_file()]
     if missing:
         raise FaceganError(
             f"{folder} lacks {', '.join(missing)}; data.root must be a folder with CelebA in "

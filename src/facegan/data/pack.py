@@ -1,9 +1,12 @@
 """Photographs -> one uint8 array: decoded, cropped and resized in all cores' processes."""
 
+import errno
 import functools
 import io
+import math
 import multiprocessing
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -33,6 +36,8 @@ def pack(
     if they are more than 1% of all.
     """
     shape = (len(names), image_size, image_size, 3)
+    if shutil.disk_usage(target.parent).free < math.prod(shape):  # or workers die in the middle
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target.parent))
     np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=shape).flush()
     failures = _pack_in_processes(store, names, crop, target)
     if len(failures) > TOLERATED * len(names):

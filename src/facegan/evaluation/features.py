@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from facegan import pretrained
 from facegan.data.archive import Archive
 from facegan.errors import FaceganError
-from facegan.files import replacing
+from facegan.files import write_tensors
 from facegan.images import to_float
 from facegan.networks.attributes import AttributeNetwork
 
@@ -129,8 +129,7 @@ def split_features(
     if path.exists():
         return load_file(path)["features"]
     features = space(split_images(archive, split), f"{split} faces" if progress else None)
-    with replacing(path) as temporary:
-        save_file({"features": features}, temporary)
+    write_tensors(path, {"features": features})
     return features
 
 

@@ -45,7 +45,7 @@ class Generator(nn.Module):
         """Writes weights and config as one safetensors file; `about` joins its metadata."""
         pretrained.save(self, Path(path), about)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def sample(
         self,
         n: int | None = None,
@@ -64,7 +64,7 @@ class Generator(nn.Module):
         z = sampling.latents(range(n or 0) if seeds is None else seeds, self.latent_dim)
         return self.draw(z * truncation, batch_size)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def draw(self, z: Tensor, batch_size: int = 64, progress: str | None = None) -> Tensor:
         """Images of latents, in eval mode: (N, latent_dim) -> uint8 (N, C, H, W), on the CPU."""
         device = next(self.parameters()).device

@@ -84,7 +84,8 @@ class DCGANDiscriminator(Discriminator):
         _initialise(self, norm)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.layers(images)  # (B, channels, image_size, image_size) -> (B,)
+        # (B, channels, image_size, image_size) -> (B,), in fp32 for the losses under autocast
+        return self.layers(images).float()
 
 
 def _initialise(network: nn.Module, norm: str) -> None:

@@ -1,0 +1,80 @@
+"""What a user can mend around a training: words instead of tracebacks, and nothing lost."""
+
+import shutil
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+from conftest import Cli
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+TINY = (
+    "model=lite",
+    "model.generator.width=8",
+    "model.discriminator.width=4",
+    "model.batch_size=8",
+    "trainer.accelerator=cpu",
+    "hydra.run.dir=run",
+)
+
+
+@pytest.fixture
+def train(cli: Cli, small_photos: tuple[str, ...]):
+    return lambda *arguments: cli("train", *small_photos, *TINY, *arguments)
+
+
+def test_hyperparameters_are_in_tensorboard(train, workdir: Path) -> None:
+    assert train("trainer.max_epochs=1").code == 0
+    tags = EventAccumulator(str(workdir / "run")).Reload().summary_metadata
+    assert any(data.plugin_data.plugin_name == "hparams" for data in tags.values())
+
+
+@pytest.mark.parametrize("override", ["image_size=14", "channels=1"])
+def test_a_model_that_does_not_fit_the_data(train, workdir: Path, override: str) -> None:
+    told = train(f"model.generator.{override}", f"model.discriminator.{override}")
+    assert told.code == 2
+    assert "the data has (3, 8, 8)" in told.err
+    assert not (workdir / "run").exists()
+
+
+def test_packing_asks_for_room_first(train, monkeypatch: pytest.MonkeyPatch, workdir: Path) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(1, 1, 0))
+    told = train(f"data.archives={workdir}/elsewhere")
+    assert told.code == 2
+    assert "the disk is full" in told.err
+    assert not list((workdir / "elsewhere").iterdir())
+
+
+def test_a_line_that_was_cut_is_forgotten(train, cli: Cli, workdir: Path) -> None:
+    train("trainer.max_epochs=1")
+    whole = (workdir / "run" / "metrics.jsonl").read_text()
+    (workdir / "run" / "metrics.jsonl").write_text(whole + '{"images": 3')
+    told = cli("train", "resume=run", "trainer.max_epochs=2")
+    assert told.code == 0, told.err
+    assert (workdir / "run" / "metrics.jsonl").read_text().startswith(whole)
+
+
+def test_a_checkpoint_that_was_cut(train, cli: Cli, workdir: Path) -> None:
+    train("trainer.max_epochs=1")
+    path = workdir / "run" / "checkpoints" / "last.ckpt"
+    path.write_bytes(path.read_bytes()[:1000])
+    told = cli("train", "resume=run", "trainer.max_epochs=2")
+    assert told.code == 2
+    assert "last.ckpt is damaged" in told.err
+
+
+def test_a_time_for_several_devices(train) -> None:
+    told = train("trainer.max_time=00:00:10", "trainer.devices=2")
+    assert told.code == 2
+    assert "give trainer.max_epochs" in told.err
+
+
+def test_attributes_need_labels_and_a_length(
+    cli: Cli, small_photos: tuple[str, ...], generated_faces: tuple[str, ...]
+) -> None:
+    told = cli("train", "model=attributes", "model.batch_size=8", *small_photos)
+    assert (told.code, "use data=celeba" in told.err) == (2, True)
+    second = ("trainer.max_time=00:00:10", "hydra.run.dir=second")
+    told = cli("train", "model=attributes", *generated_faces, *second)
+    assert (told.code, "give trainer.max_epochs" in told.err) == (2, True)
