@@ -130,6 +130,13 @@ def test_a_damaged_archive_is_replaced(path: Path) -> None:
     write_archive(path, RECIPE, fill).verify()
 
 
+def test_the_archive_of_a_faster_process_is_left_alone(path: Path) -> None:
+    before = (path / "images.npy").stat().st_ino
+    write_archive(path, RECIPE, fill).verify()
+    assert (path / "images.npy").stat().st_ino == before
+    assert [found.name for found in path.parent.iterdir()] == [path.name]
+
+
 def test_what_is_done_to_the_images_stays_in_memory(path: Path) -> None:
     archive = open_archive(path)
     archive.images[:] = 0

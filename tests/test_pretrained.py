@@ -373,3 +373,12 @@ def test_without_the_hubs_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     message = refusal("hf:some.one/faces/best.safetensors")
     assert "pip install 'facegan[hub]'" in message
+
+
+def test_the_run_that_weights_belong_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    tiny_generator().save_pretrained("run/generator.safetensors")
+    assert pretrained.run_folder("run") == Path("run")
+    assert pretrained.run_folder("run/generator.safetensors") == Path("run")
+    assert pretrained.run_folder("lite-28") is None
+    assert pretrained.run_folder("hf:owner/repository/a.safetensors") is None

@@ -71,7 +71,7 @@ class SaveGenerator(Callback):
         gan.averaged.save_pretrained(self.folder / WEIGHTS_FILE, about)
 
 
-class Evaluation(Callback):
+class EvaluateGenerator(Callback):
     """Every few epochs, how good the moving average's faces are; keeps the best generator.
 
     Measured against the validation faces, so that the test faces stay unseen. The seeds are the

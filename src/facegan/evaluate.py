@@ -6,7 +6,6 @@ python -m facegan.evaluate weights=… features=inception     the standard FID a
 """
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, cast
 
 from hydra.core.hydra_config import HydraConfig
@@ -52,12 +51,13 @@ def main(cfg: DictConfig) -> None:
 
 def data_of_run(cfg: DictConfig) -> DictConfig:
     """The data that the run was trained on, unless the command line says something of data."""
-    weights = Path(cfg.weights)
-    stored = (weights if weights.is_dir() else weights.parent) / "config.yaml"
+    from facegan.pretrained import run_folder
+
+    run = run_folder(cfg.weights)
     asked = any(text.startswith("data") for text in HydraConfig.get().overrides.task)
-    if cfg.images is not None or asked or not stored.is_file():
+    if cfg.images is not None or asked or run is None or not (run / "config.yaml").is_file():
         return cast(DictConfig, cfg.data)
-    return cast(DictConfig, OmegaConf.load(stored)).data
+    return cast(DictConfig, OmegaConf.load(run / "config.yaml")).data
 
 
 if __name__ == "__main__":

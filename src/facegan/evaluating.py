@@ -57,7 +57,8 @@ def evaluate(cfg: DictConfig) -> None:
     evaluation = judge(archive, cfg.evaluation.split, faces, space)
     facts = _facts(cfg, archive, faces, space)
     labels = {"frechet_distance": space.frechet, "kernel_distance": space.kernel}
-    out = Path(cfg.out or _default_out(cfg))
+    run = pretrained.run_folder(cfg.weights) if cfg.images is None else None
+    out = Path(cfg.out or run or "outputs/evaluation")
     print(text_table(evaluation.measures, labels))
     write_json(out / "evaluation.json", {"facts": facts, **dataclasses.asdict(evaluation)})
     with replacing(out / "evaluation.html") as temporary:
@@ -139,14 +140,6 @@ def _facts(cfg: DictConfig, archive: Archive, faces: Tensor, space: FeatureSpace
         "archive": archive.path.name,
         "features": space.key,
     }
-
-
-def _default_out(cfg: DictConfig) -> Path:
-    """The run folder; for what lies outside of one, outputs/evaluation."""
-    weights = Path(cfg.weights)
-    if cfg.images is not None or not weights.exists():
-        return Path("outputs/evaluation")
-    return weights if weights.is_dir() else weights.parent
 
 
 def _page(

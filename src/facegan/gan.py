@@ -14,7 +14,7 @@ from pytorch_lightning.callbacks import Callback, Timer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from facegan.callbacks import Evaluation, SampleGrid, SaveGenerator
+from facegan.callbacks import EvaluateGenerator, SampleGrid, SaveGenerator
 from facegan.data.datamodule import Batch
 from facegan.images import to_float
 from facegan.losses import AdversarialLoss, Logs
@@ -83,7 +83,7 @@ class GAN(pl.LightningModule):
         return [
             SampleGrid(folder / "samples"),
             SaveGenerator(folder),
-            Evaluation(folder, self.evaluate_every),
+            EvaluateGenerator(folder, self.evaluate_every),
         ]
 
     def configure_optimizers(self) -> list[Optimizer]:

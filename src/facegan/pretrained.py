@@ -88,6 +88,14 @@ def bundled() -> list[str]:
     return sorted(path.stem for path in BUNDLED.glob("*.safetensors"))
 
 
+def run_folder(source: str | Path) -> Path | None:
+    """The folder that the weights lie in; None for bundled and for fetched ones."""
+    path = Path(source)
+    if str(source) in bundled() or not path.exists():
+        return None
+    return path if path.is_dir() else path.parent
+
+
 def metadata(source: str | Path) -> dict[str, str]:
     """The strings that were saved beside the weights."""
     with _opened(find(source)) as file:

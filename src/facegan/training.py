@@ -134,12 +134,12 @@ def print_summary(model: pl.LightningModule, archive: Archive, trainer: pl.Train
 
 
 def describe_device(device: torch.device) -> str:
-    """The device's name and memory, with a warning where it is small."""
+    """The device's name and, on CUDA, its memory, with a warning where it is small."""
+    if device.type == "cpu":
+        threads = torch.get_num_threads()
+        return f"CPU, {threads} threads; no GPU is used, which is fine for small models"
     if device.type != "cuda":
-        cores = torch.get_num_threads()
-        return (
-            f"{device.type.upper()}, {cores} cores; no GPU is used, which is fine for small models"
-        )
+        return device.type.upper()
     properties = torch.cuda.get_device_properties(device)
     text = f"{properties.name}, {properties.total_memory / 2**30:.1f} GB"
     if properties.total_memory < SMALL_GPU:

@@ -34,6 +34,12 @@ class Labels:
             self.splits[keep], self.attributes[keep], self.identities[keep], self.attribute_names
         )
 
+    def without(self, rows: list[int]) -> "Labels":
+        """The labels of all photographs but those in `rows`."""
+        keep = np.ones(len(self.splits), dtype=bool)
+        keep[rows] = False
+        return self.rows(keep)
+
 
 @dataclass(frozen=True)
 class Archive:
@@ -111,12 +117,20 @@ def write_archive(
         }
         write_json(temporary / "manifest.json", manifest)
         temporary.chmod(0o755)  # mkdtemp keeps others out
-        if path.exists():  # a damaged one that is packed anew
-            shutil.rmtree(path)
-        temporary.rename(path)
+        if not _is_whole(path):  # else another process was faster, and may be using it
+            shutil.rmtree(path, ignore_errors=True)
+            temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return open_archive(path)
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        open_archive(path)
+    except FaceganError:
+        return False
+    return True
 
 
 def _checksum(path: Path) -> str:

@@ -54,10 +54,8 @@ class CelebA(FaceSource):
         self._check_count(int(there.sum()), len(names))
         paths = [where[name] for name in names if name in where]
         failures = pack(photos, paths, self.crop, self.image_size, images)
-        keep = np.ones(len(paths), dtype=bool)
-        keep[[row for row, _ in failures]] = False
         notes = {"listed": len(names), "left_out": describe(paths, failures)}
-        return labels.rows(there).rows(keep), notes
+        return labels.rows(there).without([row for row, _ in failures]), notes
 
     def _fetch(self) -> None:
         extracted = (self.folder / FOLDER).is_dir() and not (self.folder / ZIP).exists()

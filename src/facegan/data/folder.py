@@ -35,15 +35,14 @@ class FolderFaces(FaceSource):
     def fill(self, images: Path) -> tuple[Labels, dict[str, Any]]:
         names = self.photos.names()
         failures = pack(self.photos, names, self.crop, self.image_size, images)
-        keep = np.ones(len(names), dtype=bool)
-        keep[[row for row, _ in failures]] = False
         labels = Labels(
             splits=split_by_name(names),
             attributes=np.zeros((len(names), 0), dtype=bool),
             identities=np.full(len(names), -1),
             attribute_names=(),
         )
-        return labels.rows(keep), {"left_out": describe(names, failures)}
+        notes = {"left_out": describe(names, failures)}
+        return labels.without([row for row, _ in failures]), notes
 
 
 def split_by_name(names: list[str]) -> NDArray[np.uint8]:
