@@ -61,3 +61,13 @@ def test_the_verb_trains_it(cli, workdir: Path) -> None:
     path = workdir / "run" / "attributes.safetensors"
     assert load(path, AttributeNetwork).attributes[0] == "5_o_Clock_Shadow"
     assert "Smiling" in metadata(path)["test_accuracy"]
+
+
+def test_its_cycle_cannot_be_made_longer(cli, workdir: Path) -> None:
+    data = ("data=faces", "data.count=300", "model.network.width=2")
+    assert (
+        cli("train", "model=attributes", *data, "trainer.max_epochs=1", "hydra.run.dir=run")[0] == 0
+    )
+    told = cli("train", "resume=run", "trainer.max_epochs=2")
+    assert told.code == 2
+    assert "trainer.max_epochs=2 with resume: this run's cycle" in told.err

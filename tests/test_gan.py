@@ -1,7 +1,7 @@
 """The training step as an algorithm, on a GAN of a few hundred weights."""
 
 import copy
-from functools import partial
+from functools import partial, partialmethod
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -185,6 +185,22 @@ def test_the_counter_is_in_the_checkpoint() -> None:
 def test_the_penalty_has_its_turn_by_the_counter() -> None:
     gan = tiny(penalty=R1(1.0, interval=2))
     assert ["R1" in logs for logs in train(gan, 4)] == [True, False, True, False]
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # which torch's own compiler reads
+def test_compiled_networks_take_the_same_steps_under_the_same_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plain, compiled = (tiny(penalty=R1(0.5, interval=2)) for _ in range(2))
+    # all of the compiler but the machine code, which would need a C++ compiler
+    monkeypatch.setattr(nn.Module, "compile", partialmethod(nn.Module.compile, backend="aot_eager"))
+    compiled.compile_networks()
+    for step in range(3):  # the first and the third with the penalty
+        for gan in (plain, compiled):
+            gan.training_step(faces(step), step)
+    assert compiled.state_dict().keys() == plain.state_dict().keys()
+    for name, value in plain.state_dict().items():
+        assert torch.allclose(compiled.state_dict()[name], value, atol=1e-5), name
 
 
 def test_update_average() -> None:

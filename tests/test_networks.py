@@ -120,6 +120,16 @@ def test_the_signal_survives_a_fresh_network(norm: str) -> None:
     assert 0.005 < logits.std() < 10
 
 
+def test_spectral_norm_makes_every_layer_one_lipschitz() -> None:
+    discriminator = tiny_discriminator(norm="none", spectral_norm=True)
+    for _ in range(100):  # one step of the power iteration each
+        discriminator(noise(2, 3, 14, 14))
+    weights = [layer.weight for layer in discriminator.layers if isinstance(layer, nn.Conv2d)]
+    assert len(weights) == 3
+    for weight in weights:
+        assert torch.linalg.matrix_norm(weight.flatten(1), 2).item() == pytest.approx(1, abs=1e-3)
+
+
 def test_probability_is_the_sigmoid_of_the_logit() -> None:
     discriminator, images = tiny_discriminator().eval(), noise(3, 3, 14, 14)
     expected = [1 / (1 + np.exp(-logit)) for logit in discriminator(images).tolist()]

@@ -17,9 +17,10 @@ from facegan.config import CONFIG_PATH, typed
 from facegan.errors import FaceganError
 from facegan.gan import GAN
 from facegan.images import to_pil
+from facegan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from facegan.pretrained import metadata
 from facegan.train import TrainConfig, stored_config
-from facegan.training import train
+from facegan.training import default_precision, train
 
 pytestmark = pytest.mark.usefixtures("workdir")
 
@@ -133,6 +134,55 @@ def test_a_run_leaves_what_the_design_says(tiny: Any, capsys: pytest.CaptureFixt
         "32 images in batches of 8",
     ):
         assert part in out
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "precision"),
+    [({}, "32-true"), ({"avx512_bf16": True}, "bf16-mixed"), ({"amx_bf16": True}, "bf16-mixed")],
+)
+def test_a_cpu_that_multiplies_in_bf16_trains_in_it(
+    capabilities: dict[str, bool], precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert default_precision("cpu") == precision
+
+
+@pytest.mark.parametrize(("native", "precision"), [(True, "bf16-mixed"), (False, "32-true")])
+def test_a_gpu_that_would_emulate_bf16_trains_in_fp32(
+    native: bool, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def supported(including_emulation: bool) -> bool:
+        return native or including_emulation
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    assert default_precision("auto") == precision
+
+
+def test_the_networks_are_compiled_on_demand(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module: compiled.append(type(module)))
+    train(tiny("model=lite", "trainer.max_epochs=1"), RUN, resume=False)
+    assert compiled == []
+    cfg = tiny("model=lite", "trainer.max_epochs=1", "trainer.compile=true")
+    train(cfg, RUN.with_name("compiled"), resume=False)
+    assert compiled == [DCGANGenerator, DCGANDiscriminator]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("trainer.compile=maybe", "trainer.compile must be true or false, got 'maybe'"),
+        ("trainer.log_every_n_steps=0", "log_every_n_steps must .* at least 1, got 0; try 25"),
+        ("trainer.log_every_n_steps=often", "log_every_n_steps must .* at least 1, got often"),
+        ("seed=-1", r"seed must lie in \[0, 2\^32\), got -1; try 0"),
+        ("seed=4294967296", r"seed must lie in \[0, 2\^32\), got 4294967296"),
+    ],
+)
+def test_bad_values_are_named(override: str, message: str, tiny: Any) -> None:
+    with pytest.raises(FaceganError, match=message):
+        train(tiny(override), RUN, resume=False)
+    assert not RUN.exists()
 
 
 def test_pictures_of_a_run(tiny: Any) -> None:

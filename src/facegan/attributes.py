@@ -57,6 +57,10 @@ class AttributeClassifier(pl.LightningModule):
         """Of the images it reads: (channels, height, width)."""
         return 3, self.network.image_size, self.network.image_size
 
+    def compile_networks(self) -> None:
+        """Compiles the network in place, so that its weights keep their names."""
+        self.network.compile()
+
     def setup(self, stage: str) -> None:
         known = cast(Any, self.trainer).datamodule.archive.labels.attribute_names
         if known != self.network.attributes:
@@ -114,6 +118,13 @@ class AttributeClassifier(pl.LightningModule):
         checkpoint["images_seen"] = self.images_seen
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        begun = checkpoint["lr_schedulers"][0]["total_steps"]
+        if begun != self.trainer.estimated_stepping_batches:
+            raise FaceganError(
+                f"trainer.max_epochs={self.trainer.max_epochs} with resume: this run's cycle of "
+                "learning rates was laid out for another number of epochs; go on without it, or "
+                "start a new run"
+            )
         self.images_seen = checkpoint["images_seen"]
 
 

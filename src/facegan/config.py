@@ -206,7 +206,7 @@ def _os_error_in_words(error: OSError) -> str:
             f"the disk is full ({error.filename or 'while writing'}): free some space; a training "
             "goes on from its last checkpoint with resume=RUN_FOLDER"
         )
-    if isinstance(error, PermissionError | NotADirectoryError):
+    if isinstance(error, PermissionError | NotADirectoryError | FileExistsError):
         return f"{error.filename}: {error.strerror}; choose a folder that you may write to"
     raise error
 

@@ -78,6 +78,11 @@ class GAN(pl.LightningModule):
         """Of the images it makes and judges: (channels, height, width)."""
         return self.generator.channels, self.generator.image_size, self.generator.image_size
 
+    def compile_networks(self) -> None:
+        """Compiles both networks in place, so that their weights keep their names."""
+        self.generator.compile()
+        self.discriminator.compile()
+
     def configure_callbacks(self) -> list[Callback]:
         folder = Path(self.trainer.default_root_dir)
         return [
@@ -117,7 +122,8 @@ class GAN(pl.LightningModule):
     def discriminator_step(self, step: int, real: Tensor, fake: Tensor) -> Logs:
         optimizer, _ = cast(list[Optimizer], self.optimizers())
         loss, logs = self.loss.discriminator(self.discriminator, real, fake)
-        penalty, penalty_logs = self.penalty.lazy(step, self.discriminator, real, fake)
+        # forward() itself is never compiled: compiled code has no second derivative
+        penalty, penalty_logs = self.penalty.lazy(step, self.discriminator.forward, real, fake)
         optimizer.zero_grad()
         self.manual_backward(loss + penalty)
         optimizer.step()

@@ -3,6 +3,7 @@
 import itertools
 
 from torch import Tensor, nn
+from torch.nn.utils import parametrizations
 
 from facegan.networks.base import Discriminator, Generator
 from facegan.networks.layers import norm_layer
@@ -55,7 +56,8 @@ class DCGANDiscriminator(Discriminator):
     """Strided convolutions down to 4x4 or 3x3, then one over what is left: four in all at 28x28.
 
     At 28x28 and `width` 64: 14x14x64 -> 7x7x128 -> 3x3x256 -> one logit. Leaky ReLU throughout,
-    batch norm except on the first layer.
+    batch norm except on the first layer. With `spectral_norm`, every layer's weights are divided by
+    their largest singular value (Miyato et al. 2018, eq. 8).
     """
 
     def __init__(
@@ -65,8 +67,16 @@ class DCGANDiscriminator(Discriminator):
         channels: int = 3,
         dropout: float = 0.0,
         norm: str = "batch",
+        spectral_norm: bool = False,
     ) -> None:
-        super().__init__(image_size, channels, width=width, dropout=dropout, norm=norm)
+        super().__init__(
+            image_size,
+            channels,
+            width=width,
+            dropout=dropout,
+            norm=norm,
+            spectral_norm=spectral_norm,
+        )
         pyramid(image_size)
         layers: list[nn.Module] = []
         side, wide, narrow = image_size, channels, width
@@ -82,6 +92,10 @@ class DCGANDiscriminator(Discriminator):
         layers += [nn.Conv2d(wide, 1, side), nn.Flatten(0)]
         self.layers = nn.Sequential(*layers)
         _initialise(self, norm)
+        if spectral_norm:
+            for module in self.layers:
+                if isinstance(module, nn.Conv2d):
+                    parametrizations.spectral_norm(module)
 
     def forward(self, images: Tensor) -> Tensor:
         # (B, channels, image_size, image_size) -> (B,), in fp32 for the losses under autocast

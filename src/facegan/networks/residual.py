@@ -1,0 +1,114 @@
+"""R3GAN's networks (Huang et al. 2024, section 3): residual, without normalisation, small.
+
+The backbone of their config E: inverted bottlenecks with grouped convolutions, initialised so that
+every block begins as the identity. Theirs resamples with the filter [1, 2, 1] and leaves the
+images unbounded; here up is bilinear, down is the mean of four, and the images end in tanh.
+"""
+
+import itertools
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from facegan.networks.base import Discriminator, Generator
+from facegan.sizes import halving_widths, pyramid
+
+LEAK = 0.2
+GAIN = nn.init.calculate_gain("leaky_relu", LEAK)
+EXPANSION = 2
+GROUP = 16  # channels that one group of the middle convolution sees
+
+
+class ResidualGenerator(Generator):
+    """A learned map of 7x7 (or 4x4), weighted by the latents, then blocks between upsamplings.
+
+    At 28x28 and `width` 192: 7x7x192 -> 14x14x96 -> 28x28x48 -> 28x28x3, `blocks` at each size.
+    """
+
+    def __init__(
+        self, latent_dim: int, width: int, blocks: int, image_size: int = 28, channels: int = 3
+    ) -> None:
+        super().__init__(latent_dim, image_size, channels, width=width, blocks=blocks)
+        base, levels = pyramid(image_size)
+        widths = halving_widths(width, levels)
+        depth = blocks * len(widths)
+        self.basis = nn.Parameter(torch.randn(width, base, base))
+        self.weighting = _scaled(nn.Linear(latent_dim, width, bias=False), gain=1)
+        layers: list[nn.Module] = [ResidualBlock(width, depth) for _ in range(blocks)]
+        for wide, narrow in itertools.pairwise(widths):
+            layers += [
+                _scaled(nn.Conv2d(wide, narrow, 1, bias=False), gain=1),
+                nn.Upsample(scale_factor=2, mode="bilinear"),
+                *(ResidualBlock(narrow, depth) for _ in range(blocks)),
+            ]
+        layers += [_scaled(nn.Conv2d(widths[-1], channels, 1), gain=1), nn.Tanh()]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, z: Tensor) -> Tensor:
+        # (B, latent_dim) -> (B, channels, image_size, image_size)
+        return self.layers(self.basis * self.weighting(z)[:, :, None, None])
+
+
+class ResidualDiscriminator(Discriminator):
+    """The generator backwards: blocks between downsamplings, then one weight per channel and place.
+
+    At 28x28 and `width` 192: 28x28x48 -> 14x14x96 -> 7x7x192 -> 192 -> one logit.
+    """
+
+    def __init__(self, width: int, blocks: int, image_size: int = 28, channels: int = 3) -> None:
+        super().__init__(image_size, channels, width=width, blocks=blocks)
+        base, levels = pyramid(image_size)
+        widths = halving_widths(width, levels)[::-1]
+        depth = blocks * len(widths)
+        layers: list[nn.Module] = [
+            _scaled(nn.Conv2d(channels, widths[0], 1), gain=1),
+            *(ResidualBlock(widths[0], depth) for _ in range(blocks)),
+        ]
+        for narrow, wide in itertools.pairwise(widths):
+            layers += [
+                nn.AvgPool2d(2),
+                _scaled(nn.Conv2d(narrow, wide, 1, bias=False), gain=1),
+                *(ResidualBlock(wide, depth) for _ in range(blocks)),
+            ]
+        pool = _scaled(nn.Conv2d(width, width, base, groups=width, bias=False), gain=1)
+        layers += [pool, nn.Flatten(), _scaled(nn.Linear(width, 1, bias=False), gain=1)]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, images: Tensor) -> Tensor:
+        # (B, channels, image_size, image_size) -> (B,), in fp32 for the losses under autocast
+        return self.layers(images).flatten().float()
+
+
+class ResidualBlock(nn.Module):
+    """x plus three convolutions: 1x1 to twice the width, 3x3 in groups, 1x1 back.
+
+    `depth` is the network's number of blocks. The first two convolutions are scaled by its fourth
+    root, the last begins at zero: fix-up initialisation (Zhang et al. 2019, section 3), by which
+    the gradient of a deep network stays that of a shallow one.
+    """
+
+    def __init__(self, width: int, depth: int) -> None:
+        super().__init__()
+        wide = EXPANSION * width
+        gain = GAIN * depth**-0.25
+        self.expand = _scaled(nn.Conv2d(width, wide, 1), gain)
+        self.mix = _scaled(
+            nn.Conv2d(wide, wide, 3, padding=1, groups=wide // math.gcd(wide, GROUP)), gain
+        )
+        self.project = _scaled(nn.Conv2d(wide, width, 1, bias=False), gain=0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.leaky_relu(self.expand(x), LEAK)
+        y = F.leaky_relu(self.mix(y), LEAK)
+        return x + self.project(y)
+
+
+def _scaled(layer: nn.Conv2d | nn.Linear, gain: float) -> nn.Module:
+    """Normal weights of deviation gain/sqrt(fan in) (He et al. 2015, section 2.2), no bias."""
+    fan_in = layer.weight[0].numel()
+    nn.init.normal_(layer.weight, 0, gain / math.sqrt(fan_in))
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
