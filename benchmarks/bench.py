@@ -1,19 +1,22 @@
 """How fast is it, as ratios that one noisy machine can measure: make bench
 
 1. verb_over_bare: images/s of the whole `train` verb over a bare PyTorch loop of the same networks
-2. share_of_matmul: FLOP/s of lite's training step over those of a large matrix product
-3. pack_over_pillow: photographs/s of `prepare` over a bare Pillow loop on as many processes
-4. help_over_hydra: seconds of `train --help` over `import hydra`
-5. sample_over_torch: seconds of `sample`, ten PNGs, over `import torch, torchvision`
+2. share_of_matmul: FLOP/s of lite's training step over those of a large matrix product, in fp32
+3. bf16_over_fp32: images/s of lite's training step, as above
+4. compiled_over_eager: the same, in the precision that the verb would choose
+5. pack_over_pillow: photographs/s of `prepare` over a bare Pillow loop on as many processes
+6. help_over_hydra: seconds of `train --help` over `import hydra`
+7. sample_over_torch: seconds of `sample`, ten PNGs, over `import torch, torchvision`
 
-Every ratio is the median of several, each of two measurements right after one another. Writes
-benchmarks/results/bench.json.
+Every ratio is the median of several, each of two measurements right after one another, all on the
+CPU. Writes benchmarks/results/bench.json.
 """
 
 import io
 import json
 import multiprocessing
 import os
+import platform
 import shutil
 import statistics
 import subprocess
@@ -22,6 +25,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from subprocess import DEVNULL
 
@@ -47,7 +51,12 @@ RESULTS = Path(__file__).resolve().parent / "results" / "bench.json"
 
 
 def config(folder: Path, *overrides: str) -> DictConfig:
-    common = [f"data.archives={folder}/archives", "evaluate_every=0", "trainer.max_epochs=1"]
+    common = [
+        f"data.archives={folder}/archives",
+        "evaluate_every=0",
+        "trainer.max_epochs=1",
+        "trainer.accelerator=cpu",
+    ]
     with initialize_config_dir(str(CONFIG_PATH), version_base="1.3"):
         return compose("train", ["model=lite", "data=faces", *common, *overrides])
 
@@ -58,12 +67,17 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
+def autocast(in_bf16: bool = training.default_precision("cpu") == "bf16-mixed") -> torch.autocast:
+    """The verb's own precision, if nothing is said."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=in_bf16)
+
+
 def bare_step(gan: GAN, real: Tensor, step: int) -> None:
     """The same arithmetic as GAN.training_step, by hand."""
     d_optimizer, g_optimizer = gan.optimizer_pair
     fake = gan.generator(torch.randn(len(real), gan.generator.latent_dim))
     loss, _ = gan.loss.discriminator(gan.discriminator, real, fake.detach())
-    penalty, _ = gan.penalty.lazy(step, gan.discriminator, real, fake.detach())
+    penalty, _ = gan.penalty.lazy(step, gan.discriminator.forward, real, fake.detach())
     d_optimizer.zero_grad()
     (loss + penalty).backward()
     d_optimizer.step()
@@ -89,7 +103,8 @@ def verb_over_bare(folder: Path) -> list[float]:
     ratios = []
     for _ in range(REPEATS):
         gan = build(cfg.model, "model")
-        bare = seconds(lambda gan=gan: bare_epoch(gan, images))
+        with autocast():
+            bare = seconds(lambda gan=gan: bare_epoch(gan, images))
         run = folder / "run"
         training.train(cfg, run, resume=False)
         lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
@@ -98,24 +113,44 @@ def verb_over_bare(folder: Path) -> list[float]:
     return ratios
 
 
-def share_of_matmul(folder: Path) -> list[float]:
+def some_steps(folder: Path, compiled: bool = False) -> Callable[[], object]:
+    """Lite's training step, thirty-two times: two of them with the penalty."""
     gan: GAN = build(config(folder).model, "model")
+    if compiled:
+        gan.compile_networks()
     real = torch.rand(gan.batch_size, 3, 28, 28).to(memory_format=torch.channels_last)
+    return lambda: [bare_step(gan, real, step) for step in range(32)]
+
+
+def share_of_matmul(folder: Path) -> list[float]:
+    work = some_steps(folder)
     with FlopCounterMode(display=False) as counter:
-        bare_step(gan, real, 1)
+        work()
     side = 2048
     a, b = torch.rand(side, side), torch.rand(side, side)
     ratios = []
-    steps = 32  # two of them with the penalty, whose FLOPs are not counted
     for _ in range(REPEATS):
         rate = 10 * 2 * side**3 / seconds(lambda: [a @ b for _ in range(10)])
-        reached = (
-            steps
-            * counter.get_total_flops()
-            / seconds(lambda: [bare_step(gan, real, i) for i in range(steps)])
-        )
-        ratios.append(reached / rate)
+        ratios.append(counter.get_total_flops() / seconds(work) / rate)
     return ratios
+
+
+def bf16_over_fp32(folder: Path) -> list[float]:
+    work = some_steps(folder)
+    ratios = []
+    for _ in range(REPEATS):
+        with autocast(False):
+            plain = seconds(work)
+        with autocast(True):
+            ratios.append(plain / seconds(work))
+    return ratios
+
+
+def compiled_over_eager(folder: Path) -> list[float]:
+    eager, compiled = some_steps(folder), some_steps(folder, compiled=True)
+    with autocast():
+        compiled()  # compiles
+        return [seconds(eager) / seconds(compiled) for _ in range(REPEATS)]
 
 
 def make_photographs(folder: Path) -> None:
@@ -187,19 +222,26 @@ def main() -> None:
             for measure in (
                 verb_over_bare,
                 share_of_matmul,
+                bf16_over_fp32,
+                compiled_over_eager,
                 pack_over_pillow,
                 help_over_hydra,
                 sample_over_torch,
             )
         }
+    about = {
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}",
+        "torch": torch.__version__,
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+    }
     results = {
         name: {"median": statistics.median(ratios), "all": ratios}
         for name, ratios in measured.items()
     }
     RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+    RESULTS.write_text(json.dumps(about | results, indent=2) + "\n")
     for name, result in results.items():
-        print(f"{name:18}{result['median']:.2f}  of {', '.join(f'{r:.2f}' for r in result['all'])}")
+        print(f"{name:20}{result['median']:.2f}  of {', '.join(f'{r:.2f}' for r in result['all'])}")
 
 
 if __name__ == "__main__":

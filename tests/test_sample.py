@@ -92,6 +92,14 @@ def test_sample_refuses(cli, argument: str, words: str) -> None:
     assert words in told.err
 
 
+def test_a_file_in_the_folders_place(cli, workdir: Path) -> None:
+    (workdir / "faces").write_text("mine")
+    told = cli("sample", "out=faces", "n=1")
+    assert told.code == 2
+    assert "faces: File exists; choose a folder that you may write to" in told.err
+    assert (workdir / "faces").read_text() == "mine"
+
+
 def test_walk_passes_its_stations_and_is_closed() -> None:
     stations = latents([3, 7, 12], 16)
     path = spherical_walk(stations, 30)

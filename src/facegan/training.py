@@ -52,7 +52,15 @@ def train(cfg: DictConfig, folder: Path, resume: bool) -> None:
     trainer = build_trainer(cfg.trainer, folder, seen)
     _begin(cfg, folder, trainer)
     print_summary(model, archive, trainer)
-    trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    try:
+        trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    except RuntimeError as error:
+        if cfg.trainer.compile and type(error).__name__ == "InductorError":  # torch's private name
+            reason = str(error).splitlines()[0]
+            raise ConfigError(
+                f"trainer.compile=true: {reason}; install a C++ compiler, or leave compile false"
+            ) from error
+        raise
     if is_overridden("test_step", model):
         trainer.test(model, datamodule=data, verbose=False)
     print_results(folder)
@@ -104,7 +112,7 @@ def _check(cfg: DictConfig) -> None:
     every = cfg.trainer.log_every_n_steps
     if not isinstance(every, int) or every < 1:
         raise ConfigError(
-            f"trainer.log_every_n_steps must be a number of steps of at least 1, got {every}; try 25"
+            f"trainer.log_every_n_steps must be a whole number of at least 1, got {every}; try 25"
         )
     if not isinstance(cfg.trainer.compile, bool):
         raise ConfigError(f"trainer.compile must be true or false, got {cfg.trainer.compile!r}")
