@@ -34,16 +34,25 @@ BASELINE = (
     "model.generator.dropout=0",
     "model.discriminator.width=32",
 )
-RECIPES: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {  # overrides, seeds
-    "baseline": (BASELINE, (0, 1)),
-    "lite": (("model=lite",), (0, 1)),
-    "full": (("model=full",), (0,)),
-    "sngan": (("model=sngan",), (0,)),
-    "wgan_gp": (("model=wgan_gp",), (0,)),
-    "lsgan": (("model=lsgan",), (0,)),
-    "r3gan": (("model=r3gan",), (0,)),
-    "dcgan": (("model=dcgan",), (0,)),
+RECIPES = {
+    "baseline": BASELINE,
+    **{
+        name: (f"model={name}",)
+        for name in ("lite", "full", "sngan", "wgan_gp", "lsgan", "r3gan", "dcgan")
+    },
 }
+JOBS = (  # recipe, seed
+    ("baseline", 0),
+    ("lite", 0),
+    ("lite", 1),
+    ("baseline", 1),
+    ("sngan", 0),
+    ("r3gan", 0),
+    ("wgan_gp", 0),
+    ("lsgan", 0),
+    ("full", 0),
+    ("dcgan", 0),
+)
 PEERS = {"mimicry": "torch_mimicry", "lightweight": "lightweight_gan"}  # argument, module
 
 Record = dict[str, Any]
@@ -115,10 +124,9 @@ def keep(name: str, seed: int, record: Record) -> None:
 
 
 def run(data: list[str]) -> None:
-    for name, (overrides, seeds) in RECIPES.items():
-        for seed in seeds:
-            if f"{name}-{seed}" not in known():
-                keep(name, seed, train(name, overrides, seed, data))
+    for name, seed in JOBS:
+        if f"{name}-{seed}" not in known():
+            keep(name, seed, train(name, RECIPES[name], seed, data))
     archive = next(Path("data/archives").iterdir())
     for name, module in PEERS.items():
         if importlib.util.find_spec(module) and f"{name}-0" not in known():
