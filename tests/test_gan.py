@@ -8,13 +8,12 @@ from types import SimpleNamespace
 import pytest
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Timer
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, Optimizer
 from torch.utils.data import DataLoader
 
 from facegan.data.datamodule import Batch
-from facegan.gan import GAN, budget_spent, cosine_decay, frozen, update_average
+from facegan.gan import GAN, frozen, update_average
 from facegan.images import to_float
 from facegan.losses import Hinge, NonSaturating, RelativisticPairing
 from facegan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
@@ -361,30 +360,3 @@ def test_a_learning_rate_must_be_positive(player: str, rate: float) -> None:
 def test_counts_must_be_at_least_one(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
         tiny(**{name: 0})
-
-
-def test_cosine_decay() -> None:
-    assert cosine_decay(0, 0.1) == 1
-    assert cosine_decay(0.5, 0.1) == pytest.approx(0.55)
-    assert cosine_decay(1, 0.1) == pytest.approx(0.1)
-    assert cosine_decay(0.3, 1) == 1
-
-
-def trainer_at(epoch: int, max_epochs: int, *timers: Timer) -> SimpleNamespace:
-    return SimpleNamespace(
-        current_epoch=epoch, max_epochs=max_epochs, num_training_batches=10, callbacks=timers
-    )
-
-
-def test_the_budget_is_spent_by_epochs() -> None:
-    assert budget_spent(trainer_at(0, 4), 0) == 0
-    assert budget_spent(trainer_at(1, 4), 5) == pytest.approx(1.5 / 4)
-    assert budget_spent(trainer_at(3, 4), 10) == 1
-
-
-def test_the_budget_is_spent_by_time() -> None:
-    timer = Timer("00:00:01:40")
-    timer._offset = 25  # seconds of an earlier try
-    assert budget_spent(trainer_at(7, -1, timer), 3) == pytest.approx(0.25)
-    timer._offset = 250
-    assert budget_spent(trainer_at(7, -1, timer), 3) == 1

@@ -20,10 +20,10 @@ HYDRA = {
     "sample.py",
     "evaluate.py",
 }
-LIGHTNING = {"gan.py", "callbacks.py", "curves.py", "training.py", "attributes.py"}
+LIGHTNING = {"budget.py", "gan.py", "callbacks.py", "curves.py", "training.py", "attributes.py"}
 # what a person reads to learn about GANs knows nothing of how they are trained
 CORE = ("networks/", "losses.py", "penalties.py", "images.py", "sampling.py", "pretrained.py")
-ABOVE = ("gan", "callbacks", "curves", "training", "config", "data", "evaluation")
+ABOVE = ("gan", "budget", "callbacks", "curves", "training", "config", "data", "evaluation")
 
 
 def imported(node: ast.AST) -> Iterator[str]:

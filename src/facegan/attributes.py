@@ -77,8 +77,8 @@ class AttributeClassifier(pl.LightningModule):
         peak = self.optimizer.keywords["lr"]
         if self.trainer.max_epochs == -1:
             raise FaceganError(
-                "trainer.max_time does not go with model=attributes, whose cycle of learning rates "
-                "must know its length; give trainer.max_epochs=14"
+                "trainer.max_time and trainer.max_images do not go with model=attributes, whose "
+                "cycle of learning rates must know its length; give trainer.max_epochs=14"
             )
         steps = int(self.trainer.estimated_stepping_batches)
         cycle = OneCycleLR(optimizer, peak, total_steps=steps, pct_start=0.2)

@@ -15,6 +15,7 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
+from facegan.budget import ImageBudget
 from facegan.errors import FaceganError
 from facegan.files import replacing
 
@@ -91,7 +92,7 @@ class Curves(Callback):
         self.counts: defaultdict[str, int] = defaultdict(int)
         self.latest: dict[str, float] = {}
         self.seconds = 0.0  # of training, over all the tries of a run
-        self.read_at = (0.0, 0)  # (clock, images)
+        self.clock, self.images = 0.0, 0  # at the last reading
 
     def state_dict(self) -> dict[str, Any]:
         return {"seconds": self.seconds}
@@ -100,7 +101,11 @@ class Curves(Callback):
         self.seconds = state_dict["seconds"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.read_at = (time.perf_counter(), images_seen(pl_module))
+        self.clock, self.images = time.perf_counter(), images_seen(pl_module)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # what lies between two epochs, pictures and measures, counts as time but not as speed
+        self._pass_time()
 
     def on_train_batch_end(
         self,
@@ -114,18 +119,16 @@ class Curves(Callback):
             value = value.float()  # sums of bfloat16 lose digits
             self.sums[name] = self.sums[name] + value if name in self.sums else value.clone()
             self.counts[name] += 1
-        if (batch_idx + 1) % self.every == 0 or trainer.is_last_batch:
+        if (batch_idx + 1) % self.every == 0:
             self._read(trainer, pl_module)
 
     def _read(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         means = {name: (total / self.counts[name]).item() for name, total in self.sums.items()}
         self.sums.clear()
         self.counts.clear()
-        images, now = images_seen(pl_module), time.perf_counter()
-        clock, before = self.read_at
-        self.read_at = (now, images)
-        self.seconds += now - clock
-        self.latest = {**means, "images_per_second": (images - before) / (now - clock)}
+        images, before = images_seen(pl_module), self.images
+        self.images = images
+        self.latest = {**means, "images_per_second": (images - before) / self._pass_time()}
         rates = {
             f"learning_rate/{i}": optimizer.param_groups[0]["lr"]
             for i, optimizer in enumerate(trainer.optimizers)
@@ -135,8 +138,20 @@ class Curves(Callback):
             logger.log_metrics(told, step=images)
         _check_finite(means, images)
 
-    @rank_zero_only
+    def _pass_time(self) -> float:
+        """The seconds since it was last called, which join the run's."""
+        now = time.perf_counter()
+        passed, self.clock = now - self.clock, now
+        self.seconds += passed
+        return passed
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.counts:  # an epoch's last steps, wherever it ended
+            self._read(trainer, pl_module)
+        self._tell(trainer, pl_module)
+
+    @rank_zero_only
+    def _tell(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         numbers = "  ".join(f"{name} {value:.4g}" for name, value in self.latest.items())
         images = images_seen(pl_module)
         say(trainer, f"epoch {trainer.current_epoch + 1}: {images:,} images  {numbers}")
@@ -178,19 +193,27 @@ class Estimate(Callback):
     def _tell(self, trainer: pl.Trainer, images: int) -> None:
         clock, before = self.start
         speed = (images - before) / (time.perf_counter() - clock)
-        per_epoch = int(trainer.num_training_batches) * cast(Any, trainer).datamodule.batch_size
-        if trainer.max_epochs is None or trainer.max_epochs < 0:
+        goal, end = _goal(trainer)
+        if not goal:
             return
-        seconds = (trainer.max_epochs * per_epoch - images) / speed
-        say(
-            trainer,
-            f"{speed:,.0f} images/s: about {duration(seconds)} to epoch {trainer.max_epochs}",
-        )
+        seconds = (goal - images) / speed
+        say(trainer, f"{speed:,.0f} images/s: about {duration(seconds)} to {end}")
         if trainer.strategy.root_device.type == "cpu" and seconds > SLOW_SECONDS:
             say(
                 trainer,
                 "that is long: model=lite is the recipe for a CPU; or lower trainer.max_epochs",
             )
+
+
+def _goal(trainer: pl.Trainer) -> tuple[int, str]:
+    """How many images the whole training sees, and its end in words; 0 where a clock ends it."""
+    for callback in cast(Any, trainer).callbacks:
+        if isinstance(callback, ImageBudget):
+            return callback.max_images, f"{callback.max_images:,} images"
+    if trainer.max_epochs is None or trainer.max_epochs < 0:
+        return 0, ""
+    per_epoch = int(trainer.num_training_batches) * cast(Any, trainer).datamodule.batch_size
+    return trainer.max_epochs * per_epoch, f"epoch {trainer.max_epochs}"
 
 
 def images_seen(module: pl.LightningModule) -> int:

@@ -1,7 +1,6 @@
 """The GAN: alternating steps, the moving average of the generator, the image counter."""
 
 import copy
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -10,10 +9,11 @@ from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, Timer
+from pytorch_lightning.callbacks import Callback
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from facegan.budget import budget_spent, cosine_decay
 from facegan.callbacks import EvaluateGenerator, SampleGrid, SaveGenerator
 from facegan.data.datamodule import Batch
 from facegan.images import to_float
@@ -30,8 +30,8 @@ class GAN(pl.LightningModule):
     after every `n_critic` steps of the discriminator. `ema_halflife` is in images: after so many,
     an old weight counts half in `self.averaged`, the generator that is shown, judged and saved.
     Every `evaluate_every` epochs it is measured; 0 for never. The learning rates fall on a half
-    cosine to the fraction `decay_to` of their values by the end of the budget, be that in epochs or
-    in time.
+    cosine to the fraction `decay_to` of their values by the end of the budget, be that in epochs,
+    images or time.
     """
 
     def __init__(
@@ -95,7 +95,9 @@ class GAN(pl.LightningModule):
         return self.optimizer_pair
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        factor = cosine_decay(budget_spent(self.trainer, batch_idx), self.decay_to)
+        factor = cosine_decay(
+            budget_spent(self.trainer, batch_idx, self.images_seen), self.decay_to
+        )
         for optimizer, rate in zip(self.optimizer_pair, self.peak_rates, strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = rate * factor
@@ -178,27 +180,6 @@ def update_average(averaged: nn.Module, current: nn.Module, decay: float) -> Non
     new = [*current.parameters(), *current.buffers()]
     pairs = [(a, b) for a, b in zip(old, new, strict=True) if a.is_floating_point()]
     torch._foreach_lerp_([a for a, _ in pairs], [b for _, b in pairs], 1 - decay)
-
-
-def budget_spent(trainer: pl.Trainer, batch_idx: int) -> float:
-    """How much of the training is over, in [0, 1], by epochs or by time, whichever is further."""
-    spent = 0.0
-    if trainer.max_epochs is not None and trainer.max_epochs > 0:
-        position = trainer.current_epoch + batch_idx / trainer.num_training_batches
-        spent = position / trainer.max_epochs
-    for timer in (callback for callback in trainer.callbacks if isinstance(callback, Timer)):  # type: ignore[attr-defined]
-        elapsed, remaining = timer.time_elapsed("train"), timer.time_remaining("train")
-        if remaining is not None:
-            spent = max(spent, elapsed / (elapsed + max(remaining, 0)))
-    return min(spent, 1.0)
-
-
-def cosine_decay(spent: float, decay_to: float) -> float:
-    """1 where nothing is spent, `decay_to` where all is, on a half cosine between.
-
-    Loshchilov and Hutter 2017 ("SGDR"), eq. 5, without restarts.
-    """
-    return decay_to + (1 - decay_to) * (1 + math.cos(math.pi * spent)) / 2
 
 
 def _check_at_least(name: str, value: float, least: float) -> None:

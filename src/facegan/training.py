@@ -18,6 +18,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
+from facegan.budget import ImageBudget
 from facegan.config import ConfigError, build
 from facegan.curves import Curves, Estimate, JsonLines, ProgressBar, RunTensorBoard
 from facegan.data.archive import Archive
@@ -25,6 +26,7 @@ from facegan.data.datamodule import FaceDataModule
 from facegan.errors import FaceganError
 from facegan.files import replacing
 
+OWN_KEYS = ("compile", "max_images")  # under trainer, but not of Lightning's Trainer
 SMALL_GPU = 4 * 2**30  # bytes
 CHECKPOINT = "checkpoints/last.ckpt"
 LATEST = Path("outputs/latest")
@@ -79,8 +81,10 @@ def build_trainer(node: DictConfig, folder: Path, images_seen: int) -> pl.Traine
             enable_version_counter=False,
         ),
     ]
+    if node.max_images is not None:
+        callbacks.append(ImageBudget(node.max_images))
     progress = sys.stderr.isatty()
-    arguments = OmegaConf.masked_copy(node, [str(key) for key in node if key != "compile"])
+    arguments = OmegaConf.masked_copy(node, [str(key) for key in node if key not in OWN_KEYS])
     try:
         return build(
             arguments,
@@ -119,13 +123,26 @@ def _check(cfg: DictConfig) -> None:
 
 
 def _budget(node: DictConfig) -> dict[str, Any]:
-    """The Trainer's limits: a time, which it wants with days, takes the place of the epochs."""
+    """The Trainer's limits: a time, or a number of images, takes the place of the epochs."""
+    if node.max_time is not None and node.max_images is not None:
+        raise ConfigError(
+            f"trainer.max_time={node.max_time} and trainer.max_images={node.max_images} are two "
+            "budgets; give one of them"
+        )
+    if node.max_images is not None:
+        if not isinstance(node.max_images, int) or node.max_images < 1:
+            raise ConfigError(
+                f"trainer.max_images must be a whole number of at least 1, got {node.max_images}; "
+                "try 300000"
+            )
+        return {"max_epochs": -1}
     if node.max_time is None:
         return {"max_epochs": node.max_epochs}
     if node.devices != 1:
         raise ConfigError(
             f"trainer.max_time with trainer.devices={node.devices}: every process has a clock, "
-            "and their learning rates would part; give trainer.max_epochs instead"
+            "and their learning rates would part; give trainer.max_epochs or trainer.max_images "
+            "instead"
         )
     if not re.fullmatch(r"(\d+:)?\d+:\d\d:\d\d", str(node.max_time)):
         raise ConfigError(
