@@ -10,7 +10,13 @@ from pytorch_lightning.callbacks import Callback, Timer
 
 from facegan.budget import ImageBudget, budget_spent, cosine_decay
 
-TINY = ("model=lite", "model.generator.width=8", "model.discriminator.width=4", "evaluate_every=0")
+TINY = (
+    "model=lite",
+    "model.batch_size=32",
+    "model.generator.width=8",
+    "model.discriminator.width=4",
+    "evaluate_every=0",
+)
 
 
 def test_cosine_decay() -> None:

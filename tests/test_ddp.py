@@ -26,6 +26,7 @@ def test_two_processes_train_and_go_on(tmp_path: Path) -> None:
     train(
         tmp_path,
         *("model=lite", "model.generator.width=8", "model.discriminator.width=4"),
+        "model.batch_size=32",
         *("data=faces", "data.count=300", "evaluate_every=0"),
         *("trainer.accelerator=cpu", "trainer.devices=2", "trainer.max_epochs=1"),
         "hydra.run.dir=run",

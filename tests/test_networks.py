@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from facegan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
+from facegan.networks.layers import SelfModulation
 
 SIZES = [8, 14, 28, 32, 56, 64, 112, 128]
 
@@ -84,9 +85,10 @@ def test_config_rebuilds_the_same_shapes(norm: str) -> None:
         rebuilt.load_state_dict(network.state_dict())
 
 
+@pytest.mark.parametrize("modulated", [False, True])
 @pytest.mark.parametrize("norm", ["batch", "none"])
-def test_in_eval_mode_images_do_not_depend_on_their_batch(norm: str) -> None:
-    generator = tiny_generator(dropout=0.5, norm=norm)
+def test_in_eval_mode_images_do_not_depend_on_their_batch(norm: str, modulated: bool) -> None:
+    generator = tiny_generator(dropout=0.5, norm=norm, modulated=modulated)
     discriminator = tiny_discriminator(dropout=0.5, norm=norm)
     for _ in range(3):  # running statistics of their own
         discriminator(generator(noise(8, 5)))
@@ -118,6 +120,36 @@ def test_the_signal_survives_a_fresh_network(norm: str) -> None:
     logits = tiny_discriminator(width=16, image_size=64, norm=norm)(noise(16, 3, 64, 64))
     assert 0.005 < images.std() < 1
     assert 0.005 < logits.std() < 10
+
+
+def test_a_discriminators_width_ends_at_its_maximum() -> None:
+    for limit, widths in ((None, [4, 8, 16, 32]), (16, [4, 8, 16, 16])):
+        discriminator = tiny_discriminator(image_size=56, max_width=limit)
+        convolutions = [m for m in discriminator.layers if isinstance(m, nn.Conv2d)]
+        assert [m.out_channels for m in convolutions] == [*widths, 1]
+
+
+def test_self_modulation_by_hand() -> None:
+    torch.manual_seed(0)
+    layer, x, z = SelfModulation(5, 3), noise(2, 3, 4, 4), noise(2, 5, seed=1)
+    nn.init.normal_(layer.scale.weight)
+    nn.init.normal_(layer.shift.bias)
+    for image, latent, changed in zip(x, z, layer(x, z), strict=True):
+        scale = 1 + layer.scale.weight @ latent + layer.scale.bias
+        shift = layer.shift.weight @ latent + layer.shift.bias
+        for channel in range(3):
+            expected = image[channel] * scale[channel] + shift[channel]
+            assert torch.allclose(changed[channel], expected, atol=1e-5)
+
+
+def test_a_modulated_generator_hears_its_latents_at_every_depth() -> None:
+    generator = tiny_generator(modulated=True)
+    modulations = [m for m in generator.layers if isinstance(m, SelfModulation)]
+    assert [m.scale.out_features for m in modulations] == [8, 4]  # at 7x7 and 14x14
+    generator.layers[0].weight.data.zero_()  # the usual way in is shut
+    images = generator.eval()(noise(2, 5))
+    assert not torch.allclose(images[0], images[1], atol=1e-6)
+    assert parameters(generator) == parameters(tiny_generator()) + 2 * (5 + 1) * (8 + 4)
 
 
 def test_spectral_norm_makes_every_layer_one_lipschitz() -> None:

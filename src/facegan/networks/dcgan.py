@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
 from facegan.networks.base import Discriminator, Generator
-from facegan.networks.layers import norm_layer
+from facegan.networks.layers import SelfModulation, norm_layer
 from facegan.sizes import halving_widths, pyramid
 
 LEAK = 0.2  # Radford et al. 2016, section 4
@@ -17,7 +17,8 @@ class DCGANGenerator(Generator):
     """Dense, reshape, then transposed convolutions that halve the depth as the image doubles.
 
     At 28x28 and `width` 1024: 7x7x1024 -> 14x14x512 -> 28x28x256 -> 28x28x3. Every layer but the
-    last has batch norm, leaky ReLU and dropout; the last has tanh.
+    last has batch norm, leaky ReLU and dropout; the last has tanh. With `modulated`, the latents
+    scale and shift what every norm returns.
     """
 
     def __init__(
@@ -28,13 +29,23 @@ class DCGANGenerator(Generator):
         channels: int = 3,
         dropout: float = 0.0,
         norm: str = "batch",
+        modulated: bool = False,
     ) -> None:
-        super().__init__(latent_dim, image_size, channels, width=width, dropout=dropout, norm=norm)
+        super().__init__(
+            latent_dim,
+            image_size,
+            channels,
+            width=width,
+            dropout=dropout,
+            norm=norm,
+            modulated=modulated,
+        )
         base, levels = pyramid(image_size)
         widths = halving_widths(width, levels)
 
         def finish(depth: int) -> list[nn.Module]:
-            return [norm_layer(norm, depth), nn.LeakyReLU(LEAK), nn.Dropout(dropout)]
+            modulation = [SelfModulation(latent_dim, depth)] if modulated else []
+            return [norm_layer(norm, depth), *modulation, nn.LeakyReLU(LEAK), nn.Dropout(dropout)]
 
         layers = [
             nn.Linear(latent_dim, base * base * width, bias=norm == "none"),
@@ -46,10 +57,14 @@ class DCGANGenerator(Generator):
             layers += [up, *finish(narrow)]
         layers += [nn.ConvTranspose2d(widths[-1], channels, 3, padding=1), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
-        _initialise(self, norm)
+        _initialise(self.layers, norm)
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.layers(z)  # (B, latent_dim) -> (B, channels, image_size, image_size)
+        # (B, latent_dim) -> (B, channels, image_size, image_size)
+        x = z
+        for layer in self.layers:
+            x = layer(x, z) if isinstance(layer, SelfModulation) else layer(x)
+        return x
 
 
 class DCGANDiscriminator(Discriminator):
@@ -57,7 +72,7 @@ class DCGANDiscriminator(Discriminator):
 
     At 28x28 and `width` 64: 14x14x64 -> 7x7x128 -> 3x3x256 -> one logit. Leaky ReLU throughout,
     batch norm except on the first layer. With `spectral_norm`, every layer's weights are divided by
-    their largest singular value (Miyato et al. 2018, eq. 8).
+    their largest singular value (Miyato et al. 2018, eq. 8). `max_width` ends the doubling.
     """
 
     def __init__(
@@ -68,6 +83,7 @@ class DCGANDiscriminator(Discriminator):
         dropout: float = 0.0,
         norm: str = "batch",
         spectral_norm: bool = False,
+        max_width: int | None = None,
     ) -> None:
         super().__init__(
             image_size,
@@ -76,6 +92,7 @@ class DCGANDiscriminator(Discriminator):
             dropout=dropout,
             norm=norm,
             spectral_norm=spectral_norm,
+            max_width=max_width,
         )
         pyramid(image_size)
         layers: list[nn.Module] = []
@@ -88,10 +105,10 @@ class DCGANDiscriminator(Discriminator):
                 nn.LeakyReLU(LEAK),
                 nn.Dropout(dropout),
             ]
-            side, wide, narrow = side // 2, narrow, 2 * narrow
+            side, wide, narrow = side // 2, narrow, min(2 * narrow, max_width or 2 * narrow)
         layers += [nn.Conv2d(wide, 1, side), nn.Flatten(0)]
         self.layers = nn.Sequential(*layers)
-        _initialise(self, norm)
+        _initialise(self.layers, norm)
         if spectral_norm:
             for module in self.layers:
                 if isinstance(module, nn.Conv2d):
@@ -102,13 +119,13 @@ class DCGANDiscriminator(Discriminator):
         return self.layers(images).float()
 
 
-def _initialise(network: nn.Module, norm: str) -> None:
+def _initialise(layers: nn.Sequential, norm: str) -> None:
     """Zero-centred normal weights of deviation 0.02 (Radford et al. 2016, section 4).
 
     Without norm layers to rescale them, such small weights let the signal die; then the deviation
     keeps its variance from layer to layer (He et al. 2015, eq. 15).
     """
-    for module in network.modules():
+    for module in layers:
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
             if norm == "none":
                 nn.init.kaiming_normal_(module.weight, LEAK)
