@@ -1,11 +1,13 @@
-"""Whose faces are best after ten minutes? Every recipe on the same photographs, one after another.
+"""Whose faces are best after ten minutes? Every recipe on the same photographs.
 
 python benchmarks/quality.py run data.root=PATH data.verify=false    # hours, on a quiet machine
-python benchmarks/quality.py show                                    # the table and the figure
+python benchmarks/quality.py peers data.root=PATH data.verify=false  # of those that are installed
+python benchmarks/quality.py show                                    # the tables and the figure
 
 `run` trains what benchmarks/results/quality.json lacks, each for 600 seconds, judges 10,000 of its
-faces against the test photographs, and adds it to that file. Peers (benchmarks/peers.py) join
-where they are installed. `show` wants matplotlib: pip install -e ".[bench]".
+faces against the test photographs, and adds it to that file. The recommended recipe and the
+article's have two cores, two seeds and the machine to themselves; then all recipes have one core
+each, two at a time. `show` wants matplotlib: pip install -e ".[bench]".
 """
 
 import importlib.util
@@ -15,6 +17,7 @@ import platform
 import statistics
 import subprocess
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -41,71 +44,67 @@ RECIPES = {
         for name in ("lite", "full", "sngan", "wgan_gp", "lsgan", "r3gan", "dcgan")
     },
 }
-JOBS = (  # recipe, seed
-    ("baseline", 0),
-    ("lite", 0),
-    ("lite", 1),
-    ("baseline", 1),
-    ("sngan", 0),
-    ("r3gan", 0),
-    ("wgan_gp", 0),
-    ("lsgan", 0),
-    ("full", 0),
-    ("dcgan", 0),
+GROUPS = (  # what runs at the same time, as recipe and seed, and how many cores each has
+    ((("baseline", 0),), 2),
+    ((("lite", 0),), 2),
+    ((("lite", 1),), 2),
+    ((("baseline", 1),), 2),
+    ((("sngan", 0), ("wgan_gp", 0)), 1),
+    ((("lsgan", 0), ("r3gan", 0)), 1),
+    ((("full", 0), ("lite", 0)), 1),
+    ((("baseline", 0), ("dcgan", 0)), 1),
 )
 PEERS = {"mimicry": "torch_mimicry", "lightweight": "lightweight_gan"}  # argument, module
 
 Record = dict[str, Any]
 
 
-def python(*arguments: str) -> str:
-    """Runs a command, and returns its last line; what it prints is seen as well."""
+def start(cores: int, *arguments: str) -> subprocess.Popen[str]:
     print("python", *arguments, flush=True)
-    command = [sys.executable, *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout
-    last = ""
-    for line in process.stdout:
-        print(line, end="", flush=True)
-        last = line.strip() or last
-    if process.wait():
-        raise SystemExit(f"exit code {process.returncode}")
-    return last
+    environment = {**os.environ, "OMP_NUM_THREADS": str(cores)}
+    return subprocess.Popen([sys.executable, *arguments], env=environment, text=True)
 
 
-def train(name: str, overrides: tuple[str, ...], seed: int, data: list[str]) -> Record:
-    folder = RUNS / f"{name}-{seed}"
-    recipe = [*overrides, f"seed={seed}", f"trainer.max_time=00:{SECONDS // 60}:00"]
-    python("-m", "facegan.train", *recipe, *data, f"hydra.run.dir={folder}")
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    curve = [
-        {"seconds": line["seconds"], "images": line["images"], "distance": line["frechet_distance"]}
-        for line in lines
-        if "frechet_distance" in line
-    ]
-    evaluation = [f"weights={folder}", f"out={folder}/evaluation"]
-    return {
-        "command": f"python -m facegan.train {' '.join(recipe)}",
-        "images": lines[-1]["images"],
-        "curve": curve,
-        "measures": judge(folder / "evaluation", evaluation, data),
-    }
+def finish(processes: Iterable[subprocess.Popen[str]]) -> None:
+    for process in processes:
+        if process.wait():
+            raise SystemExit(f"exit code {process.returncode}")
 
 
-def train_peer(name: str, seed: int, archive: Path, data: list[str]) -> Record:
-    faces = RUNS / f"{name}-{seed}"
-    script = str(Path(__file__).with_name("peers.py"))
-    told = python(script, name, str(archive), str(SECONDS), str(faces), str(seed))
-    folder = RUNS / f"{name}-{seed}-evaluation"
-    return {
-        "command": f"python benchmarks/peers.py {name} ARCHIVE {SECONDS} OUT {seed}",
-        "told": told,
-        "measures": judge(folder, [f"images={faces}", f"out={folder}"], data),
-    }
+def key(name: str, seed: int, cores: int) -> str:
+    return f"{name}-{seed}-{cores}"
 
 
-def judge(folder: Path, what: list[str], data: list[str]) -> dict[str, float]:
-    python("-m", "facegan.evaluate", *what, *data)
+def recipe(name: str, seed: int) -> list[str]:
+    return [*RECIPES[name], f"seed={seed}", f"trainer.max_time=00:{SECONDS // 60}:00"]
+
+
+def train(jobs: list[tuple[str, int]], cores: int, data: list[str]) -> None:
+    """Trains some recipes at the same time, then judges one after the other."""
+    folders = [RUNS / key(name, seed, cores) for name, seed in jobs]
+    finish(
+        [
+            start(cores, "-m", "facegan.train", *recipe(*job), *data, f"hydra.run.dir={folder}")
+            for job, folder in zip(jobs, folders, strict=True)
+        ]
+    )
+    for (name, seed), folder in zip(jobs, folders, strict=True):
+        lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        record = {
+            "command": f"python -m facegan.train {' '.join(recipe(name, seed))}",
+            "images": lines[-1]["images"],
+            "curve": [
+                {"seconds": line["seconds"], "distance": line["frechet_distance"]}
+                for line in lines
+                if "frechet_distance" in line
+            ],
+        }
+        measures = judge(folder / "evaluation", f"weights={folder}", data)
+        keep(name, seed, cores, record | {"measures": measures})
+
+
+def judge(folder: Path, what: str, data: list[str]) -> dict[str, float]:
+    finish([start(2, "-m", "facegan.evaluate", what, f"out={folder}", *data)])
     measures = json.loads((folder / "evaluation.json").read_text())["measures"]
     return {name: measure["value"] for name, measure in measures.items()}
 
@@ -114,30 +113,45 @@ def known() -> dict[str, Record]:
     return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
 
 
-def keep(name: str, seed: int, record: Record) -> None:
+def keep(name: str, seed: int, cores: int, record: Record) -> None:
     import torch
 
-    machine = f"{os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}"
-    about = {"seed": seed, "machine": machine, "date": f"{datetime.now(UTC):%Y-%m-%d}"}
-    records = known() | {f"{name}-{seed}": record | about}
+    about = {
+        "recipe": name,
+        "seed": seed,
+        "cores": cores,
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}",
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+    }
+    records = known() | {key(name, seed, cores): about | record}
     RESULTS.write_text(json.dumps(records, indent=1) + "\n")
 
 
 def run(data: list[str]) -> None:
-    for name, seed in JOBS:
-        if f"{name}-{seed}" not in known():
-            keep(name, seed, train(name, RECIPES[name], seed, data))
+    for jobs, cores in GROUPS:
+        missing = [job for job in jobs if key(*job, cores) not in known()]
+        if missing:
+            train(missing, cores, data)
+
+
+def run_peers(data: list[str]) -> None:
     archive = next(Path("data/archives").iterdir())
+    script = str(Path(__file__).with_name("peers.py"))
     for name, module in PEERS.items():
-        if importlib.util.find_spec(module) and f"{name}-0" not in known():
-            keep(name, 0, train_peer(name, 0, archive, data))
+        if importlib.util.find_spec(module) and key(name, 0, 2) not in known():
+            faces = RUNS / key(name, 0, 2)
+            finish([start(2, script, name, str(archive), str(SECONDS), str(faces))])
+            command = f"python benchmarks/peers.py {name} ARCHIVE {SECONDS} OUT"
+            measures = judge(Path(f"{faces}-evaluation"), f"images={faces}", data)
+            keep(name, 0, 2, {"command": command, "measures": measures})
 
 
-def by_recipe() -> dict[str, list[Record]]:
+def by_recipe(cores: int) -> dict[str, list[Record]]:
     """The records of each recipe, best recipe first."""
     groups: dict[str, list[Record]] = {}
-    for key, record in known().items():
-        groups.setdefault(key.rsplit("-", 1)[0], []).append(record)
+    for record in known().values():
+        if record["cores"] == cores:
+            groups.setdefault(record["recipe"], []).append(record)
     return dict(sorted(groups.items(), key=lambda item: mean(item[1], "frechet_distance")))
 
 
@@ -145,18 +159,18 @@ def mean(records: list[Record], measure: str) -> float:
     return statistics.mean(record["measures"][measure] for record in records)
 
 
-def table() -> str:
+def table(cores: int) -> str:
     measures = ("frechet_distance", "kernel_distance", "precision", "recall")
     lines = [
-        "| recipe | seeds | images | Fréchet | of each seed | kernel | precision | recall |",
-        "|---|---|---|---|---|---|---|---|",
+        "| recipe | images | Fréchet, each seed | Fréchet | kernel | precision | recall |",
+        "|---|---|---|---|---|---|---|",
     ]
-    for name, records in by_recipe().items():
-        images = [str(record.get("images", "")) for record in records]
+    for name, records in by_recipe(cores).items():
+        images = ", ".join(f"{record['images']:,}" for record in records if "images" in record)
         each = ", ".join(f"{record['measures']['frechet_distance']:.2f}" for record in records)
         frechet, kernel, precision, recall = (mean(records, measure) for measure in measures)
         lines.append(
-            f"| {name} | {len(records)} | {', '.join(images)} | {frechet:.2f} | {each} "
+            f"| {name} | {images} | {each} | **{frechet:.2f}** "
             f"| {kernel:.4f} | {precision:.3f} | {recall:.3f} |"
         )
     return "\n".join(lines)
@@ -169,25 +183,28 @@ def draw() -> None:
     matplotlib.rcParams["svg.hashsalt"] = "quality"  # the same file from the same numbers
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(8, 5))
-    for number, (name, records) in enumerate(by_recipe().items()):
-        for record in records:
-            points = [(point["seconds"], point["distance"]) for point in record.get("curve", [])]
-            if points:
-                label = name if record is records[0] else None
-                axes.plot(*zip(*points, strict=True), color=f"C{number}", marker=".", label=label)
-    axes.set(xlabel="seconds on two cores", ylabel="Fréchet distance", yscale="log")
-    axes.grid(which="both", alpha=0.3)
-    axes.legend()
+    figure, both = pyplot.subplots(1, 2, figsize=(11, 5), sharey=True)
+    for axes, cores in zip(both, (2, 1), strict=True):
+        for name, records in by_recipe(cores).items():
+            colour = f"C{list(RECIPES).index(name)}" if name in RECIPES else "black"
+            for record in records:
+                points = [(p["seconds"], p["distance"]) for p in record.get("curve", [])]
+                if points:
+                    label = name if record is records[0] else None
+                    axes.plot(*zip(*points, strict=True), color=colour, marker=".", label=label)
+        axes.set(yscale="log", xlabel="seconds", title=f"{cores} core{'s' * (cores > 1)}")
+        axes.grid(which="both", alpha=0.3)
+        axes.legend()
+    both[0].set_ylabel("Fréchet distance, validation photographs")
     figure.savefig(FIGURE, bbox_inches="tight", metadata={"Date": None})
 
 
 def main(what: str, *data: str) -> None:
-    if what == "run":
-        run(list(data))
-    else:
-        print(table())
+    if what == "show":
+        print(table(2), table(1), sep="\n\n")
         draw()
+    else:
+        {"run": run, "peers": run_peers}[what](list(data))
 
 
 if __name__ == "__main__":
