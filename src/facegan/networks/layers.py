@@ -20,8 +20,8 @@ def norm_layer(name: str, channels: int) -> nn.Module:
 class SelfModulation(nn.Module):
     """x · (1 + scale(z)) + shift(z), channel by channel: the latents have a say at every depth.
 
-    Chen et al. 2019 ("On Self Modulation for Generative Adversarial Networks"), eq. 2, with linear
-    maps in the place of their networks of one hidden layer, and after the norm's own weights.
+    Chen et al. 2019 ("On Self Modulation for Generative Adversarial Networks"), section 2, with
+    linear maps in the place of their small perceptrons (figure 1b), after the norm's own weights.
     """
 
     def __init__(self, latent_dim: int, channels: int) -> None:
