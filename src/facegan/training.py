@@ -242,7 +242,7 @@ def _images_seen(checkpoint: Path) -> int:
 def default_precision(accelerator: str) -> str:
     """bf16-mixed where the device multiplies in bf16 itself, 32-true where it would emulate it.
 
-    On such CPUs it makes these networks' steps 1.4 times as fast (docs/speed.md).
+    On such CPUs it makes these networks' steps a fifth to a half faster (docs/speed.md).
     """
     if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
         native = torch.cuda.is_bf16_supported(including_emulation=False)
