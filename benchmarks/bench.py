@@ -16,7 +16,6 @@ import io
 import json
 import multiprocessing
 import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -25,11 +24,11 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from datetime import UTC, datetime
 from pathlib import Path
 from subprocess import DEVNULL
 
 import torch
+from environment import environment
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from PIL import Image
@@ -237,17 +236,12 @@ def main() -> None:
                 sample_over_torch,
             )
         }
-    about = {
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}",
-        "torch": torch.__version__,
-        "date": f"{datetime.now(UTC):%Y-%m-%d}",
-    }
     results = {
         name: {"median": statistics.median(ratios), "all": ratios}
         for name, ratios in measured.items()
     }
     RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(about | results, indent=2) + "\n")
+    RESULTS.write_text(json.dumps(environment() | results, indent=2) + "\n")
     for name, result in results.items():
         print(f"{name:20}{result['median']:.2f}  of {', '.join(f'{r:.2f}' for r in result['all'])}")
 

@@ -13,14 +13,14 @@ each, two at a time. `show` wants matplotlib: pip install -e ".[bench]".
 import importlib.util
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from environment import environment
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 RESULTS = REPOSITORY / "benchmarks" / "results" / "quality.json"
@@ -110,15 +110,7 @@ def known() -> dict[str, Record]:
 
 
 def keep(name: str, seed: int, cores: int, record: Record) -> None:
-    import torch
-
-    about = {
-        "recipe": name,
-        "seed": seed,
-        "cores": cores,
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}",
-        "date": f"{datetime.now(UTC):%Y-%m-%d}",
-    }
+    about = {"recipe": name, "seed": seed, "cores": cores} | environment()
     records = known() | {key(name, seed, cores): about | record}
     RESULTS.write_text(json.dumps(records, indent=1) + "\n")
 

@@ -7,7 +7,7 @@ from argparse import Namespace
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, TQDMProgressBar
@@ -15,7 +15,7 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
-from facegan.budget import ImageBudget
+from facegan.budget import goal, images_seen
 from facegan.errors import FaceganError
 from facegan.files import replacing
 
@@ -177,12 +177,7 @@ class Estimate(Callback):
 
     @rank_zero_only
     def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
     ) -> None:
         self.steps += 1
         if self.steps == WARM_UP:
@@ -193,32 +188,16 @@ class Estimate(Callback):
     def _tell(self, trainer: pl.Trainer, images: int) -> None:
         clock, before = self.start
         speed = (images - before) / (time.perf_counter() - clock)
-        goal, end = _goal(trainer)
-        if not goal:
+        total, end = goal(trainer)
+        if not total:
             return
-        seconds = (goal - images) / speed
+        seconds = (total - images) / speed
         say(trainer, f"{speed:,.0f} images/s: about {duration(seconds)} to {end}")
         if trainer.strategy.root_device.type == "cpu" and seconds > SLOW_SECONDS:
             say(
                 trainer,
                 "that is long: model=lite is the recipe for a CPU; or lower trainer.max_epochs",
             )
-
-
-def _goal(trainer: pl.Trainer) -> tuple[int, str]:
-    """How many images the whole training sees, and its end in words; 0 where a clock ends it."""
-    for callback in cast(Any, trainer).callbacks:
-        if isinstance(callback, ImageBudget):
-            return callback.max_images, f"{callback.max_images:,} images"
-    if trainer.max_epochs is None or trainer.max_epochs < 0:
-        return 0, ""
-    per_epoch = int(trainer.num_training_batches) * cast(Any, trainer).datamodule.batch_size
-    return trainer.max_epochs * per_epoch, f"epoch {trainer.max_epochs}"
-
-
-def images_seen(module: pl.LightningModule) -> int:
-    """How many training images the module has learnt from."""
-    return cast(Any, module).images_seen
 
 
 def seconds(trainer: pl.Trainer) -> float:

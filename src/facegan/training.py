@@ -113,13 +113,17 @@ def _check(cfg: DictConfig) -> None:
     """What neither the schema nor a signature can know."""
     if not 0 <= cfg.seed < 2**32:
         raise ConfigError(f"seed must lie in [0, 2^32), got {cfg.seed}; try 0")
-    every = cfg.trainer.log_every_n_steps
-    if not isinstance(every, int) or every < 1:
-        raise ConfigError(
-            f"trainer.log_every_n_steps must be a whole number of at least 1, got {every}; try 25"
-        )
+    _check_count(cfg.trainer, "log_every_n_steps", 25)
     if not isinstance(cfg.trainer.compile, bool):
         raise ConfigError(f"trainer.compile must be true or false, got {cfg.trainer.compile!r}")
+
+
+def _check_count(node: DictConfig, name: str, example: int) -> None:
+    value = node[name]
+    if not isinstance(value, int) or value < 1:
+        raise ConfigError(
+            f"trainer.{name} must be a whole number of at least 1, got {value}; try {example}"
+        )
 
 
 def _budget(node: DictConfig) -> dict[str, Any]:
@@ -130,11 +134,7 @@ def _budget(node: DictConfig) -> dict[str, Any]:
             "budgets; give one of them"
         )
     if node.max_images is not None:
-        if not isinstance(node.max_images, int) or node.max_images < 1:
-            raise ConfigError(
-                f"trainer.max_images must be a whole number of at least 1, got {node.max_images}; "
-                "try 300000"
-            )
+        _check_count(node, "max_images", 300000)
         return {"max_epochs": -1}
     if node.max_time is None:
         return {"max_epochs": node.max_epochs}
