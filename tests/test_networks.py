@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from facegan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
-from facegan.networks.layers import SelfModulation
+from facegan.networks.layers import MinibatchDeviation, SelfModulation
 
 SIZES = [8, 14, 28, 32, 56, 64, 112, 128]
 
@@ -127,6 +127,46 @@ def test_a_discriminators_width_ends_at_its_maximum() -> None:
         discriminator = tiny_discriminator(image_size=56, max_width=limit)
         convolutions = [m for m in discriminator.layers if isinstance(m, nn.Conv2d)]
         assert [m.out_channels for m in convolutions] == [*widths, 1]
+
+
+def test_hidden_units_stand_before_the_logit() -> None:
+    discriminator = tiny_discriminator(image_size=28, hidden=6)
+    assert discriminator(noise(2, 3, 28, 28)).shape == (2,)
+    *_, last, hidden, logit = [m for m in discriminator.layers if isinstance(m, nn.Conv2d)]
+    assert (hidden.in_channels, hidden.out_channels) == (last.out_channels, 6)
+    assert hidden.kernel_size == (3, 3)  # all that is left of 28 pixels
+    assert logit.weight.shape == (1, 6, 1, 1)
+
+
+def test_minibatch_deviation_by_hand() -> None:
+    x = noise(6, 2, 3, 3)
+    out = MinibatchDeviation(group=3)(x)
+    assert torch.equal(out[:, :2], x)
+    for group in ([0, 2, 4], [1, 3, 5]):  # as many groups as fit, dealt in turn
+        expected = np.std(x[group].numpy(), axis=0).mean()
+        assert out[group, 2].flatten().tolist() == pytest.approx([expected] * 27, rel=1e-5)
+
+
+def test_minibatch_deviation_of_a_batch_that_groups_do_not_divide() -> None:
+    x = noise(5, 2, 3, 3)
+    expected = np.std(x.numpy(), axis=0).mean()
+    deviation = MinibatchDeviation(group=3)(x)[:, 2]
+    assert deviation.flatten().tolist() == pytest.approx([expected] * 45, rel=1e-5)
+
+
+def test_minibatch_deviation_of_equal_images_has_a_gradient() -> None:
+    x = torch.ones(4, 2, 3, 3, requires_grad=True)
+    MinibatchDeviation()(x).sum().backward()
+    assert x.grad.isfinite().all()
+
+
+def test_a_discriminator_sees_missing_variety() -> None:
+    images = noise(8, 3, 14, 14)
+    same = images[:1].expand(8, -1, -1, -1)
+    for sees in (False, True):
+        judge = tiny_discriminator(norm="none", hidden=6, minibatch_deviation=sees)
+        alone, among_others = judge(same)[0], judge(images)[0]
+        assert torch.allclose(alone, among_others, atol=1e-6) != sees
 
 
 def test_self_modulation_by_hand() -> None:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
 from facegan.networks.base import Discriminator, Generator
-from facegan.networks.layers import SelfModulation, norm_layer
+from facegan.networks.layers import MinibatchDeviation, SelfModulation, norm_layer
 from facegan.sizes import halving_widths, pyramid
 
 LEAK = 0.2  # Radford et al. 2016, section 4
@@ -73,6 +73,8 @@ class DCGANDiscriminator(Discriminator):
     At 28x28 and `width` 64: 14x14x64 -> 7x7x128 -> 3x3x256 -> one logit. Leaky ReLU throughout,
     batch norm except on the first layer. With `spectral_norm`, every layer's weights are divided by
     their largest singular value (Miyato et al. 2018, eq. 8). `max_width` ends the doubling.
+    `hidden` units, where there are any, stand between the last strided convolution and the logit;
+    with `minibatch_deviation` they also see how much the images of a batch differ.
     """
 
     def __init__(
@@ -84,6 +86,8 @@ class DCGANDiscriminator(Discriminator):
         norm: str = "batch",
         spectral_norm: bool = False,
         max_width: int | None = None,
+        hidden: int = 0,
+        minibatch_deviation: bool = False,
     ) -> None:
         super().__init__(
             image_size,
@@ -93,6 +97,8 @@ class DCGANDiscriminator(Discriminator):
             norm=norm,
             spectral_norm=spectral_norm,
             max_width=max_width,
+            hidden=hidden,
+            minibatch_deviation=minibatch_deviation,
         )
         pyramid(image_size)
         layers: list[nn.Module] = []
@@ -106,6 +112,12 @@ class DCGANDiscriminator(Discriminator):
                 nn.Dropout(dropout),
             ]
             side, wide, narrow = side // 2, narrow, min(2 * narrow, max_width or 2 * narrow)
+        if minibatch_deviation:
+            layers.append(MinibatchDeviation())
+            wide += 1
+        if hidden:
+            layers += [nn.Conv2d(wide, hidden, side), nn.LeakyReLU(LEAK)]
+            side, wide = 1, hidden
         layers += [nn.Conv2d(wide, 1, side), nn.Flatten(0)]
         self.layers = nn.Sequential(*layers)
         _initialise(self.layers, norm)

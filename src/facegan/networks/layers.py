@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
 NORMS: dict[str, Callable[[int], nn.Module]] = {
@@ -35,3 +36,27 @@ class SelfModulation(nn.Module):
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
         # (B, C, H, W), (B, latent_dim) -> (B, C, H, W)
         return x * (1 + self.scale(z)[:, :, None, None]) + self.shift(z)[:, :, None, None]
+
+
+class MinibatchDeviation(nn.Module):
+    """One more channel: how much the images of a group differ, the same at every place.
+
+    The mean over channels and places of the standard deviation over a group's images, so that a
+    discriminator sees missing variety: Karras et al. 2018 ("Progressive Growing of GANs"),
+    section 3, in groups as in their code and StyleGAN's. A batch that `group` does not divide is
+    one group.
+    """
+
+    def __init__(self, group: int = 8) -> None:
+        super().__init__()
+        self.group = group
+
+    def forward(self, x: Tensor) -> Tensor:
+        # (B, C, H, W) -> (B, C + 1, H, W)
+        batch, _, height, width = x.shape
+        group = batch if batch % self.group else self.group
+        variance = x.float().unflatten(0, (group, -1)).var(dim=0, correction=0)  # (groups, C, H, W)
+        # the root's derivative at zero is infinite
+        deviation = (variance + 1e-8).sqrt().mean(dim=(1, 2, 3))
+        channel = deviation.repeat(group).to(x.dtype)[:, None, None, None]
+        return torch.cat([x, channel.expand(-1, 1, height, width)], dim=1)
