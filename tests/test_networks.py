@@ -132,10 +132,9 @@ def test_a_discriminators_width_ends_at_its_maximum() -> None:
 def test_hidden_units_stand_before_the_logit() -> None:
     discriminator = tiny_discriminator(image_size=28, hidden=6)
     assert discriminator(noise(2, 3, 28, 28)).shape == (2,)
-    *_, last, hidden, logit = [m for m in discriminator.layers if isinstance(m, nn.Conv2d)]
-    assert (hidden.in_channels, hidden.out_channels) == (last.out_channels, 6)
-    assert hidden.kernel_size == (3, 3)  # all that is left of 28 pixels
-    assert logit.weight.shape == (1, 6, 1, 1)
+    hidden, logit = [m for m in discriminator.layers if isinstance(m, nn.Linear)]
+    assert hidden.weight.shape == (6, 16 * 3 * 3)  # all that is left of 28 pixels
+    assert logit.weight.shape == (1, 6)
 
 
 def test_minibatch_deviation_by_hand() -> None:

@@ -45,7 +45,7 @@ class DCGANGenerator(Generator):
 
         def finish(depth: int) -> list[nn.Module]:
             modulation = [SelfModulation(latent_dim, depth)] if modulated else []
-            return [norm_layer(norm, depth), *modulation, nn.LeakyReLU(LEAK), nn.Dropout(dropout)]
+            return [norm_layer(norm, depth), *modulation, nn.LeakyReLU(LEAK, inplace=True), nn.Dropout(dropout)]
 
         layers = [
             nn.Linear(latent_dim, base * base * width, bias=norm == "none"),
@@ -108,7 +108,7 @@ class DCGANDiscriminator(Discriminator):
             layers += [
                 nn.Conv2d(wide, narrow, 4, stride=2, padding=1, bias=plain),
                 nn.Identity() if plain else norm_layer(norm, narrow),
-                nn.LeakyReLU(LEAK),
+                nn.LeakyReLU(LEAK, inplace=True),
                 nn.Dropout(dropout),
             ]
             side, wide, narrow = side // 2, narrow, min(2 * narrow, max_width or 2 * narrow)
@@ -116,14 +116,20 @@ class DCGANDiscriminator(Discriminator):
             layers.append(MinibatchDeviation())
             wide += 1
         if hidden:
-            layers += [nn.Conv2d(wide, hidden, side), nn.LeakyReLU(LEAK)]
-            side, wide = 1, hidden
-        layers += [nn.Conv2d(wide, 1, side), nn.Flatten(0)]
+            layers += [
+                nn.Flatten(),
+                nn.Linear(wide * side * side, hidden),
+                nn.LeakyReLU(LEAK, inplace=True),
+                nn.Linear(hidden, 1),
+                nn.Flatten(0),
+            ]
+        else:
+            layers += [nn.Conv2d(wide, 1, side), nn.Flatten(0)]
         self.layers = nn.Sequential(*layers)
         _initialise(self.layers, norm)
         if spectral_norm:
             for module in self.layers:
-                if isinstance(module, nn.Conv2d):
+                if isinstance(module, nn.Conv2d | nn.Linear):
                     parametrizations.spectral_norm(module)
 
     def forward(self, images: Tensor) -> Tensor:

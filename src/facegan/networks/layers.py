@@ -35,7 +35,8 @@ class SelfModulation(nn.Module):
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
         # (B, C, H, W), (B, latent_dim) -> (B, C, H, W)
-        return x * (1 + self.scale(z)[:, :, None, None]) + self.shift(z)[:, :, None, None]
+        scale, shift = (part(z).to(x.dtype)[:, :, None, None] for part in (self.scale, self.shift))
+        return torch.addcmul(shift, x, 1 + scale)
 
 
 class MinibatchDeviation(nn.Module):
@@ -55,7 +56,8 @@ class MinibatchDeviation(nn.Module):
         # (B, C, H, W) -> (B, C + 1, H, W)
         batch, _, height, width = x.shape
         group = batch if batch % self.group else self.group
-        variance = x.float().unflatten(0, (group, -1)).var(dim=0, correction=0)  # (groups, C, H, W)
+        groups = x.float().unflatten(0, (group, -1))
+        variance = (groups - groups.mean(dim=0)).square().mean(dim=0)  # var() is slow over dim 0
         # the root's derivative at zero is infinite
         deviation = (variance + 1e-8).sqrt().mean(dim=(1, 2, 3))
         channel = deviation.repeat(group).to(x.dtype)[:, None, None, None]
