@@ -45,7 +45,12 @@ class DCGANGenerator(Generator):
 
         def finish(depth: int) -> list[nn.Module]:
             modulation = [SelfModulation(latent_dim, depth)] if modulated else []
-            return [norm_layer(norm, depth), *modulation, nn.LeakyReLU(LEAK, inplace=True), nn.Dropout(dropout)]
+            return [
+                norm_layer(norm, depth),
+                *modulation,
+                nn.LeakyReLU(LEAK, inplace=True),
+                nn.Dropout(dropout),
+            ]
 
         layers = [
             nn.Linear(latent_dim, base * base * width, bias=norm == "none"),
