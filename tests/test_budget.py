@@ -61,7 +61,7 @@ def images(run: Path) -> int:
 def test_a_training_of_so_many_images(
     cli: Cli, workdir: Path, generated_faces: tuple[str, ...]
 ) -> None:
-    folder = ("trainer.max_images=1000", "hydra.run.dir=run")
+    folder = ("trainer.max_images=1000", "hydra.run.dir=run", "model.decay_to=0.1")
     told = cli("train", *TINY, *generated_faces, *folder)
     assert told.code == 0, told.err
     assert images(workdir / "run") == 1024  # 32 batches of 32, more than an epoch of 28
