@@ -191,12 +191,14 @@ def test_a_modulated_generator_hears_its_latents_at_every_depth() -> None:
     assert parameters(generator) == parameters(tiny_generator()) + 2 * (5 + 1) * (8 + 4)
 
 
-def test_spectral_norm_makes_every_layer_one_lipschitz() -> None:
-    discriminator = tiny_discriminator(norm="none", spectral_norm=True)
+@pytest.mark.parametrize(("hidden", "layers"), [(0, 3), (6, 4)])
+def test_spectral_norm_makes_every_layer_one_lipschitz(hidden: int, layers: int) -> None:
+    discriminator = tiny_discriminator(norm="none", spectral_norm=True, hidden=hidden)
     for _ in range(100):  # one step of the power iteration each
         discriminator(noise(2, 3, 14, 14))
-    weights = [layer.weight for layer in discriminator.layers if isinstance(layer, nn.Conv2d)]
-    assert len(weights) == 3
+    kinds = nn.Conv2d | nn.Linear
+    weights = [layer.weight for layer in discriminator.layers if isinstance(layer, kinds)]
+    assert len(weights) == layers
     for weight in weights:
         assert torch.linalg.matrix_norm(weight.flatten(1), 2).item() == pytest.approx(1, abs=1e-3)
 
@@ -228,6 +230,11 @@ def test_bad_width() -> None:
     message = "width must be at least 4, since it is halved 2 times, got 3"
     with pytest.raises(ValueError, match=message):
         tiny_generator(width=3, image_size=28)
+
+
+def test_bad_hidden() -> None:
+    with pytest.raises(ValueError, match="hidden counts units and must be at least 0, got -1"):
+        tiny_discriminator(hidden=-1)
 
 
 def test_sample_is_uint8_in_the_order_of_seeds_and_repeats() -> None:

@@ -117,19 +117,7 @@ class DCGANDiscriminator(Discriminator):
                 nn.Dropout(dropout),
             ]
             side, wide, narrow = side // 2, narrow, min(2 * narrow, max_width or 2 * narrow)
-        if minibatch_deviation:
-            layers.append(MinibatchDeviation())
-            wide += 1
-        if hidden:
-            layers += [
-                nn.Flatten(),
-                nn.Linear(wide * side * side, hidden),
-                nn.LeakyReLU(LEAK, inplace=True),
-                nn.Linear(hidden, 1),
-                nn.Flatten(0),
-            ]
-        else:
-            layers += [nn.Conv2d(wide, 1, side), nn.Flatten(0)]
+        layers += _verdict(wide, side, hidden, minibatch_deviation)
         self.layers = nn.Sequential(*layers)
         _initialise(self.layers, norm)
         if spectral_norm:
@@ -140,6 +128,24 @@ class DCGANDiscriminator(Discriminator):
     def forward(self, images: Tensor) -> Tensor:
         # (B, channels, image_size, image_size) -> (B,), in fp32 for the losses under autocast
         return self.layers(images).float()
+
+
+def _verdict(channels: int, side: int, hidden: int, minibatch_deviation: bool) -> list[nn.Module]:
+    """From what the strided convolutions leave, (B, channels, side, side), to logits (B,)."""
+    if hidden < 0:
+        raise ValueError(f"hidden counts units and must be at least 0, got {hidden}; try 256")
+    deviation = [MinibatchDeviation()] if minibatch_deviation else []
+    channels += len(deviation)
+    if not hidden:
+        return [*deviation, nn.Conv2d(channels, 1, side), nn.Flatten(0)]
+    return [
+        *deviation,
+        nn.Flatten(),
+        nn.Linear(channels * side * side, hidden),
+        nn.LeakyReLU(LEAK, inplace=True),
+        nn.Linear(hidden, 1),
+        nn.Flatten(0),
+    ]
 
 
 def _initialise(layers: nn.Sequential, norm: str) -> None:
