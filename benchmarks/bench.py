@@ -39,7 +39,7 @@ from facegan import training
 from facegan.config import CONFIG_PATH, build
 from facegan.data.archive import Archive
 from facegan.data.folder import FolderFaces
-from facegan.gan import GAN, frozen, update_average
+from facegan.gan import GAN, OneVerdict, frozen, update_average
 from facegan.images import to_float, to_pil
 from facegan.networks.base import Generator
 
@@ -76,13 +76,14 @@ def bare_step(gan: GAN, real: Tensor, step: int) -> None:
     """The same arithmetic as GAN.training_step, by hand."""
     d_optimizer, g_optimizer = gan.optimizer_pair
     fake = gan.generator(torch.randn(len(real), gan.generator.latent_dim))
-    loss, _ = gan.loss.discriminator(gan.discriminator, real, fake.detach())
+    critic = OneVerdict(gan.discriminator, real)
+    loss, _ = gan.loss.discriminator(critic, real, fake.detach())
     penalty, _ = gan.penalty.lazy(step, gan.discriminator.forward, real, fake.detach())
     d_optimizer.zero_grad()
     (loss + penalty).backward()
     d_optimizer.step()
     with frozen(gan.discriminator):
-        loss, _ = gan.loss.generator(gan.discriminator, real, fake)
+        loss, _ = gan.loss.generator(critic, real, fake)
         g_optimizer.zero_grad()
         loss.backward()
     g_optimizer.step()

@@ -91,7 +91,7 @@ def test_the_generators_step_leaves_the_discriminator_alone(loss: nn.Module) -> 
     train(gan, 1)
     real = to_float(faces().images)
     before = weights(gan.discriminator), gradients(gan.discriminator), weights(gan.generator)
-    gan.generator_step(real, gan.generator(gan.latents(real)))
+    gan.generator_step(gan.discriminator, real, gan.generator(gan.latents(real)))
     assert equal(before[0], weights(gan.discriminator))
     assert equal(before[1], gradients(gan.discriminator))
     assert not equal(before[2], weights(gan.generator))
@@ -105,10 +105,19 @@ def test_the_discriminators_step_leaves_the_generator_alone(penalty: nn.Module) 
     real = to_float(faces().images)
     fake = gan.generator(gan.latents(real)).detach()
     before = weights(gan.generator), gradients(gan.generator), weights(gan.discriminator)
-    gan.discriminator_step(0, real, fake)
+    gan.discriminator_step(0, gan.discriminator, real, fake)
     assert equal(before[0], weights(gan.generator))
     assert equal(before[1], gradients(gan.generator))
     assert not equal(before[2], weights(gan.discriminator))
+
+
+def test_the_real_images_are_judged_once() -> None:
+    gan, verdicts = tiny(norm="none", loss=RelativisticPairing()), []
+    gan.discriminator.register_forward_hook(lambda *call: verdicts.append(call[2].detach()))
+    (logs,) = train(gan, 1)
+    on_real, _, on_fake = verdicts  # the last one is the updated discriminator's
+    expected = torch.nn.functional.softplus(on_real - on_fake).mean()
+    assert torch.equal(logs["G_loss"], expected)
 
 
 @pytest.mark.parametrize("n_critic", [1, 2])

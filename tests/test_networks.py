@@ -129,11 +129,12 @@ def test_a_discriminators_width_ends_at_its_maximum() -> None:
         assert [m.out_channels for m in convolutions] == [*widths, 1]
 
 
-def test_hidden_units_stand_before_the_logit() -> None:
-    discriminator = tiny_discriminator(image_size=28, hidden=6)
+@pytest.mark.parametrize(("kernel", "left"), [(4, 3), (3, 4)])
+def test_hidden_units_stand_before_the_logit(kernel: int, left: int) -> None:
+    discriminator = tiny_discriminator(image_size=28, hidden=6, kernel=kernel)
     assert discriminator(noise(2, 3, 28, 28)).shape == (2,)
     hidden, logit = [m for m in discriminator.layers if isinstance(m, nn.Linear)]
-    assert hidden.weight.shape == (6, 16 * 3 * 3)  # all that is left of 28 pixels
+    assert hidden.weight.shape == (6, 16 * left * left)  # all that is left of 28 pixels
     assert logit.weight.shape == (1, 6)
 
 
@@ -181,14 +182,14 @@ def test_self_modulation_by_hand() -> None:
             assert torch.allclose(changed[channel], expected, atol=1e-5)
 
 
-def test_a_modulated_generator_hears_its_latents_at_every_depth() -> None:
-    generator = tiny_generator(modulated=True)
+def test_a_modulated_generator_hears_its_latents_below_the_full_size() -> None:
+    plain, generator = (tiny_generator(image_size=28, modulated=m) for m in (False, True))
     modulations = [m for m in generator.layers if isinstance(m, SelfModulation)]
-    assert [m.scale.out_features for m in modulations] == [8, 4]  # at 7x7 and 14x14
+    assert [m.scale.out_features for m in modulations] == [8, 4]  # at 7x7 and 14x14, not at 28x28
     generator.layers[0].weight.data.zero_()  # the usual way in is shut
     images = generator.eval()(noise(2, 5))
     assert not torch.allclose(images[0], images[1], atol=1e-6)
-    assert parameters(generator) == parameters(tiny_generator()) + 2 * (5 + 1) * (8 + 4)
+    assert parameters(generator) == parameters(plain) + 2 * (5 + 1) * (8 + 4)
 
 
 @pytest.mark.parametrize(("hidden", "layers"), [(0, 3), (6, 4)])
@@ -232,9 +233,18 @@ def test_bad_width() -> None:
         tiny_generator(width=3, image_size=28)
 
 
-def test_bad_hidden() -> None:
-    with pytest.raises(ValueError, match="hidden counts units and must be at least 0, got -1"):
-        tiny_discriminator(hidden=-1)
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"hidden": -1}, "hidden counts units and must be at least 0, got -1"),
+        ({"minibatch_deviation": True}, "minibatch_deviation needs hidden units, got hidden=0"),
+        ({"kernel": 5}, "kernel must be 3 or 4, got 5"),
+        ({"width": 0}, "width counts channels and must be at least 1, got 0"),
+    ],
+)
+def test_bad_structure_of_a_discriminator(change: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        tiny_discriminator(**change)
 
 
 def test_sample_is_uint8_in_the_order_of_seeds_and_repeats() -> None:

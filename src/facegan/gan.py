@@ -17,7 +17,7 @@ from facegan.budget import budget_spent, cosine_decay
 from facegan.callbacks import EvaluateGenerator, SampleGrid, SaveGenerator
 from facegan.data.datamodule import Batch
 from facegan.images import to_float
-from facegan.losses import AdversarialLoss, Logs
+from facegan.losses import AdversarialLoss, Critic, Logs
 from facegan.networks.base import Discriminator, Generator
 from facegan.penalties import Penalty
 from facegan.streams import stream_seed
@@ -114,16 +114,17 @@ class GAN(pl.LightningModule):
         with torch.set_grad_enabled(generator_turn):
             fake = self.generator(self.latents(real))
 
-        logs = self.discriminator_step(step, real, fake.detach())
+        critic = OneVerdict(self.discriminator, real)
+        logs = self.discriminator_step(step, critic, real, fake.detach())
         if generator_turn:
-            logs |= self.generator_step(real, fake)
+            logs |= self.generator_step(critic, real, fake)
             update_average(self.averaged, self.generator, self.ema_decay())
         self.images_seen += len(real) * self.trainer.world_size
         return logs
 
-    def discriminator_step(self, step: int, real: Tensor, fake: Tensor) -> Logs:
+    def discriminator_step(self, step: int, critic: Critic, real: Tensor, fake: Tensor) -> Logs:
         optimizer, _ = cast(list[Optimizer], self.optimizers())
-        loss, logs = self.loss.discriminator(self.discriminator, real, fake)
+        loss, logs = self.loss.discriminator(critic, real, fake)
         # forward() itself is never compiled: compiled code has no second derivative
         penalty, penalty_logs = self.penalty.lazy(step, self.discriminator.forward, real, fake)
         optimizer.zero_grad()
@@ -131,10 +132,10 @@ class GAN(pl.LightningModule):
         optimizer.step()
         return logs | penalty_logs
 
-    def generator_step(self, real: Tensor, fake: Tensor) -> Logs:
+    def generator_step(self, critic: Critic, real: Tensor, fake: Tensor) -> Logs:
         _, optimizer = cast(list[Optimizer], self.optimizers())
         with frozen(self.discriminator):
-            loss, logs = self.loss.generator(self.discriminator, real, fake)
+            loss, logs = self.loss.generator(critic, real, fake)
             optimizer.zero_grad()
             self.manual_backward(loss)
         optimizer.step()
@@ -158,6 +159,28 @@ class GAN(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.images_seen = checkpoint["images_seen"]
+
+
+class OneVerdict:
+    """The critic of one training step: it judges the batch of real images once.
+
+    In the generator's step it repeats, without a graph, what it said in the discriminator's, which
+    is one update old: no gradient flows there, and a pass over the images is saved.
+    """
+
+    def __init__(self, critic: Critic, real: Tensor) -> None:
+        self.critic = critic
+        self.real = real
+        self.verdict: Tensor | None = None
+
+    def __call__(self, images: Tensor) -> Tensor:
+        if images is not self.real:
+            return self.critic(images)
+        if self.verdict is not None:
+            return self.verdict
+        logits = self.critic(images)
+        self.verdict = logits.detach()
+        return logits
 
 
 @contextmanager

@@ -1,0 +1,99 @@
+"""Does a recipe diverge, collapse or meet a NaN? Twenty minutes of each, on three seeds.
+
+python benchmarks/stability.py run data.root=PATH data.verify=false  # an hour and a half
+python benchmarks/stability.py show                                  # the table
+
+`run` trains what benchmarks/results/stability.json lacks, three seeds of one or two recipes at the
+same time with one thread each, and adds their curves to that file. A training that meets a NaN
+ends with an exit code other than 0, which the file keeps.
+"""
+
+import itertools
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from environment import environment
+from quality import RECIPES, start
+
+RESULTS = Path(__file__).resolve().parent / "results" / "stability.json"
+RUNS = Path("outputs/stability")
+MINUTES = 20
+SEEDS = (0, 1, 2)
+ROUNDS = (("lite",), ("full", "lsgan"), ("baseline", "sngan"), ("r3gan", "wgan_gp"))
+
+Record = dict[str, Any]
+
+
+def recipe(name: str, seed: int) -> list[str]:
+    return [*RECIPES[name], f"seed={seed}", f"trainer.max_time=00:{MINUTES}:00"]
+
+
+def run(data: list[str]) -> None:
+    for names in ROUNDS:
+        jobs = list(itertools.product(names, SEEDS))
+        if not all(f"{name}-{seed}" in known() for name, seed in jobs):
+            train(jobs, data)
+
+
+def train(jobs: list[tuple[str, int]], data: list[str]) -> None:
+    """Trains all of them at the same time."""
+    folders = {f"{name}-{seed}": RUNS / f"{name}-{seed}" for name, seed in jobs}
+    trainings = [
+        start(1, "-m", "facegan.train", *recipe(*job), *data, f"hydra.run.dir={folder}")
+        for job, folder in zip(jobs, folders.values(), strict=True)
+    ]
+    codes = [training.wait() for training in trainings]
+    records = known()
+    for (name, seed), (key, folder), code in zip(jobs, folders.items(), codes, strict=True):
+        records[key] = {
+            "recipe": name,
+            "seed": seed,
+            "at_once": len(jobs),
+            **environment(),
+            "command": f"python -m facegan.train {' '.join(recipe(name, seed))}",
+            "exit_code": code,
+            **curve(folder),
+        }
+    RESULTS.write_text(json.dumps(records, indent=1) + "\n")
+
+
+def curve(folder: Path) -> Record:
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    measured = [line for line in lines if "frechet_distance" in line]
+    names = ("images", "seconds", "frechet_distance", "precision", "recall")
+    return {
+        "images": lines[-1]["images"],
+        "curve": [{name: line[name] for name in names} for line in measured],
+    }
+
+
+def known() -> dict[str, Record]:
+    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+
+
+def show(_: list[str]) -> None:
+    """One row for each recipe, one number for each seed; the cores are those of the machine."""
+    print("| recipe | at once | exit codes | images | least distance | last distance | recall |")
+    print("|---|---|---|---|---|---|---|")
+    for name, group in itertools.groupby(known().values(), key=lambda record: record["recipe"]):
+        records = list(group)
+        distances = [[p["frechet_distance"] for p in record["curve"]] for record in records]
+        columns = (
+            [f"{records[0]['at_once']}"],
+            [f"{record['exit_code']}" for record in records],
+            [f"{record['images']:,}" for record in records],
+            [f"{min(curve):.2f}" for curve in distances],
+            [f"{curve[-1]:.2f}" for curve in distances],
+            [f"{record['curve'][-1]['recall']:.2f}" for record in records],
+        )
+        print(f"| {name} | {' | '.join(', '.join(column) for column in columns)} |")
+
+
+def main(what: str, *data: str) -> None:
+    {"run": run, "show": show}[what](list(data))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
