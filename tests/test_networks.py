@@ -129,12 +129,11 @@ def test_a_discriminators_width_ends_at_its_maximum() -> None:
         assert [m.out_channels for m in convolutions] == [*widths, 1]
 
 
-@pytest.mark.parametrize(("kernel", "left"), [(4, 3), (3, 4)])
-def test_hidden_units_stand_before_the_logit(kernel: int, left: int) -> None:
-    discriminator = tiny_discriminator(image_size=28, hidden=6, kernel=kernel)
+def test_hidden_units_stand_before_the_logit() -> None:
+    discriminator = tiny_discriminator(image_size=28, hidden=6)
     assert discriminator(noise(2, 3, 28, 28)).shape == (2,)
     hidden, logit = [m for m in discriminator.layers if isinstance(m, nn.Linear)]
-    assert hidden.weight.shape == (6, 16 * left * left)  # all that is left of 28 pixels
+    assert hidden.weight.shape == (6, 16 * 3 * 3)  # all that is left of 28 pixels
     assert logit.weight.shape == (1, 6)
 
 
@@ -238,7 +237,6 @@ def test_bad_width() -> None:
     [
         ({"hidden": -1}, "hidden counts units and must be at least 0, got -1"),
         ({"minibatch_deviation": True}, "minibatch_deviation needs hidden units, got hidden=0"),
-        ({"kernel": 5}, "kernel must be 3 or 4, got 5"),
         ({"width": 0}, "width counts channels and must be at least 1, got 0"),
     ],
 )

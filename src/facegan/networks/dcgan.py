@@ -78,10 +78,9 @@ class DCGANDiscriminator(Discriminator):
 
     At 28x28 and `width` 64: 14x14x64 -> 7x7x128 -> 3x3x256 -> one logit. Leaky ReLU throughout,
     batch norm except on the first layer. With `spectral_norm`, every layer's weights are divided by
-    their largest singular value (Miyato et al. 2018, eq. 8). `max_width` ends the doubling. A
-    `kernel` of 3 instead of 4 has half the weights and leaves 4x4 of 28x28. `hidden` units, where
-    there are any, stand between the last strided convolution and the logit; with
-    `minibatch_deviation` they also see how much the images of a batch differ.
+    their largest singular value (Miyato et al. 2018, eq. 8). `max_width` ends the doubling.
+    `hidden` units, where there are any, stand between the last strided convolution and the logit;
+    with `minibatch_deviation` they also see how much the images of a batch differ.
     """
 
     def __init__(
@@ -93,7 +92,6 @@ class DCGANDiscriminator(Discriminator):
         norm: str = "batch",
         spectral_norm: bool = False,
         max_width: int | None = None,
-        kernel: int = 4,
         hidden: int = 0,
         minibatch_deviation: bool = False,
     ) -> None:
@@ -105,13 +103,10 @@ class DCGANDiscriminator(Discriminator):
             norm=norm,
             spectral_norm=spectral_norm,
             max_width=max_width,
-            kernel=kernel,
             hidden=hidden,
             minibatch_deviation=minibatch_deviation,
         )
         pyramid(image_size)
-        if kernel not in (3, 4):
-            raise ValueError(f"kernel must be 3 or 4, got {kernel}")
         if width < 1:
             raise ValueError(f"width counts channels and must be at least 1, got {width}; try 64")
         layers: list[nn.Module] = []
@@ -119,13 +114,12 @@ class DCGANDiscriminator(Discriminator):
         while side > 4:
             plain = norm == "none" or not layers
             layers += [
-                nn.Conv2d(wide, narrow, kernel, stride=2, padding=1, bias=plain),
+                nn.Conv2d(wide, narrow, 4, stride=2, padding=1, bias=plain),
                 nn.Identity() if plain else norm_layer(norm, narrow),
                 nn.LeakyReLU(LEAK, inplace=True),
                 nn.Dropout(dropout),
             ]
-            side = (side - kernel) // 2 + 2
-            wide, narrow = narrow, min(2 * narrow, max_width or 2 * narrow)
+            side, wide, narrow = side // 2, narrow, min(2 * narrow, max_width or 2 * narrow)
         layers += _verdict(wide, side, hidden, minibatch_deviation)
         self.layers = nn.Sequential(*layers)
         _initialise(self.layers, norm)
