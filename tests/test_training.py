@@ -1,6 +1,7 @@
 """Real trainings of tiny networks on a few small photographs, by the verb's own code."""
 
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -249,6 +250,33 @@ def test_a_killed_run_goes_on_bit_for_bit(
         assert (whole / "samples" / picture).read_bytes() == (
             parts / "samples" / picture
         ).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("images", "advice"),
+    [(16, "no epoch was finished"), (48, f"by resume={RUN}")],  # an epoch has 32 images
+)
+def test_an_interrupted_training_says_how_to_go_on(
+    images: int,
+    advice: str,
+    tiny: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def step_until_interrupted(self: GAN, *arguments: Any) -> Any:
+        if self.images_seen == images:
+            raise KeyboardInterrupt
+        return generator_step(self, *arguments)
+
+    generator_step = GAN.generator_step
+    monkeypatch.setattr(GAN, "generator_step", step_until_interrupted)
+    try:
+        with pytest.raises(SystemExit) as end:
+            train(tiny("model=lite", "trainer.max_epochs=2"), RUN, resume=False)
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # Lightning has switched it off
+    assert end.value.code == 1
+    assert advice in capsys.readouterr().err
 
 
 def test_the_seconds_of_a_run_go_on(tiny: Any) -> None:

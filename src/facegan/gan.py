@@ -95,9 +95,8 @@ class GAN(pl.LightningModule):
         return self.optimizer_pair
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        factor = cosine_decay(
-            budget_spent(self.trainer, batch_idx, self.images_seen), self.decay_to
-        )
+        spent = budget_spent(self.trainer, batch_idx, self.images_seen)
+        factor = cosine_decay(spent, self.decay_to)
         for optimizer, rate in zip(self.optimizer_pair, self.peak_rates, strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = rate * factor

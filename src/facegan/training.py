@@ -74,6 +74,7 @@ def build_trainer(node: DictConfig, folder: Path, images_seen: int) -> pl.Traine
     callbacks: list[Callback] = [
         curves,
         Estimate(),
+        HowToGoOn(folder),
         ModelCheckpoint(
             folder / Path(CHECKPOINT).parent,
             Path(CHECKPOINT).stem,
@@ -107,6 +108,24 @@ def build_trainer(node: DictConfig, folder: Path, images_seen: int) -> pl.Traine
         if isinstance(error.__cause__, MisconfigurationException):
             raise ConfigError(f"trainer: {error.__cause__}") from error
         raise
+
+
+class HowToGoOn(Callback):
+    """On Ctrl-C, the command that goes on with the run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @rank_zero_only
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        if not isinstance(exception, KeyboardInterrupt):
+            return
+        how = "no epoch was finished, so there is nothing to go on from"
+        if (self.folder / CHECKPOINT).is_file():
+            how = f"go on from its last whole epoch by resume={self.folder}"
+        print(f"\nthe training was interrupted; {how}", file=sys.stderr)
 
 
 def _check(cfg: DictConfig) -> None:
