@@ -85,7 +85,7 @@ def train(jobs: list[tuple[str, int]], cores: int, data: list[str]) -> None:
         ]
     )
     for (name, seed), folder in zip(jobs, folders, strict=True):
-        lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        lines = metrics(folder)
         record = {
             "command": f"python -m facegan.train {' '.join(recipe(name, seed))}",
             "images": lines[-1]["images"],
@@ -105,8 +105,13 @@ def judge(folder: Path, what: str, data: list[str]) -> dict[str, float]:
     return {name: measure["value"] for name, measure in measures.items()}
 
 
-def known() -> dict[str, Record]:
-    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+def metrics(folder: Path) -> list[Record]:
+    """The lines of a run's curves."""
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def known(results: Path = RESULTS) -> dict[str, Record]:
+    return json.loads(results.read_text()) if results.exists() else {}
 
 
 def keep(name: str, seed: int, cores: int, record: Record) -> None:

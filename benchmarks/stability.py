@@ -12,18 +12,15 @@ import itertools
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 from environment import environment
-from quality import start
+from quality import Record, known, metrics, start
 
 RESULTS = Path(__file__).resolve().parent / "results" / "stability.json"
 RUNS = Path("outputs/stability")
 MINUTES = 20
 SEEDS = (0, 1, 2)
 ROUNDS = (("lite",), ("full", "lsgan"), ("sngan", "r3gan"), ("dcgan", "wgan_gp"))
-
-Record = dict[str, Any]
 
 
 def recipe(name: str, seed: int) -> list[str]:
@@ -33,7 +30,7 @@ def recipe(name: str, seed: int) -> list[str]:
 def run(data: list[str]) -> None:
     for names in ROUNDS:
         jobs = list(itertools.product(names, SEEDS))
-        if not all(f"{name}-{seed}" in known() for name, seed in jobs):
+        if not all(f"{name}-{seed}" in known(RESULTS) for name, seed in jobs):
             train(jobs, data)
 
 
@@ -45,7 +42,7 @@ def train(jobs: list[tuple[str, int]], data: list[str]) -> None:
         for job, folder in zip(jobs, folders.values(), strict=True)
     ]
     codes = [training.wait() for training in trainings]
-    records = known()
+    records = known(RESULTS)
     for (name, seed), (key, folder), code in zip(jobs, folders.items(), codes, strict=True):
         records[key] = {
             "recipe": name,
@@ -60,7 +57,7 @@ def train(jobs: list[tuple[str, int]], data: list[str]) -> None:
 
 
 def curve(folder: Path) -> Record:
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    lines = metrics(folder)
     measured = [line for line in lines if "frechet_distance" in line]
     names = ("images", "seconds", "frechet_distance", "precision", "recall")
     return {
@@ -69,15 +66,13 @@ def curve(folder: Path) -> Record:
     }
 
 
-def known() -> dict[str, Record]:
-    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-
-
 def show(_: list[str]) -> None:
     """One row for each recipe, one number for each seed; the cores are those of the machine."""
     print("| recipe | at once | exit codes | images | least distance | last distance | recall |")
     print("|---|---|---|---|---|---|---|")
-    for name, group in itertools.groupby(known().values(), key=lambda record: record["recipe"]):
+    for name, group in itertools.groupby(
+        known(RESULTS).values(), key=lambda record: record["recipe"]
+    ):
         records = list(group)
         distances = [[p["frechet_distance"] for p in record["curve"]] for record in records]
         columns = (
