@@ -1,7 +1,10 @@
 """Real trainings of tiny networks on a few small photographs, by the verb's own code."""
 
 import json
+import platform
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -158,6 +161,27 @@ def test_a_gpu_that_would_emulate_bf16_trains_in_fp32(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
     assert default_precision("auto") == precision
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has these settings")
+def test_freed_memory_is_kept_for_the_next_tensors() -> None:
+    script = """
+import resource, torch
+from facegan.training import keep_freed_memory
+def page_faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        tensors = [torch.zeros(2**20) for _ in range(4)]  # 4 MiB each
+        del tensors
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+returned = page_faults()
+keep_freed_memory()
+page_faults()  # takes what it keeps
+print(returned, page_faults())
+"""
+    command = [sys.executable, "-c", script]  # a process of its own, which pytest has not used
+    returned, kept = map(int, subprocess.check_output(command).split())
+    assert kept < returned / 10
 
 
 def test_the_networks_are_compiled_on_demand(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,10 @@
 """From a config to a finished run folder: build, check, tell, train."""
 
+import ctypes
 import logging
 import os
 import pickle
+import platform
 import re
 import sys
 import warnings
@@ -30,12 +32,14 @@ OWN_KEYS = ("compile", "max_images")  # under trainer, but not of Lightning's Tr
 SMALL_GPU = 4 * 2**30  # bytes
 CHECKPOINT = "checkpoints/last.ckpt"
 LATEST = Path("outputs/latest")
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 def train(cfg: DictConfig, folder: Path, resume: bool) -> None:
     """Trains what `cfg` describes in `folder`, or goes on with the training that lies there."""
     _quieten()
     _check(cfg)
+    keep_freed_memory()
     pl.seed_everything(cfg.seed, verbose=False)
     model = build(cfg.model, "model")
     if cfg.trainer.compile:
@@ -271,6 +275,18 @@ def default_precision(accelerator: str) -> str:
     else:
         native = False
     return "bf16-mixed" if native else "32-true"
+
+
+def keep_freed_memory() -> None:
+    """Has glibc keep the memory of freed tensors for the next ones.
+
+    Of itself it returns large blocks to the system, and a training step on a CPU gets them back
+    page by page, thousands of times (docs/speed.md). Elsewhere there is nothing to do.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        for option, size in ((M_MMAP_THRESHOLD, 2**25), (M_TRIM_THRESHOLD, 2**31 - 1)):  # largest
+            libc.mallopt(option, size)
 
 
 def _quieten() -> None:
