@@ -57,12 +57,14 @@ def train(jobs: list[tuple[str, int]], data: list[str]) -> None:
 
 
 def curve(folder: Path) -> Record:
-    lines = metrics(folder)
-    measured = [line for line in lines if "frechet_distance" in line]
+    """What a training has seen and been measured at: nothing, if it failed at once."""
+    lines = metrics(folder) if (folder / "metrics.jsonl").exists() else []
     names = ("images", "seconds", "frechet_distance", "precision", "recall")
     return {
-        "images": lines[-1]["images"],
-        "curve": [{name: line[name] for name in names} for line in measured],
+        "images": max((line["images"] for line in lines), default=0),
+        "curve": [
+            {name: line[name] for name in names} for line in lines if "frechet_distance" in line
+        ],
     }
 
 
@@ -74,14 +76,15 @@ def show(_: list[str]) -> None:
         known(RESULTS).values(), key=lambda record: record["recipe"]
     ):
         records = list(group)
-        distances = [[p["frechet_distance"] for p in record["curve"]] for record in records]
+        curves = [record["curve"] for record in records]
+        distances = [[point["frechet_distance"] for point in curve] for curve in curves]
         columns = (
             [f"{records[0]['at_once']}"],
             [f"{record['exit_code']}" for record in records],
             [f"{record['images']:,}" for record in records],
-            [f"{min(curve):.2f}" for curve in distances],
-            [f"{curve[-1]:.2f}" for curve in distances],
-            [f"{record['curve'][-1]['recall']:.2f}" for record in records],
+            [f"{min(values):.2f}" if values else "none" for values in distances],
+            [f"{values[-1]:.2f}" if values else "none" for values in distances],
+            [f"{curve[-1]['recall']:.2f}" if curve else "none" for curve in curves],
         )
         print(f"| {name} | {' | '.join(', '.join(column) for column in columns)} |")
 
