@@ -50,6 +50,18 @@ def test_decode_crops_the_centre_and_resizes_once(kind: str, crop: int | None, s
     assert np.array_equal(pixels(decode(data, crop, size)), pixels(expected))
 
 
+def test_decode_keeps_the_upper_byte_of_sixteen_bits() -> None:
+    ramp = np.arange(256, dtype=np.uint16).repeat(16).reshape(64, 64)
+    deep = decode(encoded(Image.fromarray(ramp * 257)), None, 64)
+    assert np.array_equal(pixels(deep), pixels(Image.fromarray(ramp.astype(np.uint8))))
+
+
+def test_decode_refuses_pixels_without_a_range() -> None:
+    photo = Image.fromarray(np.ones((8, 8), dtype=np.float32))
+    with pytest.raises(ValueError, match="no fixed range"):
+        decode(encoded(photo, "TIFF"), None, 8)
+
+
 def test_nothing_outside_the_crop_counts() -> None:
     photo = Image.new("RGB", (178, 218), (255, 0, 0))
     photo.paste((0, 0, 255), (35, 55, 143, 163))

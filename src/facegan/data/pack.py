@@ -20,7 +20,7 @@ from facegan.data.photos import PhotoStore
 from facegan.errors import FaceganError
 
 CHUNK = 256  # photographs per task: long enough to hide the queue, short enough for the bar
-PACKING = 1  # counts changes of what a photograph becomes, so that old archives are left alone
+PACKING = 2  # counts changes of what a photograph becomes, so that old archives are left alone
 TOLERATED = 0.01  # of the photographs may be unreadable
 
 Failure = tuple[int, str]  # row, reason
@@ -64,6 +64,10 @@ def decode(data: bytes, crop: int | None, image_size: int) -> Image.Image:
         photo = ImageOps.exif_transpose(opened)
     if photo.mode == "P":
         photo = photo.convert("RGBA")  # Pillow warns of a transparent palette that becomes RGB
+    if photo.mode.startswith("I;16"):  # whose upper byte is what a screen shows
+        photo = Image.fromarray((np.asarray(photo) >> 8).astype(np.uint8))
+    if photo.mode in ("I", "F"):
+        raise ValueError(f"its pixels have no fixed range (Pillow's mode {photo.mode})")
     photo = photo.convert("RGB")
     side = crop or min(photo.size)
     if side > min(photo.size):
