@@ -64,6 +64,19 @@ def test_a_checkpoint_that_was_cut(train, cli: Cli, workdir: Path) -> None:
     assert "last.ckpt is damaged" in told.err
 
 
+def test_a_folder_that_has_changed_since(
+    cli: Cli, workdir: Path, small_photos: tuple[str, ...]
+) -> None:
+    folder = workdir / "photographs"
+    shutil.copytree(small_photos[1].removeprefix("data.root="), folder)
+    data = ("data=folder", f"data.root={folder}", "data.image_size=8")
+    assert cli("train", *data, *TINY, "trainer.max_epochs=1").code == 0
+    shutil.copy(folder / "0.png", folder / "one-more.png")
+    told = cli("train", "resume=run", "trainer.max_epochs=2")
+    assert told.code == 2
+    assert "put the photographs back as they were" in told.err
+
+
 def test_a_time_for_several_devices(train) -> None:
     told = train("trainer.max_time=00:00:10", "trainer.devices=2")
     assert told.code == 2
@@ -73,6 +86,8 @@ def test_a_time_for_several_devices(train) -> None:
 def test_attributes_need_labels_and_a_length(
     cli: Cli, small_photos: tuple[str, ...], generated_faces: tuple[str, ...]
 ) -> None:
+    told = cli("train", "model=attributes", "model.shift=-1", *generated_faces)
+    assert (told.code, "shift counts pixels" in told.err) == (2, True)
     told = cli("train", "model=attributes", "model.batch_size=8", *small_photos)
     assert (told.code, "use data=celeba" in told.err) == (2, True)
     second = ("trainer.max_time=00:00:10", "hydra.run.dir=second")

@@ -40,6 +40,17 @@ class FaceDataModule(pl.LightningDataModule):
                 f"got {batch_size}"
             )
 
+    def state_dict(self) -> dict[str, str]:
+        return {"archive": self.archive.path.name}
+
+    def load_state_dict(self, state_dict: dict[str, str]) -> None:
+        began, now = state_dict["archive"], self.archive.path.name
+        if began != now:
+            raise FaceganError(
+                f"the run began with the faces of archive {began}, and the data is {now} now: "
+                "put the photographs back as they were, or start a new run"
+            )
+
     def setup(self, stage: str) -> None:
         assert self.trainer is not None
         world = self.trainer.world_size
