@@ -4,9 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from facegan import callbacks
+from facegan.evaluation import features
 from facegan.pretrained import metadata
 
 TINY = (
@@ -61,6 +64,24 @@ def test_every_second_epoch(run) -> None:
 def test_measuring_changes_nothing(run) -> None:
     with_it, without = (load_file(run(every) / "generator.safetensors") for every in (1, 0))
     assert all(with_it[name].equal(without[name]) for name in without)
+
+
+def test_faces_are_measured_where_they_are_trained(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(0)  # makes the archive, whose attributes are taken elsewhere
+    monkeypatch.setattr(features, "best_device", lambda: torch.device("meta"))  # of no use
+    assert measured(run(1))
+
+
+def test_the_film_follows_the_epochs(tmp_path: Path) -> None:
+    for epoch, grey in ((998, 0), (999, 100), (1000, 200)):
+        Image.new("RGB", (8, 8), (grey, grey, grey)).save(tmp_path / f"epoch-{epoch:03}.png")
+    callbacks.SampleGrid(tmp_path).on_train_end(None, None)
+    with Image.open(tmp_path / "epochs.gif") as film:
+        shown = []
+        for frame in range(film.n_frames):
+            film.seek(frame)
+            shown.append(film.convert("L").getpixel((0, 0)))
+    assert shown == [0, 100, 200]
 
 
 def test_too_few_validation_faces(cli, workdir: Path) -> None:

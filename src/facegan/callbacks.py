@@ -53,7 +53,8 @@ class SampleGrid(Callback):
 
     @rank_zero_only
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        frames = [open_image(path) for path in sorted(self.folder.glob("epoch-*.png"))]
+        paths = sorted(self.folder.glob("epoch-*.png"), key=lambda path: int(path.stem[6:]))
+        frames = [open_image(path) for path in paths]
         if frames:
             save_film(frames, self.folder / "epochs.gif", EPOCHS_PER_SECOND)
 
@@ -119,9 +120,9 @@ class EvaluateGenerator(Callback):
             gan.averaged.save_pretrained(self.folder / BEST_FILE, about)
 
     def _measure(self, gan: "GAN") -> dict[str, float]:
-        held_out = split_features(self.archive, "val", self.space)
+        held_out = split_features(self.archive, "val", self.space, device=gan.device)
         z = latents(range(EVALUATED_FACES), gan.averaged.latent_dim)
-        fake = self.space(gan.averaged.draw(z, batch_size=250))
+        fake = self.space(gan.averaged.draw(z, batch_size=250), device=gan.device)
         count = min(len(held_out), len(fake))
         precision, recall = precision_recall(subsample(held_out, count), subsample(fake, count))
         target, drawn = gaussian_statistics(held_out), gaussian_statistics(fake)

@@ -39,9 +39,14 @@ class FeatureSpace(ABC):
         """(B, 3, H, W) uint8, any size -> (B, D) float32, on the images' device."""
 
     @torch.inference_mode()
-    def __call__(self, images: Tensor, progress: str | None = None) -> Tensor:
-        """(N, 3, H, W) uint8 -> (N, D) float32 on the CPU; `progress` titles a bar."""
-        device = best_device()
+    def __call__(
+        self, images: Tensor, progress: str | None = None, device: torch.device | None = None
+    ) -> Tensor:
+        """(N, 3, H, W) uint8 -> (N, D) float32 on the CPU; `progress` titles a bar.
+
+        Embedded on `device`: where nothing is said, on a GPU if there is one.
+        """
+        device = device or best_device()
         parts = tqdm(images.split(BATCH), desc=progress, disable=None if progress else True)
         return torch.cat([self.embed(part.to(device)).cpu() for part in parts])
 
@@ -122,13 +127,18 @@ def best_device() -> torch.device:
 
 
 def split_features(
-    archive: Archive, split: str, space: FeatureSpace, progress: bool = False
+    archive: Archive,
+    split: str,
+    space: FeatureSpace,
+    progress: bool = False,
+    device: torch.device | None = None,
 ) -> Tensor:
     """The features of one split's faces, (N, D), from the cache beside the archive or into it."""
     path = archive.path / f"features-{split}-{space.key}.safetensors"
     if path.exists():
         return load_file(path)["features"]
-    features = space(split_images(archive, split), f"{split} faces" if progress else None)
+    title = f"{split} faces" if progress else None
+    features = space(split_images(archive, split), title, device)
     write_tensors(path, {"features": features})
     return features
 
