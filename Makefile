@@ -19,7 +19,7 @@ demo: .venv/installed ## train for minutes on faces of nobody, judge the result,
 	$(RUN) -m facegan.train experiment=demo
 	$(RUN) -m facegan.evaluate weights=outputs/latest
 	@echo
-	@echo "the newest faces   $$(ls outputs/latest/samples/epoch-*.png | tail -n 1)"
+	@echo "the newest faces   $$(ls -tr outputs/latest/samples/epoch-*.png | tail -n 1)"
 	@echo "all epochs         outputs/latest/samples/epochs.gif"
 	@echo "the report         outputs/latest/evaluation.html"
 

@@ -85,6 +85,9 @@ def test_an_unknown_name_is_told_with_the_options(
         ("seed=1=2", ("=",)),
         ("resume=nowhere", ("resume=", "nowhere", "no run folder", "outputs/latest")),
         ("trainer.accelerator=abacus", ("trainer", "abacus")),
+        ("trainer.precision=64-true", ("trainer.precision", "bf16-mixed", "64-true")),
+        ("+trainer.strategy=ddp_spawn", ("trainer.strategy is not for the user", "leave it out")),
+        ("+trainer.gradient_clip_val=1", ("trainer.gradient_clip_val is not for",)),
     ],
 )
 def test_a_wrong_key_or_value(

@@ -224,7 +224,8 @@ def test_evaluate_refuses_a_resolution_that_the_weights_do_not_have(
     ("arguments", "words"),
     [
         (["evaluation.split=train"], "val or test"),
-        (["evaluation.faces=10"], "10 generated faces cannot be judged by 50 faces"),
+        (["evaluation.faces=10"], "evaluation.faces must be at least 50, got 10"),
+        (["images=.", "evaluation.faces=-5"], "evaluation.faces must be at least 50, got -5"),
         (["images=nowhere"], "images=nowhere does not exist"),
         (["data.image_size=56", "data.weights=lite-28"], "28 pixels"),
     ],

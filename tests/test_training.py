@@ -24,7 +24,7 @@ from facegan.images import to_pil
 from facegan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from facegan.pretrained import metadata
 from facegan.train import TrainConfig, stored_config
-from facegan.training import default_precision, train
+from facegan.training import WholeCheckpoints, default_precision, one_process, train
 
 pytestmark = pytest.mark.usefixtures("workdir")
 
@@ -301,6 +301,45 @@ def test_an_interrupted_training_says_how_to_go_on(
         signal.signal(signal.SIGINT, signal.default_int_handler)  # Lightning has switched it off
     assert end.value.code == 1
     assert advice in capsys.readouterr().err
+
+
+def test_half_a_day_more(tiny: Any) -> None:
+    """In YAML 1.1, as OmegaConf reads it, 12:00:00 is a number of base 60."""
+    RUN.mkdir(parents=True)
+    OmegaConf.save(tiny("model=lite", "trainer.max_time=00:00:10"), RUN / "config.yaml")
+    changed = stored_config(RUN, ["trainer.max_time=12:00:00", "+trainer.num_nodes=1"])
+    assert (changed.trainer.max_time, changed.trainer.num_nodes) == ("12:00:00", 1)
+
+
+@pytest.mark.parametrize(
+    ("trainer", "one"),
+    [
+        ({"devices": 1}, True),
+        ({"devices": [1]}, True),
+        ({"devices": 2}, False),
+        ({"devices": [0, 1]}, False),
+        ({"devices": "auto", "accelerator": "cpu"}, True),
+        ({"devices": 1, "num_nodes": 2}, False),
+    ],
+)
+def test_one_process(trainer: dict[str, Any], one: bool) -> None:
+    assert one_process(OmegaConf.create(trainer)) == one
+
+
+def test_a_checkpoint_is_written_beside_the_last_one(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(source: Path, target: Path) -> None:
+        assert source.parent == target.parent  # elsewhere may be another disk: a copy
+        raise KilledError
+
+    path = workdir / "last.ckpt"
+    WholeCheckpoints().save_checkpoint({"images_seen": 1}, path)
+    monkeypatch.setattr("os.replace", never)
+    with pytest.raises(KilledError):
+        WholeCheckpoints().save_checkpoint({"images_seen": 2}, path)
+    assert torch.load(path, weights_only=True) == {"images_seen": 1}
+    assert list(workdir.iterdir()) == [path]
 
 
 def test_the_seconds_of_a_run_go_on(tiny: Any) -> None:

@@ -44,6 +44,8 @@ class AttributeClassifier(pl.LightningModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        if shift < 0:
+            raise ValueError(f"shift counts pixels and must be at least 0, got {shift}; try 2")
         self.network = network.to(memory_format=torch.channels_last)
         self.optimizer = optimizer
         self.batch_size = batch_size

@@ -101,7 +101,7 @@ def help_text(name: str, usage: str) -> str:
         for folder in sorted(CONFIG_PATH.rglob("*"))
         if folder.is_dir()
     }
-    text = (CONFIG_PATH / f"{name}.yaml").read_text()
+    text = (CONFIG_PATH / f"{name}.yaml").read_text(encoding="utf-8")
     used = {
         group: options for group, options in groups.items() if f"{group.split('/')[0]}:" in text
     }

@@ -50,6 +50,11 @@ class Evaluation:
 
 def evaluate(cfg: DictConfig) -> None:
     """Judges what `cfg` names, prints a table, and writes evaluation.json and evaluation.html."""
+    if cfg.evaluation.faces < LEAST_FACES:
+        raise ConfigError(
+            f"evaluation.faces must be at least {LEAST_FACES}, got {cfg.evaluation.faces}; "
+            "try 10000"
+        )
     space = build(cfg.features, "features")
     faces = _faces(cfg)
     archive = build(cfg.data, "data").archive()
@@ -62,7 +67,8 @@ def evaluate(cfg: DictConfig) -> None:
     print(text_table(evaluation.measures, labels))
     write_json(out / "evaluation.json", {"facts": facts, **dataclasses.asdict(evaluation)})
     with replacing(out / "evaluation.html") as temporary:
-        temporary.write_text(_page(facts, evaluation, labels, faces, archive))
+        page = _page(facts, evaluation, labels, faces, archive)
+        temporary.write_text(page, encoding="utf-8")
     print(f"{out / 'evaluation.html'} shows faces, attribute coverage and nearest neighbours")
 
 

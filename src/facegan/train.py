@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
@@ -47,13 +48,13 @@ def main(cfg: DictConfig) -> None:
     if resume:
         folder = Path(cfg.resume).resolve()
         cfg = stored_config(folder, list(hydra_config.overrides.task))
-    if hydra_config.mode == RunMode.MULTIRUN and cfg.trainer.devices != 1:
+    from facegan.training import one_process, train  # seconds, which --help does not need
+
+    if hydra_config.mode == RunMode.MULTIRUN and not one_process(cfg.trainer):
         raise ConfigError(
             f"trainer.devices={cfg.trainer.devices} in a sweep: every process but the first would "
             "start the sweep again; use one device, or a launcher such as hydra-submitit-launcher"
         )
-    from facegan.training import train  # seconds of imports, which --help does not need
-
     train(cfg, folder, resume)
 
 
@@ -71,9 +72,10 @@ def stored_config(folder: Path, overrides: list[str]) -> DictConfig:
             f"{', '.join(foreign)} with resume: a run goes on with its own config, of which only "
             "trainer.… can be changed (trainer.max_epochs=12); start a new run for the rest"
         )
-    stored = OmegaConf.load(path)
-    changed = OmegaConf.from_dotlist([text.lstrip("+") for text in changes])
-    return typing.cast(DictConfig, OmegaConf.merge(stored, changed))
+    stored = typing.cast(DictConfig, OmegaConf.load(path))
+    for change in OverridesParser.create().parse_overrides(changes):  # 12:00:00 is text to Hydra
+        OmegaConf.update(stored, change.key_or_group, change.value())
+    return stored
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """From a config to a finished run folder: build, check, tell, train."""
 
 import ctypes
+import io
 import logging
 import os
 import pickle
@@ -14,8 +15,9 @@ from typing import Any, cast
 import pytorch_lightning as pl
 import torch
 from hydra.errors import InstantiationException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities.model_helpers import is_overridden
@@ -29,6 +31,20 @@ from facegan.errors import FaceganError
 from facegan.files import replacing
 
 OWN_KEYS = ("compile", "max_images")  # under trainer, but not of Lightning's Trainer
+SET_HERE = (  # Lightning's, but set here or of no use where two optimizers alternate
+    "accumulate_grad_batches",
+    "callbacks",
+    "default_root_dir",
+    "enable_model_summary",
+    "enable_progress_bar",
+    "gradient_clip_algorithm",
+    "gradient_clip_val",
+    "logger",
+    "num_sanity_val_steps",
+    "plugins",
+    "strategy",
+)
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 SMALL_GPU = 4 * 2**30  # bytes
 CHECKPOINT = "checkpoints/last.ckpt"
 LATEST = Path("outputs/latest")
@@ -100,10 +116,11 @@ def build_trainer(node: DictConfig, folder: Path, images_seen: int) -> pl.Traine
                 JsonLines(folder / "metrics.jsonl", images_seen),
             ],
             callbacks=[*callbacks, ProgressBar(curves)] if progress else callbacks,
+            plugins=[WholeCheckpoints()],
             **_budget(node),
             precision=node.precision or default_precision(node.accelerator),
             # one backward pass leaves the other network's weights without gradients
-            strategy="auto" if node.devices == 1 else "ddp_find_unused_parameters_true",
+            strategy="auto" if one_process(node) else "ddp_find_unused_parameters_true",
             enable_progress_bar=progress,
             enable_model_summary=False,
             num_sanity_val_steps=0,
@@ -112,6 +129,27 @@ def build_trainer(node: DictConfig, folder: Path, images_seen: int) -> pl.Traine
         if isinstance(error.__cause__, MisconfigurationException):
             raise ConfigError(f"trainer: {error.__cause__}") from error
         raise
+
+
+def one_process(node: DictConfig) -> bool:
+    """Whether the Trainer that `node` describes trains in one process, on one device."""
+    devices = node.devices
+    if devices == "auto":
+        devices = 1 if node.accelerator == "cpu" else max(torch.cuda.device_count(), 1)
+    count = len(devices) if isinstance(devices, ListConfig) else devices
+    return count == 1 and node.get("num_nodes", 1) == 1
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Never half of one: Lightning's own takes the way through /tmp, which may be another disk."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        buffer = io.BytesIO()  # of a full disk torch tells nothing that a user could understand
+        torch.save(checkpoint, buffer)
+        with replacing(Path(path)) as temporary:
+            temporary.write_bytes(buffer.getbuffer())
 
 
 class HowToGoOn(Callback):
@@ -139,6 +177,14 @@ def _check(cfg: DictConfig) -> None:
     _check_count(cfg.trainer, "log_every_n_steps", 25)
     if not isinstance(cfg.trainer.compile, bool):
         raise ConfigError(f"trainer.compile must be true or false, got {cfg.trainer.compile!r}")
+    if cfg.trainer.precision not in (None, *PRECISIONS):
+        raise ConfigError(
+            f"trainer.precision must be one of {', '.join(PRECISIONS)}, or null for the device's "
+            f"own, got {cfg.trainer.precision}"
+        )
+    for name in SET_HERE:
+        if name in cfg.trainer:
+            raise ConfigError(f"trainer.{name} is not for the user to set; leave it out")
 
 
 def _check_count(node: DictConfig, name: str, example: int) -> None:
@@ -161,7 +207,7 @@ def _budget(node: DictConfig) -> dict[str, Any]:
         return {"max_epochs": -1}
     if node.max_time is None:
         return {"max_epochs": node.max_epochs}
-    if node.devices != 1:
+    if not one_process(node):
         raise ConfigError(
             f"trainer.max_time with trainer.devices={node.devices}: every process has a clock, "
             "and their learning rates would part; give trainer.max_epochs or trainer.max_images "
