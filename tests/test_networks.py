@@ -114,6 +114,16 @@ def test_initial_weights_have_the_papers_deviation() -> None:
             assert layer.weight.mean().item() == pytest.approx(0, abs=4e-3)
 
 
+def test_without_norm_the_variance_stays_from_layer_to_layer() -> None:
+    """Before every activation, borders aside, as He et al. 2015 have it in eq. 14."""
+    x = noise(256, 64)
+    for layer in tiny_generator(latent_dim=64, width=96, image_size=28, norm="none").layers:
+        x = layer(x)
+        if isinstance(layer, nn.Linear | nn.ConvTranspose2d):
+            inner = x[:, :, 2:-2, 2:-2] if x.ndim == 4 else x
+            assert inner.square().mean().item() == pytest.approx(2 / (1 + 0.2**2), rel=0.3)
+
+
 @pytest.mark.parametrize("norm", ["batch", "none"])
 def test_the_signal_survives_a_fresh_network(norm: str) -> None:
     images = tiny_generator(width=256, image_size=64, norm=norm)(noise(16, 5))

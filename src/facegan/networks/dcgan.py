@@ -1,6 +1,7 @@
 """The article's networks: a DCGAN (Radford et al. 2016) at 28x28, or at any size of its family."""
 
 import itertools
+import math
 
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
@@ -159,11 +160,17 @@ def _initialise(layers: nn.Sequential, norm: str) -> None:
     """
     for module in layers:
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-            if norm == "none":
-                nn.init.kaiming_normal_(module.weight, LEAK)
-            else:
-                nn.init.normal_(module.weight, 0, INIT_STD)
+            deviation = _kept_variance(module) if norm == "none" else INIT_STD
+            nn.init.normal_(module.weight, 0, deviation)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.weight, 1, INIT_STD)
+
+
+def _kept_variance(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d) -> float:
+    """The weights' deviation, for as many inputs as a number of the output is a sum of."""
+    inputs = layer.weight[0].numel()
+    if isinstance(layer, nn.ConvTranspose2d):  # whose first dimension is the input's
+        inputs = layer.weight[:, 0].numel() // math.prod(layer.stride)
+    return nn.init.calculate_gain("leaky_relu", LEAK) / inputs**0.5
