@@ -13,7 +13,6 @@ then all recipes have one core each, two at a time. `show` wants matplotlib: pip
 
 import importlib.util
 import json
-import math
 import os
 import statistics
 import subprocess
@@ -59,6 +58,13 @@ GROUPS = (  # what runs at the same time, as recipe and seed, and how many cores
     ((("lsgan", 0), ("r3gan", 0)), 1),
     ((("full", 0), ("lite", 0)), 1),
 )
+COLUMNS = {  # of the tables: a measure, and how its mean is written
+    "Fréchet": ("frechet_distance", "**{:.2f}**"),
+    "Fréchet to training": ("frechet_distance_to_training", "{:.2f}"),
+    "kernel": ("kernel_distance", "{:.4f}"),
+    "precision": ("precision", "{:.3f}"),
+    "recall": ("recall", "{:.3f}"),
+}
 PEERS = {"mimicry": "torch_mimicry", "lightweight": "lightweight_gan"}  # argument, module
 
 Record = dict[str, Any]
@@ -176,25 +182,27 @@ def by_recipe(cores: int) -> dict[str, list[Record]]:
 
 
 def mean(records: list[Record], measure: str) -> float:
-    """NaN where one of them was not measured so."""
-    return statistics.fmean(record["measures"].get(measure, math.nan) for record in records)
+    return statistics.fmean(record["measures"][measure] for record in records)
 
 
 def table(cores: int) -> str:
+    """One row for each recipe, with those of the columns that all records can fill."""
+    groups = by_recipe(cores)
+    measured = [set(record["measures"]) for records in groups.values() for record in records]
+    columns = {
+        title: column
+        for title, column in COLUMNS.items()
+        if all(column[0] in measures for measures in measured)
+    }
     lines = [
-        "| recipe | images | Fréchet, each seed | Fréchet | to training | kernel | precision "
-        "| recall |",
-        "|---|---|---|---|---|---|---|---|",
+        f"| recipe | images | Fréchet, each seed | {' | '.join(columns)} |",
+        "|---" * (3 + len(columns)) + "|",
     ]
-    for name, records in by_recipe(cores).items():
+    for name, records in groups.items():
         images = ", ".join(f"{record['images']:,}" for record in records if "images" in record)
         each = ", ".join(f"{record['measures']['frechet_distance']:.2f}" for record in records)
-        lines.append(
-            f"| {name} | {images} | {each} | **{mean(records, 'frechet_distance'):.2f}** "
-            f"| {mean(records, 'frechet_distance_to_training'):.2f} "
-            f"| {mean(records, 'kernel_distance'):.4f} | {mean(records, 'precision'):.3f} "
-            f"| {mean(records, 'recall'):.3f} |"
-        )
+        means = [form.format(mean(records, measure)) for measure, form in columns.values()]
+        lines.append(f"| {' | '.join([name, images, each, *means])} |")
     return "\n".join(lines)
 
 
