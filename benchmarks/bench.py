@@ -39,6 +39,7 @@ from facegan import training
 from facegan.config import CONFIG_PATH, build
 from facegan.data.archive import Archive
 from facegan.data.folder import FolderFaces
+from facegan.devices import default_precision
 from facegan.gan import GAN, OneVerdict, frozen, update_average
 from facegan.images import to_float, to_pil
 from facegan.networks.base import Generator
@@ -67,7 +68,7 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def autocast(in_bf16: bool = training.default_precision("cpu") == "bf16-mixed") -> torch.autocast:
+def autocast(in_bf16: bool = default_precision("cpu") == "bf16-mixed") -> torch.autocast:
     """The verb's own precision, if nothing is said."""
     return torch.autocast("cpu", torch.bfloat16, enabled=in_bf16)
 

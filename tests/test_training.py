@@ -18,13 +18,14 @@ from PIL import Image
 
 from facegan import Generator
 from facegan.config import CONFIG_PATH, typed
+from facegan.devices import default_precision
 from facegan.errors import FaceganError
 from facegan.gan import GAN
 from facegan.images import to_pil
 from facegan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from facegan.pretrained import metadata
 from facegan.train import TrainConfig, stored_config
-from facegan.training import WholeCheckpoints, default_precision, one_process, train
+from facegan.training import WholeCheckpoints, one_process, train
 
 pytestmark = pytest.mark.usefixtures("workdir")
 
@@ -167,7 +168,7 @@ def test_a_gpu_that_would_emulate_bf16_trains_in_fp32(
 def test_freed_memory_is_kept_for_the_next_tensors() -> None:
     script = """
 import resource, torch
-from facegan.training import keep_freed_memory
+from facegan.devices import keep_freed_memory
 def page_faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(10):

@@ -1,11 +1,9 @@
 """From a config to a finished run folder: build, check, tell, train."""
 
-import ctypes
 import io
 import logging
 import os
 import pickle
-import platform
 import re
 import sys
 import warnings
@@ -27,6 +25,7 @@ from facegan.config import ConfigError, build
 from facegan.curves import Curves, Estimate, JsonLines, ProgressBar, RunTensorBoard
 from facegan.data.archive import Archive
 from facegan.data.datamodule import FaceDataModule
+from facegan.devices import default_precision, describe_device, keep_freed_memory
 from facegan.errors import FaceganError
 from facegan.files import replacing
 
@@ -45,10 +44,8 @@ SET_HERE = (  # Lightning's, but set here or of no use where two optimizers alte
     "strategy",
 )
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
-SMALL_GPU = 4 * 2**30  # bytes
 CHECKPOINT = "checkpoints/last.ckpt"
 LATEST = Path("outputs/latest")
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 def train(cfg: DictConfig, folder: Path, resume: bool) -> None:
@@ -244,20 +241,6 @@ def print_summary(model: pl.LightningModule, archive: Archive, trainer: pl.Train
         rank_zero_only(print)(f"{name:11}{text}", flush=True)
 
 
-def describe_device(device: torch.device) -> str:
-    """The device's name and, on CUDA, its memory, with a warning where it is small."""
-    if device.type == "cpu":
-        threads = torch.get_num_threads()
-        return f"CPU, {threads} threads; no GPU is used, which is fine for small models"
-    if device.type != "cuda":
-        return device.type.upper()
-    properties = torch.cuda.get_device_properties(device)
-    text = f"{properties.name}, {properties.total_memory / 2**30:.1f} GB"
-    if properties.total_memory < SMALL_GPU:
-        text += "; under 4 GB: if it runs out of memory, use a smaller model.batch_size"
-    return text
-
-
 @rank_zero_only
 def print_results(folder: Path) -> None:
     """Where to look."""
@@ -306,33 +289,6 @@ def _images_seen(checkpoint: Path) -> int:
             f"{checkpoint} is damaged ({error}), and the run cannot go on from it; its weights so "
             "far are in generator.safetensors: start a new run"
         ) from error
-
-
-def default_precision(accelerator: str) -> str:
-    """bf16-mixed where the device multiplies in bf16 itself, 32-true where it would emulate it.
-
-    On such CPUs it makes these networks' steps a fifth to a half faster (docs/speed.md).
-    """
-    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    elif accelerator in ("auto", "cpu"):
-        capabilities = torch.cpu.get_capabilities()
-        native = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
-    else:
-        native = False
-    return "bf16-mixed" if native else "32-true"
-
-
-def keep_freed_memory() -> None:
-    """Has glibc keep the memory of freed tensors for the next ones.
-
-    Of itself it returns large blocks to the system, and a training step on a CPU gets them back
-    page by page, thousands of times (docs/speed.md). Elsewhere there is nothing to do.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
-        for option, size in ((M_MMAP_THRESHOLD, 2**25), (M_TRIM_THRESHOLD, 2**31 - 1)):  # largest
-            libc.mallopt(option, size)
 
 
 def _quieten() -> None:
