@@ -184,8 +184,10 @@ def test_self_modulation_by_hand() -> None:
     nn.init.normal_(layer.scale.weight)
     nn.init.normal_(layer.shift.bias)
     for image, latent, changed in zip(x, z, layer(x, z), strict=True):
-        scale = 1 + layer.scale.weight @ latent + layer.scale.bias
-        shift = layer.shift.weight @ latent + layer.shift.bias
+        units = layer.hidden.weight @ latent + layer.hidden.bias
+        heard = torch.cat([latent, torch.where(units > 0, units, 0.2 * units)])
+        scale = 1 + layer.scale.weight @ heard + layer.scale.bias
+        shift = layer.shift.weight @ heard + layer.shift.bias
         for channel in range(3):
             expected = image[channel] * scale[channel] + shift[channel]
             assert torch.allclose(changed[channel], expected, atol=1e-5)
@@ -198,7 +200,9 @@ def test_a_modulated_generator_hears_its_latents_at_every_depth() -> None:
     generator.layers[0].weight.data.zero_()  # the usual way in is shut
     images = generator.eval()(noise(2, 5))
     assert not torch.allclose(images[0], images[1], atol=1e-6)
-    assert parameters(generator) == parameters(tiny_generator()) + 2 * (5 + 1) * (8 + 4)
+    assert parameters(generator) == parameters(tiny_generator()) + sum(
+        5 * (5 + 1) + 2 * (2 * 5 + 1) * channels for channels in (8, 4)
+    )
 
 
 @pytest.mark.parametrize(("hidden", "layers"), [(0, 3), (6, 4)])

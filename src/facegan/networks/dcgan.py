@@ -7,11 +7,10 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
 from facegan.networks.base import Discriminator, Generator
-from facegan.networks.layers import MinibatchDeviation, SelfModulation, norm_layer
+from facegan.networks.layers import LEAK, MinibatchDeviation, SelfModulation, norm_layer
 from facegan.sizes import halving_widths, pyramid
 
-LEAK = 0.2  # Radford et al. 2016, section 4
-INIT_STD = 0.02  # the same
+INIT_STD = 0.02  # Radford et al. 2016, section 4
 
 
 class DCGANGenerator(Generator):

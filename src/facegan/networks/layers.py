@@ -3,8 +3,10 @@
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+LEAK = 0.2  # of leaky ReLUs: Radford et al. 2016, section 4
 NORMS: dict[str, Callable[[int], nn.Module]] = {
     "batch": nn.BatchNorm2d,
     "none": lambda channels: nn.Identity(),
@@ -22,20 +24,25 @@ class SelfModulation(nn.Module):
     """x · (1 + scale(z)) + shift(z), channel by channel: the latents have a say at every depth.
 
     Chen et al. 2019 ("On Self Modulation for Generative Adversarial Networks"), section 2, with
-    linear maps in the place of their small perceptrons (figure 1b), after the norm's own weights.
+    the hidden layer of figure 1b, after the norm's own weights. What is linear in z goes past the
+    hidden units, of which there are as many as latents.
     """
 
     def __init__(self, latent_dim: int, channels: int) -> None:
         super().__init__()
-        self.scale = nn.Linear(latent_dim, channels)
-        self.shift = nn.Linear(latent_dim, channels)
+        self.hidden = nn.Linear(latent_dim, latent_dim)
+        self.scale = nn.Linear(2 * latent_dim, channels)
+        self.shift = nn.Linear(2 * latent_dim, channels)
         for part in (self.scale, self.shift):  # a fresh one changes little
             nn.init.normal_(part.weight, 0, 0.02)
             nn.init.zeros_(part.bias)
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
         # (B, C, H, W), (B, latent_dim) -> (B, C, H, W)
-        scale, shift = (part(z).to(x.dtype)[:, :, None, None] for part in (self.scale, self.shift))
+        heard = torch.cat([z, F.leaky_relu(self.hidden(z), LEAK).to(z.dtype)], dim=1)
+        scale, shift = (
+            part(heard).to(x.dtype)[:, :, None, None] for part in (self.scale, self.shift)
+        )
         return torch.addcmul(shift, x, 1 + scale)
 
 
