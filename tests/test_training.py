@@ -24,6 +24,7 @@ from facegan.gan import GAN
 from facegan.images import to_pil
 from facegan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from facegan.pretrained import metadata
+from facegan.sampling import latents
 from facegan.train import TrainConfig, stored_config
 from facegan.training import WholeCheckpoints, one_process, train
 
@@ -229,6 +230,19 @@ def test_weights_of_a_run_are_its_moving_average(tiny: Any) -> None:
     for name, value in weights.items():
         assert torch.equal(value, state[f"averaged.{name}"])
     assert metadata(RUN)["images_seen"] == "32"
+
+
+def test_the_moving_averages_norms_have_statistics_of_their_own(tiny: Any) -> None:
+    train(tiny("model=lite", "trainer.max_epochs=2"), RUN, resume=False)
+    averaged = Generator.from_pretrained(RUN)
+    dense, unflatten, norm = averaged.layers[:3]
+    z = latents(range(1_000_000, 1_001_000), averaged.latent_dim)
+    with torch.no_grad():
+        made = unflatten(dense(z)).transpose(0, 1).flatten(1)  # (channels, numbers)
+    assert torch.allclose(norm.running_mean, made.mean(dim=1), atol=1e-6)
+    assert torch.allclose(norm.running_var, made.var(dim=1), rtol=0.02)
+    of_the_trained = checkpoint(RUN)["state_dict"]["generator.layers.2.running_var"]
+    assert not torch.allclose(norm.running_var, of_the_trained, rtol=0.02)
 
 
 def test_curves_in_tensorboard_are_against_images(tiny: Any) -> None:

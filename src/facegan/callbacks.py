@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
+from torch.optim.swa_utils import update_bn
 
 from facegan.curves import say, seconds
 from facegan.data.archive import Archive
@@ -31,7 +32,22 @@ GRID_FACES = 64
 GRID_UPSCALE = 2  # of the PNGs and the GIF; TensorBoard scales by itself
 EPOCHS_PER_SECOND = 2  # of the GIF
 EVALUATED_FACES = 2000  # during training: a compromise between the error and the time
+SETTLING_SEEDS = range(1_000_000, 1_001_000)  # of no face that is measured
+BATCH = 250  # of latents, where no gradient is needed
 BEST_FILE = "generator-best.safetensors"
+
+
+class SettleNorms(Callback):
+    """After every epoch the moving average's batch norms get statistics of its own activations.
+
+    Those of the generator that is trained fit other weights, whose activations vary more. Izmailov
+    et al. 2018 ("Averaging Weights Leads to Wider Optima and Better Generalization"), algorithm 1.
+    """
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        gan = cast("GAN", pl_module)
+        z = latents(SETTLING_SEEDS, gan.averaged.latent_dim).to(gan.device)
+        update_bn(z.split(BATCH), gan.averaged)
 
 
 class SampleGrid(Callback):
@@ -122,7 +138,7 @@ class EvaluateGenerator(Callback):
     def _measure(self, gan: "GAN") -> dict[str, float]:
         held_out = split_features(self.archive, "val", self.space, device=gan.device)
         z = latents(range(EVALUATED_FACES), gan.averaged.latent_dim)
-        fake = self.space(gan.averaged.draw(z, batch_size=250), device=gan.device)
+        fake = self.space(gan.averaged.draw(z, batch_size=BATCH), device=gan.device)
         count = min(len(held_out), len(fake))
         precision, recall = precision_recall(subsample(held_out, count), subsample(fake, count))
         target, drawn = gaussian_statistics(held_out), gaussian_statistics(fake)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from facegan.budget import budget_spent, cosine_decay
-from facegan.callbacks import EvaluateGenerator, SampleGrid, SaveGenerator
+from facegan.callbacks import EvaluateGenerator, SampleGrid, SaveGenerator, SettleNorms
 from facegan.data.datamodule import Batch
 from facegan.images import to_float
 from facegan.losses import AdversarialLoss, Critic, Logs
@@ -86,6 +86,7 @@ class GAN(pl.LightningModule):
     def configure_callbacks(self) -> list[Callback]:
         folder = Path(self.trainer.default_root_dir)
         return [
+            SettleNorms(),  # before the others use the moving average
             SampleGrid(folder / "samples"),
             SaveGenerator(folder),
             EvaluateGenerator(folder, self.evaluate_every),
@@ -197,11 +198,11 @@ def frozen(module: nn.Module) -> Iterator[None]:
 
 @torch.no_grad()
 def update_average(averaged: nn.Module, current: nn.Module, decay: float) -> None:
-    """averaged <- decay · averaged + (1 - decay) · current, for weights and running statistics."""
-    old = [*averaged.parameters(), *averaged.buffers()]
-    new = [*current.parameters(), *current.buffers()]
-    pairs = [(a, b) for a, b in zip(old, new, strict=True) if a.is_floating_point()]
-    torch._foreach_lerp_([a for a, _ in pairs], [b for _, b in pairs], 1 - decay)
+    """averaged <- decay · averaged + (1 - decay) · current, for the weights.
+
+    The statistics of norm layers do not average with them: `SettleNorms` measures them.
+    """
+    torch._foreach_lerp_([*averaged.parameters()], [*current.parameters()], 1 - decay)
 
 
 def _check_at_least(name: str, value: float, least: float) -> None:
