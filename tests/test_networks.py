@@ -181,13 +181,13 @@ def test_a_discriminator_sees_missing_variety() -> None:
 def test_self_modulation_by_hand() -> None:
     torch.manual_seed(0)
     layer, x, z = SelfModulation(5, 3), noise(2, 3, 4, 4), noise(2, 5, seed=1)
-    nn.init.normal_(layer.scale.weight)
-    nn.init.normal_(layer.shift.bias)
+    nn.init.normal_(layer.affine.weight)
+    nn.init.normal_(layer.affine.bias)
     for image, latent, changed in zip(x, z, layer(x, z), strict=True):
         units = layer.hidden.weight @ latent + layer.hidden.bias
         heard = torch.cat([latent, torch.where(units > 0, units, 0.2 * units)])
-        scale = 1 + layer.scale.weight @ heard + layer.scale.bias
-        shift = layer.shift.weight @ heard + layer.shift.bias
+        said = layer.affine.weight @ heard + layer.affine.bias
+        scale, shift = 1 + said[:3], said[3:]
         for channel in range(3):
             expected = image[channel] * scale[channel] + shift[channel]
             assert torch.allclose(changed[channel], expected, atol=1e-5)
@@ -196,7 +196,7 @@ def test_self_modulation_by_hand() -> None:
 def test_a_modulated_generator_hears_its_latents_at_every_depth() -> None:
     generator = tiny_generator(modulated=True)
     modulations = [m for m in generator.layers if isinstance(m, SelfModulation)]
-    assert [m.scale.out_features for m in modulations] == [8, 4]  # at 7x7 and 14x14
+    assert [m.affine.out_features for m in modulations] == [2 * 8, 2 * 4]  # at 7x7 and 14x14
     generator.layers[0].weight.data.zero_()  # the usual way in is shut
     images = generator.eval()(noise(2, 5))
     assert not torch.allclose(images[0], images[1], atol=1e-6)

@@ -31,18 +31,15 @@ class SelfModulation(nn.Module):
     def __init__(self, latent_dim: int, channels: int) -> None:
         super().__init__()
         self.hidden = nn.Linear(latent_dim, latent_dim)
-        self.scale = nn.Linear(2 * latent_dim, channels)
-        self.shift = nn.Linear(2 * latent_dim, channels)
-        for part in (self.scale, self.shift):  # a fresh one changes little
-            nn.init.normal_(part.weight, 0, 0.02)
-            nn.init.zeros_(part.bias)
+        self.affine = nn.Linear(2 * latent_dim, 2 * channels)
+        nn.init.normal_(self.affine.weight, 0, 0.02)  # a fresh one changes little
+        nn.init.zeros_(self.affine.bias)
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
         # (B, C, H, W), (B, latent_dim) -> (B, C, H, W)
-        heard = torch.cat([z, F.leaky_relu(self.hidden(z), LEAK).to(z.dtype)], dim=1)
-        scale, shift = (
-            part(heard).to(x.dtype)[:, :, None, None] for part in (self.scale, self.shift)
-        )
+        units = F.leaky_relu(self.hidden(z), LEAK)
+        heard = torch.cat([z.to(units.dtype), units], dim=1)
+        scale, shift = self.affine(heard).to(x.dtype)[:, :, None, None].chunk(2, dim=1)
         return torch.addcmul(shift, x, 1 + scale)
 
 
