@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from facegan import callbacks
 from facegan.evaluation import features
+from facegan.networks.dcgan import DCGANGenerator
 from facegan.pretrained import metadata
 
 TINY = (
@@ -89,3 +90,16 @@ def test_too_few_validation_faces(cli, workdir: Path) -> None:
     assert told.code == 0, told.err
     assert "needs 50 validation faces, there are 30" in told.out
     assert not measured(workdir / "run")
+
+
+def test_settled_norms_hear_no_dropout() -> None:
+    torch.manual_seed(0)
+    plain = DCGANGenerator(latent_dim=5, width=8, image_size=14)
+    dropping = DCGANGenerator(latent_dim=5, width=8, image_size=14, dropout=0.5)
+    dropping.load_state_dict(plain.state_dict())
+    batches = torch.randn(40, 5).split(10)
+    for generator in (plain, dropping):
+        callbacks.settle_norms(generator, batches)
+        assert not any(module.training for module in generator.modules())
+    for expected, buffer in zip(plain.buffers(), dropping.buffers(), strict=True):
+        assert torch.equal(expected, buffer)

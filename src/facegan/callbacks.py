@@ -1,14 +1,16 @@
 """What a training leaves behind: grids of faces, a GIF of them, weights, and how good they are."""
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
-from torch.optim.swa_utils import update_bn
+from torch import Tensor, nn
 
 from facegan.curves import say, seconds
 from facegan.data.archive import Archive
@@ -47,7 +49,25 @@ class SettleNorms(Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         gan = cast("GAN", pl_module)
         z = latents(SETTLING_SEEDS, gan.averaged.latent_dim).to(gan.device)
-        update_bn(z.split(BATCH), gan.averaged)
+        settle_norms(gan.averaged, z.split(BATCH))
+
+
+@torch.no_grad()
+def settle_norms(generator: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Batch norms get the mean statistics of `batches` of latents; leaves the network in eval mode.
+
+    Everything else stays in eval mode meanwhile: with dropout, activations vary more than they do
+    when faces are drawn.
+    """
+    generator.eval()
+    for norm in generator.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.reset_running_stats()
+            norm.momentum = None  # a mean over all batches
+            norm.train()
+    for z in batches:
+        generator(z)
+    generator.eval()
 
 
 class SampleGrid(Callback):
