@@ -1,6 +1,7 @@
-"""What torch.optim lacks: steepest descent under the spectral norm, for weights of any shape."""
+"""What torch.optim lacks: steepest descent under the spectral norm, for all of a network."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,24 +10,28 @@ from torch.optim.optimizer import ParamsT
 
 QUINTIC = (3.4445, -4.7750, 2.0315)  # p(s) = 3.4445 s - 4.775 s³ + 2.0315 s⁵: Jordan et al. 2024
 STEPS = 5  # the same
+EPSILON = 1e-8  # Adam's: Kingma and Ba 2015, algorithm 1
 LEAST_NORM = 1e-18  # whose square fp32 still tells from nothing
 
 
 class SpectralDescent(Optimizer):
-    """Every step of a weight is lr·√n·U·Vᵀ, where U·S·Vᵀ is its gradient as an (m, n) matrix.
+    """A layer's weights move by lr·√n·U·Vᵀ, where U·S·Vᵀ is their gradient as an (m, n) matrix.
 
     All directions of a layer move by as much, not only those that the loss is steepest in. The
-    matrix has a weight's first dimension as rows and all others as columns, n is the longer side,
-    and a bias is one row; so entries change by lr in the root mean square, as with Adam(0, …).
-    Nothing is remembered from step to step.
+    matrix has the weights' first dimension as rows and all others as columns, n is its longer side,
+    so that entries change by lr in the root mean square. Biases and what has but one output take
+    the steps of Adam(lr, betas=(0, beta2)), of the same size. These follow the gradient's length,
+    by which a lazy penalty makes itself heard: without them a discriminator grows ever steeper.
 
     Carlson et al. 2015 ("Preconditioned Spectral Descent for Deep Learning"), whose steps grow with
     S; Jordan et al. 2024 ("Muon: An optimizer for hidden layers in neural networks"), without its
     momentum. torch.optim.Muon takes matrices alone.
     """
 
-    def __init__(self, params: ParamsT, lr: float) -> None:
-        super().__init__(params, {"lr": lr})
+    def __init__(self, params: ParamsT, lr: float, beta2: float) -> None:
+        if not 0 <= beta2 < 1:
+            raise ValueError(f"beta2 must lie in [0, 1), got {beta2}; try 0.99")
+        super().__init__(params, {"lr": lr, "beta2": beta2})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -36,13 +41,31 @@ class SpectralDescent(Optimizer):
                 loss = closure()
         for group in self.param_groups:
             for weight in group["params"]:
-                if weight.grad is not None:
-                    gradient = weight.grad
-                    rows = len(gradient) if gradient.ndim > 1 else 1
-                    matrix = gradient.reshape(rows, -1)
-                    size = group["lr"] * max(matrix.shape) ** 0.5
-                    weight.sub_(orthogonalise(matrix).reshape(weight.shape), alpha=size)
+                gradient = weight.grad
+                if gradient is None:
+                    continue
+                if gradient.ndim > 1 and len(gradient) > 1:
+                    change = spectral_step(gradient)
+                else:
+                    change = adam_step(gradient, self.state[weight], group["beta2"])
+                weight.sub_(change, alpha=group["lr"])
         return loss
+
+
+def spectral_step(gradient: Tensor) -> Tensor:
+    """√n·U·Vᵀ of a gradient, in its shape: entries of 1 in the root mean square, about."""
+    matrix = gradient.flatten(1)
+    return orthogonalise(matrix).reshape(gradient.shape) * max(matrix.shape) ** 0.5
+
+
+def adam_step(gradient: Tensor, state: dict[str, Any], beta2: float) -> Tensor:
+    """The gradient over the root of its mean square: Adam's step without momentum."""
+    if not state:
+        state.update(steps=0, mean_square=torch.zeros_like(gradient))
+    state["steps"] += 1
+    state["mean_square"].lerp_(gradient.square(), 1 - beta2)
+    corrected = state["mean_square"] / (1 - beta2 ** state["steps"])
+    return gradient / (corrected.sqrt() + EPSILON)
 
 
 def orthogonalise(matrix: Tensor) -> Tensor:
@@ -57,8 +80,6 @@ def orthogonalise(matrix: Tensor) -> Tensor:
     matrix = matrix.float()
     with torch.autocast(matrix.device.type, enabled=False):  # bf16 has too few digits for squares
         matrix = matrix / matrix.norm().clamp(min=LEAST_NORM)
-        if len(matrix) == 1:
-            return matrix  # its only singular value is 1
         gram = matrix @ matrix.T
         factor = product = _quintic_factor(gram)
         for _ in range(STEPS - 1):
