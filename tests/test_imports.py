@@ -22,7 +22,15 @@ HYDRA = {
 }
 LIGHTNING = {"budget.py", "gan.py", "callbacks.py", "curves.py", "training.py", "attributes.py"}
 # what a person reads to learn about GANs knows nothing of how they are trained
-CORE = ("networks/", "losses.py", "penalties.py", "images.py", "sampling.py", "pretrained.py")
+CORE = (
+    "networks/",
+    "losses.py",
+    "penalties.py",
+    "optimizers.py",
+    "images.py",
+    "sampling.py",
+    "pretrained.py",
+)
 ABOVE = ("gan", "budget", "callbacks", "curves", "training", "config", "data", "evaluation")
 
 
