@@ -21,7 +21,8 @@ class SpectralDescent(Optimizer):
     matrix has the weights' first dimension as rows and all others as columns, n is its longer side,
     so that entries change by lr in the root mean square. Biases and what has but one output take
     the steps of Adam(lr, betas=(0, beta2)), of the same size. These follow the gradient's length,
-    by which a lazy penalty makes itself heard: without them a discriminator grows ever steeper.
+    by which a lazy penalty makes itself heard: without them a discriminator grows ever steeper
+    (benchmarks/recipes.md, the eighth round).
 
     Carlson et al. 2015 ("Preconditioned Spectral Descent for Deep Learning"), whose steps grow with
     S; Jordan et al. 2024 ("Muon: An optimizer for hidden layers in neural networks"), without its
