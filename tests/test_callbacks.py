@@ -103,3 +103,11 @@ def test_settled_norms_hear_no_dropout() -> None:
         assert not any(module.training for module in generator.modules())
     for expected, buffer in zip(plain.buffers(), dropping.buffers(), strict=True):
         assert torch.equal(expected, buffer)
+
+
+def test_without_norms_no_latent_is_drawn() -> None:
+    generator = DCGANGenerator(latent_dim=5, width=8, image_size=14, norm="none")
+    calls: list[object] = []
+    generator.register_forward_hook(lambda *call: calls.append(call))
+    callbacks.settle_norms(generator, [torch.randn(2, 5)])
+    assert not calls

@@ -60,11 +60,13 @@ def settle_norms(generator: nn.Module, batches: Iterable[Tensor]) -> None:
     when faces are drawn.
     """
     generator.eval()
-    for norm in generator.modules():
-        if isinstance(norm, nn.BatchNorm2d):
-            norm.reset_running_stats()
-            norm.momentum = None  # a mean over all batches
-            norm.train()
+    norms = [module for module in generator.modules() if isinstance(module, nn.BatchNorm2d)]
+    if not norms:
+        return
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a mean over all batches
+        norm.train()
     for z in batches:
         generator(z)
     generator.eval()
