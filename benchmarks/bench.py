@@ -37,12 +37,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from facegan import training
 from facegan.config import CONFIG_PATH, build
-from facegan.data.archive import Archive
-from facegan.data.folder import FolderFaces
-from facegan.devices import default_precision
-from facegan.gan import GAN, OneVerdict, frozen, update_average
+from facegan.data.dataset import PackedDataset
+from facegan.data.folder import FolderDataset
+from facegan.gan.module import GAN, OneVerdict, frozen, update_ema
 from facegan.images import to_float, to_pil
 from facegan.networks.base import Generator
+from facegan.training.devices import default_precision
 
 REPEATS = 5
 STEPS = 32  # of training, in one measurement
@@ -53,13 +53,13 @@ RESULTS = Path(__file__).resolve().parent / "results" / "bench.json"
 
 def config(folder: Path, *overrides: str) -> DictConfig:
     common = [
-        f"data.archives={folder}/archives",
+        f"data.packed_dir={folder}/packed_dir",
         "evaluate_every=0",
         "trainer.max_epochs=1",
         "trainer.accelerator=cpu",
     ]
     with initialize_config_dir(str(CONFIG_PATH), version_base="1.3"):
-        return compose("train", ["model=lite", "data=faces", *common, *overrides])
+        return compose("train", ["model=lite", "data=generated", *common, *overrides])
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -88,7 +88,7 @@ def bare_step(gan: GAN, real: Tensor, step: int) -> None:
         g_optimizer.zero_grad()
         loss.backward()
     g_optimizer.step()
-    update_average(gan.averaged, gan.generator, 0.999)
+    update_ema(gan.ema, gan.generator, 0.999)
 
 
 def bare_epoch(gan: GAN, images: Tensor) -> None:
@@ -100,8 +100,8 @@ def bare_epoch(gan: GAN, images: Tensor) -> None:
 
 def verb_over_bare(folder: Path) -> list[float]:
     cfg = config(folder, f"data.count={FACES}")
-    archive: Archive = build(cfg.data, "data").archive()
-    images = torch.from_numpy(archive.images[archive.indices("train")])
+    dataset: PackedDataset = build(cfg.data, "data").dataset()
+    images = torch.from_numpy(dataset.images[dataset.indices("train")])
     ratios = []
     for _ in range(REPEATS):
         gan = build(cfg.model, "model")
@@ -199,8 +199,8 @@ def pack_over_pillow(folder: Path) -> list[float]:
     ratios = []
     for repeat in range(REPEATS):
         bare = seconds(lambda: bare_pack(photographs, processes))
-        source = FolderFaces(str(photographs), str(folder / f"packed-{repeat}"), 108, 28)
-        ratios.append(bare / seconds(source.archive))
+        source = FolderDataset(str(photographs), str(folder / f"packed-{repeat}"), 108, 28)
+        ratios.append(bare / seconds(source.dataset))
     return ratios
 
 

@@ -17,11 +17,11 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
 
 from facegan.config import CONFIG_PATH, build
-from facegan.data.archive import Archive
+from facegan.data.dataset import PackedDataset
 from facegan.evaluation.coverage import attribute_coverage
 from facegan.evaluation.distances import subsample
 from facegan.evaluation.features import AttributeFeatures, split_images
-from facegan.evaluation.judge import measure_distances, measure_manifolds, measure_originality
+from facegan.evaluation.metrics import measure_distances, measure_manifolds, measure_memorization
 from facegan.images import to_float, to_uint8
 from facegan.networks.base import Generator
 from facegan.networks.dcgan import DCGANGenerator
@@ -47,12 +47,12 @@ def moved(images: Tensor) -> Tensor:
     return padded[:, :, : images.shape[2], : images.shape[3]]
 
 
-def variants(archive: Archive, images: Tensor) -> dict[str, Callable[[], Tensor]]:
+def variants(dataset: PackedDataset, images: Tensor) -> dict[str, Callable[[], Tensor]]:
     """The rows of the table that are made of real photographs, `images` of the train split."""
-    rows = archive.indices("train")
+    rows = dataset.indices("train")
     played, acted = torch.arange(0, len(rows), 2), torch.arange(1, len(rows), 2)
-    male = torch.from_numpy(archive.labels.attributes[rows][:, _column(archive, "Male")])
-    identities = torch.from_numpy(archive.labels.identities[rows])
+    male = torch.from_numpy(dataset.labels.attributes[rows][:, _column(dataset, "Male")])
+    identities = torch.from_numpy(dataset.labels.identities[rows])
     acting = images[acted]
     return {
         "real photographs": lambda: acting,
@@ -69,16 +69,16 @@ def variants(archive: Archive, images: Tensor) -> dict[str, Callable[[], Tensor]
     }
 
 
-def _column(archive: Archive, attribute: str) -> int:
-    return archive.labels.attribute_names.index(attribute)
+def _column(dataset: PackedDataset, attribute: str) -> int:
+    return dataset.labels.attribute_names.index(attribute)
 
 
 @hydra.main(version_base="1.3", config_path=str(CONFIG_PATH), config_name="prepare")
 def main(cfg: DictConfig) -> None:
-    archive = build(cfg.data, "data").archive()
+    dataset = build(cfg.data, "data").dataset()
     space = AttributeFeatures()
-    images = split_images(archive, "train")
-    held_out = space(split_images(archive, "test"))
+    images = split_images(dataset, "train")
+    held_out = space(split_images(dataset, "test"))
     training = space(images[0::2])
     real = space.has_attributes(training)
     torch.manual_seed(0)
@@ -86,7 +86,7 @@ def main(cfg: DictConfig) -> None:
         "an untrained generator": DCGANGenerator(latent_dim=64, width=160),
         f"a trained generator ({cfg.trained})": Generator.from_pretrained(cfg.trained),
     }
-    rows = variants(archive, images) | {
+    rows = variants(dataset, images) | {
         name: lambda network=network: network.sample(n=COUNT)
         for name, network in generators.items()
     }
@@ -98,7 +98,7 @@ def main(cfg: DictConfig) -> None:
         measures = {
             **measure_distances(held_out, training, fake),
             **measure_manifolds(held_out, training, fake),
-            **measure_originality(held_out, training, fake)[0],
+            **measure_memorization(held_out, training, fake)[0],
         }
         dropped = attribute_coverage(real, space.has_attributes(fake), space.attributes)[0]
         numbers = " | ".join(f"{measure.value:.3g}" for measure in measures.values())

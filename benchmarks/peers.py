@@ -30,7 +30,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facegan.data.archive import Archive, open_archive
+from facegan.data.dataset import PackedDataset, open_dataset
 from facegan.images import save_image, to_float, to_pil, to_uint8
 
 SIZE = 32
@@ -56,12 +56,12 @@ def resized(images: Tensor, size: int) -> Tensor:
     return to_uint8(F.interpolate(floats, (size, size), mode="bicubic", antialias=True))
 
 
-def training_photographs(archive: Archive) -> Tensor:
+def training_photographs(dataset: PackedDataset) -> Tensor:
     """(N, 3, SIZE, SIZE) uint8."""
-    rows = torch.from_numpy(archive.indices("train"))
+    rows = torch.from_numpy(dataset.indices("train"))
     return torch.cat(
         [
-            resized(torch.from_numpy(archive.images[chunk.numpy()]).permute(0, 3, 1, 2), SIZE)
+            resized(torch.from_numpy(dataset.images[chunk.numpy()]).permute(0, 3, 1, 2), SIZE)
             for chunk in rows.split(CHUNK)
         ]
     )
@@ -208,10 +208,10 @@ def write_faces(trained: Trained, size: int, folder: Path) -> None:
         write_pngs(resized(faces, size), folder, start)
 
 
-def main(peer: str, archive: str, seconds: str, out: str, seed: str = "0") -> None:
+def main(peer: str, dataset: str, seconds: str, out: str, seed: str = "0") -> None:
     folder = Path(out)
     folder.mkdir(parents=True)
-    packed = open_archive(Path(archive))
+    packed = open_dataset(Path(dataset))
     torch.manual_seed(int(seed))
     random.seed(int(seed))  # lightweight-gan's augmentation draws from it
     trained = PEERS[peer](training_photographs(packed), float(seconds))

@@ -24,10 +24,10 @@ from typing import Any
 from environment import environment
 
 from facegan import Generator
-from facegan.data.archive import open_archive
+from facegan.data.dataset import open_dataset
 from facegan.evaluation.distances import frechet_distance, gaussian_statistics
 from facegan.evaluation.features import AttributeFeatures, split_features
-from facegan.sampling import latents
+from facegan.sampling.latents import latents
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 RESULTS = REPOSITORY / "benchmarks" / "results" / "quality.json"
@@ -124,13 +124,13 @@ def to_training(run: Path) -> float:
     space = AttributeFeatures()
     generator = Generator.from_pretrained(run)
     faces = generator.draw(latents(range(FACES), generator.latent_dim), batch_size=250)
-    training = split_features(open_archive(archive()), "train", space)
+    training = split_features(open_dataset(dataset()), "train", space)
     return frechet_distance(gaussian_statistics(training), gaussian_statistics(space(faces)))
 
 
-def archive() -> Path:
+def dataset() -> Path:
     """The one that the trainings have made."""
-    return next(Path("data/archives").iterdir())
+    return next(Path("data/packed").iterdir())
 
 
 def judge(folder: Path, what: str, data: list[str]) -> dict[str, float]:
@@ -166,7 +166,7 @@ def run_peers(data: list[str]) -> None:
     for name, module in PEERS.items():
         if importlib.util.find_spec(module) and key(name, 0, 2) not in known():
             faces = RUNS / key(name, 0, 2)
-            finish([start(2, script, name, str(archive()), str(SECONDS), str(faces))])
+            finish([start(2, script, name, str(dataset()), str(SECONDS), str(faces))])
             command = f"python benchmarks/peers.py {name} ARCHIVE {SECONDS} OUT"
             measures = judge(Path(f"{faces}-evaluation"), f"images={faces}", data)
             keep(name, 0, 2, {"command": command, "measures": measures})

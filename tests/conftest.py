@@ -1,4 +1,4 @@
-"""Small photographs, archives and configs that several tests share."""
+"""Small photographs, packed_dir and configs that several tests share."""
 
 import importlib
 import logging
@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
 from facegan.config import CONFIG_PATH
-from facegan.data.archive import Archive, Labels, write_archive
+from facegan.data.dataset import Labels, PackedDataset, write_dataset
 from facegan.data.folder import split_by_name
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -27,7 +27,7 @@ SPLITS = "000000001122"  # of the dozen photographs of tiny_celeba
 Compose = Callable[..., DictConfig]
 
 
-class Told(NamedTuple):
+class Result(NamedTuple):
     """How a command ended, and what it printed."""
 
     code: int
@@ -35,7 +35,7 @@ class Told(NamedTuple):
     err: str
 
 
-Cli = Callable[..., Told]
+Cli = Callable[..., Result]
 
 
 def smooth_images(count: int, image_size: int) -> NDArray[np.uint8]:
@@ -46,16 +46,16 @@ def smooth_images(count: int, image_size: int) -> NDArray[np.uint8]:
     return np.stack([np.asarray(image.resize(size, Image.Resampling.BICUBIC)) for image in coarse])
 
 
-def smooth_archive(path: Path, count: int, image_size: int) -> Archive:
-    """An archive of smooth random images, split as a folder of photographs would be."""
+def smooth_dataset(path: Path, count: int, image_size: int) -> PackedDataset:
+    """An dataset of smooth random images, split as a folder of photographs would be."""
 
-    def fill(images: Path) -> tuple[Labels, dict[str, Any]]:
+    def write(images: Path) -> tuple[Labels, dict[str, Any]]:
         np.save(images, smooth_images(count, image_size))
         splits = split_by_name([str(number) for number in range(count)])
         none = np.zeros((count, 0), dtype=bool)
         return Labels(splits, none, np.full(count, -1), ()), {}
 
-    return write_archive(path, {"source": "smooth", "image_size": image_size}, fill)
+    return write_dataset(path, {"source": "smooth", "image_size": image_size}, write)
 
 
 @pytest.fixture
@@ -66,30 +66,30 @@ def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def archive(tmp_path: Path) -> Archive:
+def dataset(tmp_path: Path) -> PackedDataset:
     """Forty smooth images of 8x8: 36 train, 2 val, 2 test."""
-    return smooth_archive(tmp_path / "archives" / "smooth", count=40, image_size=8)
+    return smooth_dataset(tmp_path / "packed_dir" / "smooth", count=40, image_size=8)
 
 
 @pytest.fixture(scope="session")
-def archives(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """An override that keeps archives from one test to the next, so that each is made once."""
-    return f"data.archives={tmp_path_factory.mktemp('archives')}"
+def packed_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An override that keeps packed_dir from one test to the next, so that each is made once."""
+    return f"data.packed_dir={tmp_path_factory.mktemp('packed_dir')}"
 
 
 @pytest.fixture(scope="session")
-def small_photos(archives: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+def small_photos(packed_dir: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
     """Overrides for the data: forty photographs of 8x8, of which 36 are for training."""
     folder = tmp_path_factory.mktemp("photographs")
     for number, image in enumerate(smooth_images(40, 8)):
         Image.fromarray(image).save(folder / f"{number}.png")
-    return ("data=folder", f"data.root={folder}", "data.image_size=8", archives)
+    return ("data=folder", f"data.root={folder}", "data.image_size=8", packed_dir)
 
 
 @pytest.fixture(scope="session")
-def generated_faces(archives: str) -> tuple[str, ...]:
+def generated_faces(packed_dir: str) -> tuple[str, ...]:
     """Overrides for the data: a thousand faces by the bundled generator."""
-    return ("data=faces", "data.count=1000", archives)
+    return ("data=generated", "data.count=1000", packed_dir)
 
 
 @pytest.fixture
@@ -171,7 +171,7 @@ def cli(
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
 
-    def run(verb: str, *arguments: str) -> Told:
+    def run(verb: str, *arguments: str) -> Result:
         GlobalHydra.instance().clear()
         monkeypatch.setattr(sys, "argv", [f"facegan.{verb}", *arguments])
         capsys.readouterr()
@@ -180,7 +180,7 @@ def cli(
             importlib.import_module(f"facegan.{verb}").main()
         except SystemExit as end:
             code = int(end.code or 0)
-        return Told(code, *capsys.readouterr())
+        return Result(code, *capsys.readouterr())
 
     yield run
     root.handlers[:] = handlers

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from facegan.attributes import shifted
 from facegan.networks.attributes import AttributeNetwork
 from facegan.pretrained import load, metadata
+from facegan.training.classifier import shifted
 
 
 def test_shifted_moves_each_image_by_whole_pixels() -> None:
@@ -47,27 +47,27 @@ def test_network_without_attributes() -> None:
 
 
 def test_the_verb_trains_it(cli, workdir: Path) -> None:
-    told = cli(
+    result = cli(
         "train",
         "model=attributes",
         "model.network.width=2",
-        "data=faces",
+        "data=generated",
         "data.count=300",
         "trainer.max_epochs=1",
         "hydra.run.dir=run",
     )
-    assert told.code == 0, told.err
-    assert "test accuracy" in told.out
+    assert result.code == 0, result.err
+    assert "test accuracy" in result.out
     path = workdir / "run" / "attributes.safetensors"
     assert load(path, AttributeNetwork).attributes[0] == "5_o_Clock_Shadow"
     assert "Smiling" in metadata(path)["test_accuracy"]
 
 
 def test_its_cycle_cannot_be_made_longer(cli, workdir: Path) -> None:
-    data = ("data=faces", "data.count=300", "model.network.width=2")
+    data = ("data=generated", "data.count=300", "model.network.width=2")
     assert (
         cli("train", "model=attributes", *data, "trainer.max_epochs=1", "hydra.run.dir=run")[0] == 0
     )
-    told = cli("train", "resume=run", "trainer.max_epochs=2")
-    assert told.code == 2
-    assert "trainer.max_epochs=2 with resume: this run's cycle" in told.err
+    result = cli("train", "resume=run", "trainer.max_epochs=2")
+    assert result.code == 2
+    assert "trainer.max_epochs=2 with resume: this run's cycle" in result.err

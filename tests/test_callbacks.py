@@ -8,30 +8,33 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from facegan import callbacks
 from facegan.evaluation import features
+from facegan.gan.ema import recalibrate_batch_norm
 from facegan.networks.dcgan import DCGANGenerator
 from facegan.pretrained import metadata
+from facegan.training import callbacks
 
 TINY = (
     "model=lite",
     "model.generator.width=8",
     "model.discriminator.width=4",
-    "data=faces",
+    "data=generated",
     "data.count=600",
     "trainer.max_epochs=2",
 )
 
 
 @pytest.fixture
-def run(cli, archives: str, workdir: Path, monkeypatch: pytest.MonkeyPatch):
+def run(cli, packed_dir: str, workdir: Path, monkeypatch: pytest.MonkeyPatch):
     """run(every) trains two epochs, measured after every `every`, and returns the run folder."""
-    monkeypatch.setattr(callbacks, "LEAST_FACES", 20)
-    monkeypatch.setattr(callbacks, "EVALUATED_FACES", 40)
+    monkeypatch.setattr(callbacks, "MIN_FACES", 20)
+    monkeypatch.setattr(callbacks, "EVALUATION_FACES", 40)
 
     def train(every: int) -> Path:
-        told = cli("train", *TINY, archives, f"evaluate_every={every}", f"hydra.run.dir=run{every}")
-        assert told.code == 0, told.err
+        result = cli(
+            "train", *TINY, packed_dir, f"evaluate_every={every}", f"hydra.run.dir=run{every}"
+        )
+        assert result.code == 0, result.err
         return workdir / f"run{every}"
 
     return train
@@ -68,46 +71,46 @@ def test_measuring_changes_nothing(run) -> None:
 
 
 def test_faces_are_measured_where_they_are_trained(run, monkeypatch: pytest.MonkeyPatch) -> None:
-    run(0)  # makes the archive, whose attributes are taken elsewhere
+    run(0)  # makes the dataset, whose attributes are taken elsewhere
     monkeypatch.setattr(features, "best_device", lambda: torch.device("meta"))  # of no use
     assert measured(run(1))
 
 
-def test_the_film_follows_the_epochs(tmp_path: Path) -> None:
+def test_the_gif_is_in_the_order_of_the_epochs(tmp_path: Path) -> None:
     for epoch, grey in ((998, 0), (999, 100), (1000, 200)):
         Image.new("RGB", (8, 8), (grey, grey, grey)).save(tmp_path / f"epoch-{epoch:03}.png")
     callbacks.SampleGrid(tmp_path).on_train_end(None, None)
-    with Image.open(tmp_path / "epochs.gif") as film:
+    with Image.open(tmp_path / "epochs.gif") as video:
         shown = []
-        for frame in range(film.n_frames):
-            film.seek(frame)
-            shown.append(film.convert("L").getpixel((0, 0)))
+        for frame in range(video.n_frames):
+            video.seek(frame)
+            shown.append(video.convert("L").getpixel((0, 0)))
     assert shown == [0, 100, 200]
 
 
 def test_too_few_validation_faces(cli, workdir: Path) -> None:
-    told = cli("train", *TINY, "hydra.run.dir=run")
-    assert told.code == 0, told.err
-    assert "needs 50 validation faces, there are 30" in told.out
+    result = cli("train", *TINY, "hydra.run.dir=run")
+    assert result.code == 0, result.err
+    assert "needs 50 validation faces, there are 30" in result.out
     assert not measured(workdir / "run")
 
 
-def test_settled_norms_hear_no_dropout() -> None:
+def test_recalibration_runs_without_dropout() -> None:
     torch.manual_seed(0)
     plain = DCGANGenerator(latent_dim=5, width=8, image_size=14)
     dropping = DCGANGenerator(latent_dim=5, width=8, image_size=14, dropout=0.5)
     dropping.load_state_dict(plain.state_dict())
     batches = torch.randn(40, 5).split(10)
     for generator in (plain, dropping):
-        callbacks.settle_norms(generator, batches)
+        recalibrate_batch_norm(generator, batches)
         assert not any(module.training for module in generator.modules())
     for expected, buffer in zip(plain.buffers(), dropping.buffers(), strict=True):
         assert torch.equal(expected, buffer)
 
 
-def test_without_norms_no_latent_is_drawn() -> None:
+def test_without_batch_norm_nothing_is_recalibrated() -> None:
     generator = DCGANGenerator(latent_dim=5, width=8, image_size=14, norm="none")
     calls: list[object] = []
     generator.register_forward_hook(lambda *call: calls.append(call))
-    callbacks.settle_norms(generator, [torch.randn(2, 5)])
+    recalibrate_batch_norm(generator, [torch.randn(2, 5)])
     assert not calls

@@ -10,15 +10,15 @@ from conftest import ATTRIBUTES
 
 from facegan.data import celeba, sources
 from facegan.data import pack as packing
-from facegan.data.archive import Archive
 from facegan.data.celeba import FOLDER, ZIP, CelebA, read_annotations
+from facegan.data.dataset import PackedDataset
 from facegan.data.download import Source, md5_of
 from facegan.data.sources import RemoteFile
 from facegan.errors import FaceganError
 
 
 def faces(root: Path, verify: bool = False, crop: int | None = 108, size: int = 28) -> CelebA:
-    return CelebA(str(root), str(root.parent / "archives"), crop, size, verify)
+    return CelebA(str(root), str(root.parent / "packed_dir"), crop, size, verify)
 
 
 def zip_photos(root: Path) -> Path:
@@ -36,15 +36,15 @@ def remove_photos(root: Path) -> None:
     (root / "celeba" / FOLDER).rmdir()
 
 
-def check(archive: Archive, keep: list[int]) -> None:
+def check(dataset: PackedDataset, keep: list[int]) -> None:
     """Every photograph of `keep` stands beside its own labels."""
-    archive.verify()
-    reds = archive.images[:, 14, 14, 0].astype(int)
+    dataset.verify()
+    reds = dataset.images[:, 14, 14, 0].astype(int)
     assert np.all(abs(reds - 20 * np.array(keep)) <= 2)
-    assert archive.labels.identities.tolist() == [100 + i for i in keep]
-    bits = archive.labels.attributes @ (1 << np.arange(40))
+    assert dataset.labels.identities.tolist() == [100 + i for i in keep]
+    bits = dataset.labels.attributes @ (1 << np.arange(40))
     assert bits.tolist() == keep
-    assert archive.labels.splits.tolist() == [[0, 1, 2][(i > 7) + (i > 9)] for i in keep]
+    assert dataset.labels.splits.tolist() == [[0, 1, 2][(i > 7) + (i > 9)] for i in keep]
 
 
 @pytest.mark.parametrize("zipped", [False, True])
@@ -52,10 +52,10 @@ def test_folder_and_zip_are_read_as_they_lie(tiny_celeba: Path, zipped: bool) ->
     if zipped:
         zip_photos(tiny_celeba)
         remove_photos(tiny_celeba)
-    archive = faces(tiny_celeba).archive()
-    check(archive, list(range(12)))
-    assert archive.manifest["counts"] == {"train": 8, "val": 2, "test": 2}
-    assert archive.labels.attribute_names == ATTRIBUTES
+    dataset = faces(tiny_celeba).dataset()
+    check(dataset, list(range(12)))
+    assert dataset.manifest["counts"] == {"train": 8, "val": 2, "test": 2}
+    assert dataset.labels.attribute_names == ATTRIBUTES
 
 
 def test_root_may_be_the_folder_of_the_files_itself(tiny_celeba: Path) -> None:
@@ -67,20 +67,20 @@ def test_root_may_be_the_folder_of_the_files_itself(tiny_celeba: Path) -> None:
 def test_a_subset_of_the_listed_photographs(tiny_celeba: Path) -> None:
     for number in (1, 7):
         (tiny_celeba / "celeba" / FOLDER / f"{number:06}.jpg").unlink()
-    archive = faces(tiny_celeba).archive()
-    check(archive, [1, 2, 3, 4, 5, 7, 8, 9, 10, 11])
-    assert archive.manifest["listed"] == 12
+    dataset = faces(tiny_celeba).dataset()
+    check(dataset, [1, 2, 3, 4, 5, 7, 8, 9, 10, 11])
+    assert dataset.manifest["listed"] == 12
 
 
 def test_labels_stay_with_their_photographs(
     tiny_celeba: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(packing, "TOLERATED", 0.2)
+    monkeypatch.setattr(packing, "MAX_UNREADABLE", 0.2)
     (tiny_celeba / "celeba" / FOLDER / "000001.jpg").unlink()
     (tiny_celeba / "celeba" / FOLDER / "000006.jpg").write_bytes(b"broken")
-    archive = faces(tiny_celeba).archive()
-    check(archive, [1, 2, 3, 4, 6, 7, 8, 9, 10, 11])
-    assert archive.manifest["left_out"] == "000006.jpg (no image)"
+    dataset = faces(tiny_celeba).dataset()
+    check(dataset, [1, 2, 3, 4, 6, 7, 8, 9, 10, 11])
+    assert dataset.manifest["left_out"] == "000006.jpg (no image)"
     assert "left out 1 of 11" in capsys.readouterr().out
 
 
@@ -97,39 +97,39 @@ def test_torchvision_reads_the_same_annotations(tiny_celeba: Path) -> None:
 def test_an_annotation_file_that_is_missing(tiny_celeba: Path, name: str) -> None:
     (tiny_celeba / "celeba" / name).unlink()
     with pytest.raises(FaceganError, match=rf"lacks {name}; .*torchvision's layout.*verify=true"):
-        faces(tiny_celeba).archive()
+        faces(tiny_celeba).dataset()
 
 
 def test_photographs_that_are_missing(tiny_celeba: Path) -> None:
     remove_photos(tiny_celeba)
     with pytest.raises(FaceganError, match=rf"neither {ZIP} nor {FOLDER}/; .*verify=true"):
-        faces(tiny_celeba).archive()
+        faces(tiny_celeba).dataset()
 
 
 def test_photographs_that_no_list_names(tiny_celeba: Path) -> None:
     for photo in (tiny_celeba / "celeba" / FOLDER).iterdir():
         photo.rename(photo.with_stem(f"x{photo.stem}"))
     with pytest.raises(FaceganError, match="holds 0 of the 12 photographs"):
-        faces(tiny_celeba).archive()
+        faces(tiny_celeba).dataset()
 
 
 def test_annotations_of_different_photographs(tiny_celeba: Path) -> None:
     path = tiny_celeba / "celeba" / "identity_CelebA.txt"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[1:]))
     with pytest.raises(FaceganError, match="name different photographs"):
-        faces(tiny_celeba).archive()
+        faces(tiny_celeba).dataset()
 
 
 def test_a_root_that_is_empty(tmp_path: Path) -> None:
     with pytest.raises(FaceganError, match=r"lacks list_eval_partition\.txt, list_attr"):
-        faces(tmp_path).archive()
+        faces(tmp_path).dataset()
 
 
 def test_a_truncated_zip(tiny_celeba: Path) -> None:
     path = zip_photos(tiny_celeba)
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(FaceganError, match=rf"{ZIP} is no complete zip"):
-        faces(tiny_celeba).archive()
+        faces(tiny_celeba).dataset()
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ def official(tiny_celeba: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_whole_of_celeba_is_verified(official: Path) -> None:
-    check(faces(official, verify=True).archive(), list(range(12)))
+    check(faces(official, verify=True).dataset(), list(range(12)))
     assert faces(official, verify=True).recipe()["photos"] == "official"
 
 
@@ -159,7 +159,7 @@ def test_an_extracted_folder_needs_no_zip(official: Path) -> None:
     with zipfile.ZipFile(official / "celeba" / ZIP) as file:
         file.extractall(official / "celeba")
     (official / "celeba" / ZIP).unlink()
-    check(faces(official, verify=True).archive(), list(range(12)))
+    check(faces(official, verify=True).dataset(), list(range(12)))
 
 
 def test_an_extracted_folder_that_is_not_whole(official: Path) -> None:
@@ -168,7 +168,7 @@ def test_an_extracted_folder_that_is_not_whole(official: Path) -> None:
     (official / "celeba" / ZIP).unlink()
     (official / "celeba" / FOLDER / "000003.jpg").unlink()
     with pytest.raises(FaceganError, match=r"holds 11 of the 12 photographs.*verify=false"):
-        faces(official, verify=True).archive()
+        faces(official, verify=True).dataset()
 
 
 @pytest.mark.parametrize("name", [ZIP, "list_attr_celeba.txt"])
@@ -176,28 +176,28 @@ def test_a_wrong_md5(official: Path, name: str) -> None:
     with (official / "celeba" / name).open("ab") as file:
         file.write(b"x")
     with pytest.raises(FaceganError, match=rf"{name} has md5 .*expected .*remove it.*verify=false"):
-        faces(official, verify=True).archive()
-    assert not any((official.parent / "archives").iterdir())
+        faces(official, verify=True).dataset()
+    assert not any((official.parent / "packed_dir").iterdir())
 
 
 @pytest.mark.parametrize("name", [ZIP, "identity_CelebA.txt", ""])
 def test_what_is_missing_is_fetched(official: Path, name: str) -> None:
     for path in (official / "celeba").glob(name or "*"):
         path.unlink()
-    check(faces(official, verify=True).archive(), list(range(12)))
+    check(faces(official, verify=True).dataset(), list(range(12)))
 
 
 @pytest.mark.celeba
 @pytest.mark.slow
 def test_the_real_sample(celeba_root: Path, tmp_path: Path) -> None:
-    archive = CelebA(str(celeba_root), str(tmp_path), 108, 28, verify=False).archive()
-    archive.verify()
-    attributes, names = archive.labels.attributes, archive.labels.attribute_names
-    assert archive.manifest["counts"] == {"train": 18_000, "val": 1_000, "test": 1_000}
-    assert archive.manifest["left_out"] == ""
+    dataset = CelebA(str(celeba_root), str(tmp_path), 108, 28, verify=False).dataset()
+    dataset.verify()
+    attributes, names = dataset.labels.attributes, dataset.labels.attribute_names
+    assert dataset.manifest["counts"] == {"train": 18_000, "val": 1_000, "test": 1_000}
+    assert dataset.manifest["left_out"] == ""
     assert attributes.shape == (20_000, 40)
     assert 0.35 < attributes[:, names.index("Male")].mean() < 0.5
-    mean = archive.images.mean(axis=0)  # the mean face, (28, 28, 3)
+    mean = dataset.images.mean(axis=0)  # the mean face, (28, 28, 3)
     red, green, blue = mean.mean(axis=(0, 1))
     assert 80 < blue < green < red < 170  # skin
     assert abs(mean - mean[:, ::-1]).mean() < 6  # looks straight ahead

@@ -1,4 +1,4 @@
-"""What a user types, and what he is told when it is wrong."""
+"""What a user types, and what he is result when it is wrong."""
 
 import errno
 import os
@@ -32,12 +32,12 @@ def tiny(small_photos: tuple[str, ...]) -> tuple[str, ...]:
 
 def check_message(cli: Cli, arguments: tuple[str, ...], *parts: str) -> None:
     """One message with `parts` in it, exit code 2, and no run folder."""
-    told = cli("train", *arguments)
-    assert told.code in (1, 2)
-    assert told.err.startswith("facegan.train: ")
+    result = cli("train", *arguments)
+    assert result.code in (1, 2)
+    assert result.err.startswith("facegan.train: ")
     for part in parts:
-        assert part in told.err
-    assert "Traceback" not in told.err
+        assert part in result.err
+    assert "Traceback" not in result.err
     assert list(Path("outputs").glob("*")) == []
 
 
@@ -45,7 +45,7 @@ def check_message(cli: Cli, arguments: tuple[str, ...], *parts: str) -> None:
     ("argument", "options"),
     [
         ("model=dcgann", ("dcgan", "lite")),
-        ("data=celebb", ("celeba", "faces", "folder")),
+        ("data=celebb", ("celeba", "folder", "generated")),
         ("model/loss=hing", ("hinge", "non_saturating", "wasserstein")),
         ("model/penalty=r3", ("gradient_penalty", "none", "r1")),
         ("trainer=fast", ("default",)),
@@ -71,10 +71,10 @@ def test_an_unknown_name_is_told_with_the_options(
         ("loader.flip=maybe", ("loader.flip", "maybe", "bool")),
         ("model.generator.width=abc", ("model.generator.width", "abc", "Integer")),
         ("model.generator_optimizer.lr=fast", ("generator_optimizer.lr", "number", "fast")),
-        ("trainer.max_epochs=many", ("trainer.max_epochs", "many", "Integer")),
+        ("trainer.max_epochs=many", ("trainer.max_epochs", "many", "whole number")),
         ("data.crop=wide", ("data.crop", "wide", "Integer")),
         ("data.image_size=30", ("image_size must be 4·2^k", "got 30", "try 28 or 32")),
-        ("model.generator.image_size=16", ("must agree on image_size", "16", "8")),
+        ("model.generator.image_size=16", ("must have the same image_size", "16", "8")),
         ("model.generator.norm=layer", ("norm must be one of batch, none", "layer")),
         ("model.batch_size=100", ("model.batch_size", "36", "got 100")),
         ("model.batch_size=0", ("model.batch_size", "1", "got 0")),
@@ -106,7 +106,7 @@ def test_a_wrong_key_or_value(
     ],
 )
 def test_generated_faces_that_cannot_be(argument: str, parts: tuple[str, ...], cli: Cli) -> None:
-    check_message(cli, (*TINY, "data=faces", argument), *parts)
+    check_message(cli, (*TINY, "data=generated", argument), *parts)
 
 
 def test_a_folder_without_a_root(cli: Cli) -> None:
@@ -153,7 +153,7 @@ def test_a_wrong_md5(cli: Cli, tiny_celeba: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_damaged_archive(cli: Cli, tiny: tuple[str, ...], small_photos: tuple[str, ...]) -> None:
-    mine = "data.archives=mine"
+    mine = "data.packed_dir=mine"
     assert cli("prepare", *small_photos, mine).code == 0
     (path,) = Path("mine").glob("*/images.npy")
     path.write_bytes(path.read_bytes()[:1000])
@@ -162,13 +162,13 @@ def test_a_damaged_archive(cli: Cli, tiny: tuple[str, ...], small_photos: tuple[
 
 def test_a_folder_that_cannot_be_made(cli: Cli, tiny: tuple[str, ...], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    check_message(cli, (*tiny, "data.archives=file/archives"), "file/archives")
+    check_message(cli, (*tiny, "data.packed_dir=file/packed_dir"), "file/packed_dir")
 
 
 def test_a_sweep_over_several_devices(cli: Cli, tiny: tuple[str, ...]) -> None:
-    told = cli("train", "-m", *tiny, "trainer.devices=2", "seed=1,2")
-    assert told.code == 2
-    assert "trainer.devices=2 in a sweep" in told.err
+    result = cli("train", "-m", *tiny, "trainer.devices=2", "seed=1,2")
+    assert result.code == 2
+    assert "trainer.devices=2 in a sweep" in result.err
 
 
 def test_other_keys_than_the_trainers_with_resume(cli: Cli) -> None:
@@ -182,9 +182,9 @@ def test_resume_of_a_run_without_a_checkpoint(
 ) -> None:
     assert cli("train", *tiny, "hydra.run.dir=run").code == 0
     shutil.rmtree(tmp_path / "run" / "checkpoints")
-    told = cli("train", "resume=run")
-    assert told.code == 2
-    assert "no checkpoints/last.ckpt" in told.err
+    result = cli("train", "resume=run")
+    assert result.code == 2
+    assert "no checkpoints/last.ckpt" in result.err
 
 
 def test_a_disk_that_is_full(
@@ -198,16 +198,16 @@ def test_a_disk_that_is_full(
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", full)
-    told = cli("train", *tiny)
-    assert told.code == 2
-    assert told.err.startswith("facegan.train: the disk is full (epoch-001.png): free some space")
-    assert "resume=" in told.err
+    result = cli("train", *tiny)
+    assert result.code == 2
+    assert result.err.startswith("facegan.train: the disk is full (epoch-001.png): free some space")
+    assert "resume=" in result.err
 
 
 def test_prepare_tells_what_it_has_packed(cli: Cli, photo_folder: Path) -> None:
-    told = cli("prepare", "data=folder", f"data.root={photo_folder}")
-    assert (told.code, told.err) == (0, "")
-    assert "7 train, 1 val, 1 test faces of 28x28" in told.out
+    result = cli("prepare", "data=folder", f"data.root={photo_folder}")
+    assert (result.code, result.err) == (0, "")
+    assert "7 train, 1 val, 1 test faces of 28x28" in result.out
 
 
 @pytest.mark.parametrize(
@@ -221,19 +221,19 @@ def test_prepare_tells_what_it_has_packed(cli: Cli, photo_folder: Path) -> None:
     ],
 )
 def test_what_sample_refuses(argument: str, parts: tuple[str, ...], cli: Cli) -> None:
-    told = cli("sample", argument)
-    assert told.code == 2
-    assert told.err.startswith("facegan.sample: ")
+    result = cli("sample", argument)
+    assert result.code == 2
+    assert result.err.startswith("facegan.sample: ")
     for part in parts:
-        assert part in told.err
+        assert part in result.err
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h"])
 @pytest.mark.parametrize("verb", ["train", "prepare", "sample"])
 def test_help(verb: str, flag: str, cli: Cli) -> None:
-    told = cli(verb, flag)
-    assert (told.code, told.err) == (0, "")
-    assert f"python -m facegan.{verb}" in told.out
+    result = cli(verb, flag)
+    assert (result.code, result.err) == (0, "")
+    assert f"python -m facegan.{verb}" in result.out
 
 
 def python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -243,10 +243,12 @@ def python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_help_needs_no_torch(tmp_path: Path) -> None:
-    told = python("-X", "importtime", "-m", "facegan.train", "--help", cwd=tmp_path)
-    assert told.returncode == 0
-    assert "python -m facegan.train model=dcgan" in told.stdout
-    assert not {"torch", "pytorch_lightning", "numpy"} & set(told.stderr.replace("|", " ").split())
+    result = python("-X", "importtime", "-m", "facegan.train", "--help", cwd=tmp_path)
+    assert result.returncode == 0
+    assert "python -m facegan.train model=dcgan" in result.stdout
+    assert not {"torch", "pytorch_lightning", "numpy"} & set(
+        result.stderr.replace("|", " ").split()
+    )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -255,9 +257,9 @@ def test_help_needs_no_torch(tmp_path: Path) -> None:
     [("model=nope", "Could not find 'model/nope'"), ("seed=abc", "seed: ")],
 )
 def test_a_real_process_ends_with_one_message(argument: str, part: str, tmp_path: Path) -> None:
-    told = python("-m", "facegan.train", argument, cwd=tmp_path)
-    assert told.returncode == 2
-    assert told.stderr.startswith("facegan.train: ")
-    assert part in told.stderr
-    assert "Traceback" not in told.stderr
+    result = python("-m", "facegan.train", argument, cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr.startswith("facegan.train: ")
+    assert part in result.stderr
+    assert "Traceback" not in result.stderr
     assert not list(tmp_path.glob("outputs/*"))

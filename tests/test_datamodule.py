@@ -1,4 +1,4 @@
-"""Batches: whole, in an order that is a pure function, the same over any number of devices."""
+"""DeviceLoader: whole, in an order that is a pure function, the same over any number of devices."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from facegan.data.archive import Archive, Labels, write_archive
 from facegan.data.datamodule import Batch, FaceDataModule, shuffle
+from facegan.data.dataset import Labels, PackedDataset, write_dataset
 from facegan.errors import FaceganError
 
 ROWS = torch.arange(100, 1100)
 
 
 @pytest.fixture
-def labelled(tmp_path: Path) -> Archive:
+def labelled(tmp_path: Path) -> PackedDataset:
     """Forty noise images; the attributes of image i spell i."""
     images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
     splits = np.array([0] * 30 + [1] * 7 + [2] * 3, dtype=np.uint8)
@@ -27,7 +27,7 @@ def labelled(tmp_path: Path) -> Archive:
         np.save(path, images)
         return labels, {}
 
-    return write_archive(tmp_path / "labelled", {}, fill)
+    return write_dataset(tmp_path / "labelled", {}, fill)
 
 
 def attached(data: FaceDataModule, epoch: int = 0, world: int = 1, rank: int = 0) -> FaceDataModule:
@@ -41,8 +41,8 @@ def attached(data: FaceDataModule, epoch: int = 0, world: int = 1, rank: int = 0
     return data
 
 
-def train_batches(archive: Archive, size: int, **position: int) -> list[Batch]:
-    return list(attached(FaceDataModule(archive, size), **position).train_dataloader())
+def train_batches(dataset: PackedDataset, size: int, **position: int) -> list[Batch]:
+    return list(attached(FaceDataModule(dataset, size), **position).train_dataloader())
 
 
 def rows_of(batch: Batch) -> list[int]:
@@ -75,7 +75,7 @@ def test_another_seed_or_epoch_has_another_order(seed: int, epoch: int) -> None:
     assert not torch.equal(flips, other_flips)
 
 
-def test_an_epoch_is_whole_batches_of_different_faces(labelled: Archive) -> None:
+def test_an_epoch_is_whole_batches_of_different_faces(labelled: PackedDataset) -> None:
     data = attached(FaceDataModule(labelled, 8))
     batches = list(data.train_dataloader())
     assert len(batches) == len(data.train_dataloader()) == 3
@@ -84,7 +84,7 @@ def test_an_epoch_is_whole_batches_of_different_faces(labelled: Archive) -> None
     assert set(rows) <= set(range(30))
 
 
-def test_batches_are_uint8_in_channels_last(labelled: Archive) -> None:
+def test_batches_are_uint8_in_channels_last(labelled: PackedDataset) -> None:
     images, attributes = train_batches(labelled, 8)[0]
     assert images.shape == (8, 3, 8, 8)
     assert images.dtype == torch.uint8
@@ -93,7 +93,7 @@ def test_batches_are_uint8_in_channels_last(labelled: Archive) -> None:
     assert attributes.dtype == torch.bool
 
 
-def test_faces_are_those_of_the_archive_or_mirrored(labelled: Archive) -> None:
+def test_faces_are_those_of_the_archive_or_mirrored(labelled: PackedDataset) -> None:
     _, flips = shuffle(torch.arange(30), 0, epoch=2)
     batches = train_batches(labelled, 10, epoch=2)
     rows = [row for batch in batches for row in rows_of(batch)]
@@ -103,14 +103,14 @@ def test_faces_are_those_of_the_archive_or_mirrored(labelled: Archive) -> None:
         assert torch.equal(face, original.flip(2) if flip else original)
 
 
-def test_without_flip_nothing_is_mirrored(labelled: Archive) -> None:
+def test_without_flip_nothing_is_mirrored(labelled: PackedDataset) -> None:
     data = attached(FaceDataModule(labelled, 10, flip=False))
     for batch in data.train_dataloader():
         expected = torch.from_numpy(labelled.images[rows_of(batch)]).permute(0, 3, 1, 2)
         assert torch.equal(batch.images, expected)
 
 
-def test_a_loader_gives_the_order_of_the_epoch_that_begins(labelled: Archive) -> None:
+def test_a_loader_gives_the_order_of_the_epoch_that_begins(labelled: PackedDataset) -> None:
     data = attached(FaceDataModule(labelled, 10))
     loader = data.train_dataloader()
     first, again = (next(iter(loader)).images for _ in range(2))
@@ -122,7 +122,7 @@ def test_a_loader_gives_the_order_of_the_epoch_that_begins(labelled: Archive) ->
 
 
 @pytest.mark.parametrize("world", [2, 4, 8])
-def test_the_devices_share_the_batch_of_one(labelled: Archive, world: int) -> None:
+def test_the_devices_share_the_batch_of_one(labelled: PackedDataset, world: int) -> None:
     whole = train_batches(labelled, 8, epoch=1)
     parts = [train_batches(labelled, 8, epoch=1, world=world, rank=r) for r in range(world)]
     for batch, *shares in zip(whole, *parts, strict=True):
@@ -132,14 +132,14 @@ def test_the_devices_share_the_batch_of_one(labelled: Archive, world: int) -> No
             assert torch.equal(share.attributes, batch.attributes[rank::world])
 
 
-def test_resident_and_memory_mapped_give_the_same(labelled: Archive) -> None:
-    one, other = (attached(FaceDataModule(labelled, 8, resident=r)) for r in (True, False))
+def test_resident_and_memory_mapped_give_the_same(labelled: PackedDataset) -> None:
+    one, other = (attached(FaceDataModule(labelled, 8, on_device=r)) for r in (True, False))
     for a, b in zip(one.train_dataloader(), other.train_dataloader(), strict=True):
         assert torch.equal(a.images, b.images)
         assert torch.equal(a.attributes, b.attributes)
 
 
-def test_val_and_test_are_whole_in_order_and_unmirrored(labelled: Archive) -> None:
+def test_val_and_test_are_whole_in_order_and_unmirrored(labelled: PackedDataset) -> None:
     data = attached(FaceDataModule(labelled, 3))
     for loader, rows in (
         (data.val_dataloader(), range(30, 37)),
@@ -153,11 +153,11 @@ def test_val_and_test_are_whole_in_order_and_unmirrored(labelled: Archive) -> No
 
 
 @pytest.mark.parametrize("size", [31, 0, -1])
-def test_a_batch_that_the_data_set_cannot_give(labelled: Archive, size: int) -> None:
+def test_a_batch_that_the_data_set_cannot_give(labelled: PackedDataset, size: int) -> None:
     with pytest.raises(FaceganError, match=rf"batch_size must lie between 1 and .* 30; got {size}"):
         FaceDataModule(labelled, size)
 
 
-def test_a_batch_that_the_devices_cannot_share(labelled: Archive) -> None:
+def test_a_batch_that_the_devices_cannot_share(labelled: PackedDataset) -> None:
     with pytest.raises(FaceganError, match=r"batch_size=10 must be a multiple of the 4 .*try 8"):
         train_batches(labelled, 10, world=4)

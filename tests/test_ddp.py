@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 SCRIPT = """
 import hashlib
 from pathlib import Path
-from facegan.gan import GAN
+from facegan.gan.module import GAN
 from facegan.train import main
 
 def tell(gan):
@@ -45,7 +45,7 @@ def test_two_processes_train_and_go_on(tmp_path: Path) -> None:
         tmp_path,
         *("model=lite", "model.generator.width=8", "model.discriminator.width=4"),
         "model.batch_size=32",
-        *("data=faces", "data.count=300", "evaluate_every=0"),
+        *("data=generated", "data.count=300", "evaluate_every=0"),
         *("trainer.accelerator=cpu", "trainer.devices=2", "trainer.max_epochs=1"),
         "hydra.run.dir=run",
     )
@@ -54,7 +54,7 @@ def test_two_processes_train_and_go_on(tmp_path: Path) -> None:
     # each saw other faces: without the other's gradients their weights would have parted
     assert (tmp_path / "rank-0").read_text() == (tmp_path / "rank-1").read_text()
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    # 270 faces in eight batches of 32, of which each process sees a half; told once, not twice
+    # 270 faces in eight batches of 32, of which each process sees a half; result once, not twice
     assert [line["images"] for line in lines] == [256, 512]
     assert len(list(run.glob("samples/epoch-*.png"))) == 2
     assert Generator.from_pretrained(run).config["width"] == 8

@@ -10,7 +10,7 @@ from conftest import Cli
 from PIL import Image
 from torch import Tensor
 
-from facegan.data.archive import Archive, open_archive
+from facegan.data.dataset import PackedDataset, open_dataset
 from facegan.errors import FaceganError
 from facegan.evaluation import features as features_module
 from facegan.evaluation.coverage import attribute_coverage
@@ -20,10 +20,10 @@ from facegan.evaluation.features import (
     split_features,
     split_images,
 )
-from facegan.evaluation.judge import (
+from facegan.evaluation.metrics import (
     measure_distances,
     measure_manifolds,
-    measure_originality,
+    measure_memorization,
 )
 from facegan.evaluation.report import coverage_chart, text_table
 from facegan.images import to_float
@@ -71,12 +71,12 @@ def test_the_key_names_the_weights(space: AttributeFeatures, tmp_path: Path) -> 
 
 
 def test_split_features_are_cached_beside_the_archive(
-    archive: Archive, space: AttributeFeatures, monkeypatch: pytest.MonkeyPatch
+    dataset: PackedDataset, space: AttributeFeatures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = split_features(archive, "val", space)
-    torch.testing.assert_close(first, space(split_images(archive, "val")))
+    first = split_features(dataset, "val", space)
+    torch.testing.assert_close(first, space(split_images(dataset, "val")))
     monkeypatch.setattr(AttributeFeatures, "embed", lambda *_: pytest.fail("computed again"))
-    assert torch.equal(split_features(archive, "val", space), first)
+    assert torch.equal(split_features(dataset, "val", space), first)
 
 
 def test_inception_without_network_says_what_to_download(
@@ -157,11 +157,11 @@ def test_the_floor_has_as_many_faces_as_are_judged() -> None:
 
 def test_copies_shout() -> None:
     training = normal(300, seed=1)
-    measures, suspects = measure_originality(normal(200), training, training[[5, 7, 9]] + 0)
+    measures, nearest_pairs = measure_memorization(normal(200), training, training[[5, 7, 9]] + 0)
     assert measures["copied"].value == 1.0
     assert measures["copied"].real == pytest.approx(0.01)
-    assert sorted(suspects.training) == [5, 7, 9]
-    assert suspects.distances == [0.0, 0.0, 0.0]
+    assert sorted(nearest_pairs.training) == [5, 7, 9]
+    assert nearest_pairs.distances == [0.0, 0.0, 0.0]
 
 
 def test_table_shows_every_measure() -> None:
@@ -185,12 +185,12 @@ def test_evaluate_writes_the_same_numbers_twice(
 ) -> None:
     DCGANGenerator(latent_dim=4, width=8).save_pretrained(workdir / "w.safetensors")
     arguments = ("weights=w.safetensors", "evaluation.faces=150", *generated_faces)
-    told = [cli("evaluate", *arguments, f"out=report{i}") for i in (1, 2)]
-    assert [t.code for t in told] == [0, 0], told[0].err
+    result = [cli("evaluate", *arguments, f"out=report{i}") for i in (1, 2)]
+    assert [t.code for t in result] == [0, 0], result[0].err
     reports = [(workdir / f"report{i}" / "evaluation.json").read_text() for i in (1, 2)]
     assert reports[0] == reports[1]
     report = json.loads(reports[0])
-    assert set(report) == {"facts", "measures", "coverage", "suspects"}
+    assert set(report) == {"facts", "measures", "coverage", "nearest_pairs"}
     assert len(report["coverage"]) == 40
     page = (workdir / "report1" / "evaluation.html").read_text()
     assert page.count("data:image/png") == 1 + 2 * 12
@@ -205,8 +205,8 @@ def test_evaluate_judges_a_folder_of_images(
     noise = np.random.default_rng(0).integers(0, 256, (60, 40, 30, 3), dtype=np.uint8)
     for number, pixels in enumerate(noise):
         Image.fromarray(pixels).save(folder / f"{number}.png")
-    told = cli("evaluate", f"images={folder}", *generated_faces)
-    assert told.code == 0, told.err
+    result = cli("evaluate", f"images={folder}", *generated_faces)
+    assert result.code == 0, result.err
     report = json.loads((workdir / "outputs" / "evaluation" / "evaluation.json").read_text())
     assert report["facts"]["faces"] == "60 of 28x28"
     assert report["measures"]["frechet_distance"]["value"] > 50
@@ -215,9 +215,9 @@ def test_evaluate_judges_a_folder_of_images(
 def test_evaluate_refuses_a_resolution_that_the_weights_do_not_have(
     cli: Cli, small_photos: tuple[str, ...]
 ) -> None:
-    told = cli("evaluate", "weights=lite-28", *small_photos, "evaluation.faces=60")
-    assert told.code == 2
-    assert "makes faces of 28 pixels, the data has 8" in told.err
+    result = cli("evaluate", "weights=lite-28", *small_photos, "evaluation.faces=60")
+    assert result.code == 2
+    assert "makes faces of 28 pixels, the data has 8" in result.err
 
 
 @pytest.mark.parametrize(
@@ -234,10 +234,10 @@ def test_evaluate_refuses(
     cli: Cli, generated_faces: tuple[str, ...], arguments: list[str], words: str
 ) -> None:
     few = "evaluation.faces=60"
-    told = cli("evaluate", "weights=lite-28", *generated_faces, few, *arguments)
-    assert told.code == 2
-    assert words in told.err
-    assert "Traceback" not in told.err
+    result = cli("evaluate", "weights=lite-28", *generated_faces, few, *arguments)
+    assert result.code == 2
+    assert words in result.err
+    assert "Traceback" not in result.err
 
 
 @pytest.mark.celeba
@@ -246,8 +246,8 @@ def test_the_bundled_classifier_keeps_its_accuracy(celeba_root: Path, tmp_path: 
     from facegan.data.celeba import CelebA
 
     source = CelebA(str(celeba_root), str(tmp_path), crop=108, image_size=28, verify=False)
-    archive = open_archive(source.archive().path)
+    dataset = open_dataset(source.dataset().path)
     space = AttributeFeatures()
-    guesses = space.has_attributes(space(split_images(archive, "test")))
-    labels = torch.from_numpy(archive.labels.attributes[archive.indices("test")])
+    guesses = space.has_attributes(space(split_images(dataset, "test")))
+    labels = torch.from_numpy(dataset.labels.attributes[dataset.indices("test")])
     assert (guesses == labels).double().mean() > 0.89

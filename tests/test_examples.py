@@ -45,8 +45,8 @@ def test_the_notebook_does_what_it_says(
     assert to_pil(grid(faces), 4).size == ((8 * 29 - 1) * 4,) * 2
     check_truncations(names["rows"])
     assert torch.equal(names["walk"][[0, 15, 30]], generator.draw(names["stations"])[:3])
-    with Image.open(workdir / "walk.gif") as film:
-        assert (film.n_frames, film.size, film.info["loop"]) == (60, (168, 168), 0)
+    with Image.open(workdir / "walk.gif") as video:
+        assert (video.n_frames, video.size, video.info["loop"]) == (60, (168, 168), 0)
     assert len(names["shares"]) == 40
     assert capsys.readouterr().out.count("%") == 12
     assert names["nearest"][0] == 0

@@ -8,7 +8,7 @@ import pytest
 
 from facegan.data import folder as folders
 from facegan.data import pack as packing
-from facegan.data.folder import FolderFaces, split_by_name
+from facegan.data.folder import FolderDataset, split_by_name
 from facegan.data.pack import decode
 from facegan.data.photos import PhotoZip, open_photos
 from facegan.errors import FaceganError
@@ -19,8 +19,8 @@ NAMES = [
 ]
 
 
-def faces(root: Path, crop: int | None = None, size: int = 8) -> FolderFaces:
-    return FolderFaces(str(root), str(root.parent / "archives"), crop, size)
+def faces(root: Path, crop: int | None = None, size: int = 8) -> FolderDataset:
+    return FolderDataset(str(root), str(root.parent / "packed_dir"), crop, size)
 
 
 @pytest.fixture
@@ -44,17 +44,17 @@ def test_a_folder_below_a_hidden_one_is_read(photo_folder: Path, tmp_path: Path)
 
 
 def test_the_archive_holds_every_photograph(photo_folder: Path) -> None:
-    archive = faces(photo_folder, crop=12).archive()
-    archive.verify()
+    dataset = faces(photo_folder, crop=12).dataset()
+    dataset.verify()
     expected = [np.asarray(decode((photo_folder / n).read_bytes(), 12, 8)) for n in sorted(NAMES)]
-    assert np.array_equal(archive.images, expected)
-    assert archive.labels.identities.tolist() == [-1] * 9
-    assert archive.labels.attributes.shape == (9, 0)
-    assert archive.manifest["counts"] == {"train": 7, "val": 1, "test": 1}
+    assert np.array_equal(dataset.images, expected)
+    assert dataset.labels.identities.tolist() == [-1] * 9
+    assert dataset.labels.attributes.shape == (9, 0)
+    assert dataset.manifest["counts"] == {"train": 7, "val": 1, "test": 1}
 
 
 def test_folder_and_zip_give_the_same_archive(photo_folder: Path, photo_zip: Path) -> None:
-    one, other = faces(photo_folder).archive(), faces(photo_zip).archive()
+    one, other = faces(photo_folder).dataset(), faces(photo_zip).dataset()
     assert np.array_equal(one.images, other.images)
     assert np.array_equal(one.labels.splits, other.labels.splits)
     assert one.manifest["sha256"] == other.manifest["sha256"]
@@ -63,33 +63,33 @@ def test_folder_and_zip_give_the_same_archive(photo_folder: Path, photo_zip: Pat
 def test_a_second_call_opens_what_the_first_has_packed(
     photo_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = faces(photo_folder).archive()
+    first = faces(photo_folder).dataset()
     monkeypatch.setattr(folders, "pack", None)
-    assert faces(photo_folder).archive().path == first.path
+    assert faces(photo_folder).dataset().path == first.path
 
 
 def test_another_crop_size_or_photograph_makes_another_archive(photo_folder: Path) -> None:
-    paths = {faces(photo_folder).archive().path, faces(photo_folder, crop=10).archive().path}
-    paths.add(faces(photo_folder, size=16).archive().path)
+    paths = {faces(photo_folder).dataset().path, faces(photo_folder, crop=10).dataset().path}
+    paths.add(faces(photo_folder, size=16).dataset().path)
     (photo_folder / "more.png").write_bytes((photo_folder / NAMES[1]).read_bytes())
-    paths.add(faces(photo_folder).archive().path)
+    paths.add(faces(photo_folder).dataset().path)
     (photo_folder / "more.png").write_bytes((photo_folder / NAMES[4]).read_bytes())
-    paths.add(faces(photo_folder).archive().path)
+    paths.add(faces(photo_folder).dataset().path)
     assert len(paths) == 5
 
 
 def test_labels_stay_with_their_photographs(
     photo_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packing, "TOLERATED", 0.5)
+    monkeypatch.setattr(packing, "MAX_UNREADABLE", 0.5)
     names = sorted(NAMES)
-    whole = faces(photo_folder).archive()
+    whole = faces(photo_folder).dataset()
     (photo_folder / names[2]).write_bytes(b"broken")
-    archive = faces(photo_folder).archive()
+    dataset = faces(photo_folder).dataset()
     kept = np.arange(9) != 2
-    assert np.array_equal(archive.images, whole.images[kept])
-    assert np.array_equal(archive.labels.splits, whole.labels.splits[kept])
-    assert archive.manifest["left_out"] == f"{names[2]} (no image)"
+    assert np.array_equal(dataset.images, whole.images[kept])
+    assert np.array_equal(dataset.labels.splits, whole.labels.splits[kept])
+    assert dataset.manifest["left_out"] == f"{names[2]} (no image)"
 
 
 def test_splits_depend_on_names_alone() -> None:
@@ -126,8 +126,8 @@ def test_a_truncated_zip_and_a_file_that_is_no_zip(photo_zip: Path, tmp_path: Pa
 
 def test_a_crop_larger_than_the_photographs(photo_folder: Path) -> None:
     with pytest.raises(FaceganError, match=r"9 of 9 photographs.*smaller than data\.crop=108"):
-        faces(photo_folder, crop=108).archive()
-    assert not any((photo_folder.parent / "archives").iterdir())
+        faces(photo_folder, crop=108).dataset()
+    assert not any((photo_folder.parent / "packed_dir").iterdir())
 
 
 @pytest.mark.parametrize("size", [30, 0, -28])

@@ -1,6 +1,7 @@
 """The training step as an algorithm, on a GAN of a few hundred weights."""
 
 import copy
+import math
 from functools import partial, partialmethod
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,11 +14,12 @@ from torch.optim import SGD, Adam, Optimizer
 from torch.utils.data import DataLoader
 
 from facegan.data.datamodule import Batch
-from facegan.gan import GAN, frozen, update_average
+from facegan.gan.ema import ema_decay, update_ema
+from facegan.gan.losses import Hinge, NonSaturating, RelativisticPairing
+from facegan.gan.module import GAN, frozen
+from facegan.gan.penalties import R1, GradientPenalty, NoPenalty
 from facegan.images import to_float
-from facegan.losses import Hinge, NonSaturating, RelativisticPairing
 from facegan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
-from facegan.penalties import R1, GradientPenalty, NoPenalty
 
 SIZE, LATENT, BATCH = 14, 3, 4
 
@@ -29,7 +31,7 @@ class BareGAN(GAN):
     global_rank = 0
 
     def optimizers(self) -> list[Optimizer]:
-        return self.optimizer_pair
+        return [*self.optimizer_by_name.values()]
 
     def manual_backward(self, loss: Tensor) -> None:
         loss.backward()
@@ -90,8 +92,9 @@ def test_the_generators_step_leaves_the_discriminator_alone(loss: nn.Module) -> 
     gan = tiny(loss=loss)
     train(gan, 1)
     real = to_float(faces().images)
+    real_logits = gan.discriminator(real).detach()
     before = weights(gan.discriminator), gradients(gan.discriminator), weights(gan.generator)
-    gan.generator_step(gan.discriminator, real, gan.generator(gan.latents(real)))
+    gan.generator_step(gan.discriminator, gan.generator(gan.sample_latents(real)), real_logits)
     assert equal(before[0], weights(gan.discriminator))
     assert equal(before[1], gradients(gan.discriminator))
     assert not equal(before[2], weights(gan.generator))
@@ -103,7 +106,7 @@ def test_the_discriminators_step_leaves_the_generator_alone(penalty: nn.Module) 
     gan = tiny(penalty=penalty)
     train(gan, 1)
     real = to_float(faces().images)
-    fake = gan.generator(gan.latents(real)).detach()
+    fake = gan.generator(gan.sample_latents(real)).detach()
     before = weights(gan.generator), gradients(gan.generator), weights(gan.discriminator)
     gan.discriminator_step(0, gan.discriminator, real, fake)
     assert equal(before[0], weights(gan.generator))
@@ -111,11 +114,11 @@ def test_the_discriminators_step_leaves_the_generator_alone(penalty: nn.Module) 
     assert not equal(before[2], weights(gan.discriminator))
 
 
-def test_the_real_images_are_judged_once() -> None:
-    gan, verdicts = tiny(norm="none", loss=RelativisticPairing()), []
-    gan.discriminator.register_forward_hook(lambda *call: verdicts.append(call[2].detach()))
+def test_the_discriminator_sees_the_real_images_once() -> None:
+    gan, outputs = tiny(norm="none", loss=RelativisticPairing()), []
+    gan.discriminator.register_forward_hook(lambda *call: outputs.append(call[2].detach()))
     (logs,) = train(gan, 1)
-    on_real, _, on_fake = verdicts  # the last one is the updated discriminator's
+    on_real, _, on_fake = outputs  # the last one is the updated discriminator's
     expected = torch.nn.functional.softplus(on_real - on_fake).mean()
     assert torch.equal(logs["G_loss"], expected)
 
@@ -163,10 +166,10 @@ def descend(network: nn.Module, loss: Tensor) -> None:
 def test_the_generator_moves_after_every_n_critic_steps() -> None:
     gan, moves = tiny(n_critic=3), []
     for step in range(7):
-        before = weights(gan.generator), weights(gan.averaged), weights(gan.discriminator)
+        before = weights(gan.generator), weights(gan.ema), weights(gan.discriminator)
         (logs,) = train(gan, 1, start=step)
         moved = not equal(before[0], weights(gan.generator))
-        assert moved == (not equal(before[1], weights(gan.averaged)))
+        assert moved == (not equal(before[1], weights(gan.ema)))
         assert moved == ("G_loss" in logs)
         assert not equal(before[2], weights(gan.discriminator))
         moves.append(moved)
@@ -211,42 +214,45 @@ def test_compiled_networks_take_the_same_steps_under_the_same_names(
         assert torch.allclose(compiled.state_dict()[name], value, atol=1e-5), name
 
 
-def test_update_average() -> None:
-    averaged, current = nn.Linear(1, 1), nn.Linear(1, 1)
+def test_update_ema_averages_parameters_and_copies_buffers() -> None:
+    ema, current = nn.BatchNorm1d(1), nn.BatchNorm1d(1)
     with torch.no_grad():
-        averaged.weight.fill_(1), current.weight.fill_(3)
-        averaged.bias.fill_(0), current.bias.fill_(-4)
-    update_average(averaged, current, decay=0.75)
-    assert [averaged.weight.item(), averaged.bias.item()] == [1.5, -1]
-    update_average(averaged, current, decay=0)
-    assert equal(weights(averaged), weights(current))
+        ema.weight.fill_(1), current.weight.fill_(3)
+        ema.bias.fill_(0), current.bias.fill_(-4)
+        current.running_mean.fill_(7)
+    update_ema(ema, current, decay=0.75)
+    assert [ema.weight.item(), ema.bias.item(), ema.running_mean.item()] == [1.5, -1, 7]
+    update_ema(ema, current, decay=0)
+    assert equal(weights(ema), weights(current))
     assert current.weight.item() == 3
 
 
-def test_the_average_follows_the_generator() -> None:
+def test_without_a_halflife_the_ema_is_a_copy() -> None:
+    gan = tiny(ema_halflife=0)
+    train(gan, 3)
+    assert equal_states(gan.ema, gan.generator)
+
+
+def test_the_ema_follows_the_generator() -> None:
     gan = tiny(ema_halflife=BATCH)
-    assert equal_states(gan.averaged, gan.generator)
-    assert not any(parameter.requires_grad for parameter in gan.averaged.parameters())
+    assert equal_states(gan.ema, gan.generator)
+    assert not any(parameter.requires_grad for parameter in gan.ema.parameters())
     gan.images_seen = 1000 * BATCH  # past the ramp: each step halves what was
-    old = weights(gan.averaged)
+    old = weights(gan.ema)
     train(gan, 1)
     new = weights(gan.generator)
-    for before, after, weight in zip(old, new, weights(gan.averaged), strict=True):
+    for before, after, weight in zip(old, new, weights(gan.ema), strict=True):
         assert torch.allclose(weight, (before + after) / 2, atol=1e-6)
 
 
 @pytest.mark.parametrize("n_critic", [1, 5])
 def test_after_a_halflife_an_old_weight_counts_half(n_critic: int) -> None:
-    gan = tiny(n_critic=n_critic, ema_halflife=1000)
-    gan.images_seen = 10**6
-    generator_steps = 1000 / (BATCH * n_critic)
-    assert gan.ema_decay() ** generator_steps == pytest.approx(0.5)
+    decay = ema_decay(halflife=1000, images_seen=10**6, images=BATCH * n_critic)
+    assert decay ** (1000 / (BATCH * n_critic)) == pytest.approx(0.5)
 
 
 def test_the_halflife_grows_with_the_run() -> None:
-    gan, decays = tiny(ema_halflife=1000), []
-    for gan.images_seen in (0, 1000, 10_000, 20_000, 10**6):
-        decays.append(gan.ema_decay())
+    decays = [ema_decay(1000, seen, BATCH) for seen in (0, 1000, 10_000, 20_000, 10**6)]
     halflives = [50, 500, 1000, 1000]  # a twentieth of the images seen, up to its value
     assert decays[0] < 1e-6  # the initial weights are forgotten at once
     assert decays[1:] == pytest.approx([0.5 ** (BATCH / halflife) for halflife in halflives])
@@ -296,7 +302,7 @@ def test_a_steps_randomness_depends_on_seed_and_counter_only() -> None:
     train(through, 2)
     resumed = tiny(penalty=GradientPenalty())
     resumed.load_state_dict(through.state_dict())
-    for mine, theirs in zip(resumed.optimizer_pair, through.optimizer_pair, strict=True):
+    for mine, theirs in zip(resumed.optimizers(), through.optimizers(), strict=True):
         mine.load_state_dict(copy.deepcopy(theirs.state_dict()))
     resumed.images_seen = through.images_seen
     assert train(through, 2, start=2) == train(resumed, 2, start=2)
@@ -336,19 +342,19 @@ def test_lightning_runs_the_same_algorithm(tmp_path: Path) -> None:
     assert gan.images_seen == 4 * BATCH
     assert equal(weights(bare), weights(gan))
     assert equal_states(bare.generator, gan.generator)
-    assert (tmp_path / "samples" / "epoch-001.png").is_file()
-    assert equal_states(DCGANGenerator.from_pretrained(tmp_path), gan.averaged)
 
 
 @pytest.mark.parametrize(
     ("network", "message"),
     [
-        (DCGANDiscriminator(3, image_size=28), "agree on image_size, got 14 and 28"),
-        (DCGANDiscriminator(3, image_size=SIZE, channels=1), "agree on channels, got 3 and 1"),
+        (DCGANDiscriminator(3, image_size=28), "image_size, got 14 and 28"),
+        (DCGANDiscriminator(3, image_size=SIZE, channels=1), "channels, got 3 and 1"),
     ],
 )
 def test_networks_that_do_not_fit(network: nn.Module, message: str) -> None:
-    with pytest.raises(ValueError, match=f"generator and discriminator must {message}"):
+    with pytest.raises(
+        ValueError, match=f"generator and discriminator must have the same {message}"
+    ):
         tiny(discriminator=network)
 
 
@@ -360,7 +366,34 @@ def test_a_learning_rate_must_be_positive(player: str, rate: float) -> None:
         tiny(**{f"{player}_optimizer": partial(Adam, lr=rate)})
 
 
-@pytest.mark.parametrize("name", ["n_critic", "ema_halflife"])
-def test_counts_must_be_at_least_one(name: str) -> None:
-    with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
-        tiny(**{name: 0})
+@pytest.mark.parametrize(
+    ("name", "value", "minimum"),
+    [
+        ("n_critic", 0, 1),
+        ("ema_halflife", -1, 0),
+        ("ema_halflife", math.nan, 0),
+        ("final_lr_factor", -0.1, 0),
+    ],
+)
+def test_values_below_their_minimum(name: str, value: float, minimum: int) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be at least {minimum}, got {value}"):
+        tiny(**{name: value})
+
+
+def test_each_parameter_group_keeps_its_own_learning_rate() -> None:
+    def two_groups(parameters) -> Optimizer:
+        first, *others = parameters
+        return Adam([{"params": [first], "lr": 0.5}, {"params": others}], lr=0.1)
+
+    gan = tiny(generator_optimizer=partial(two_groups))
+    groups = gan.optimizer_by_name["generator"].param_groups
+    assert [group["initial_lr"] for group in groups] == [0.5, 0.1]
+
+
+def test_logits_are_logged_whatever_the_loss() -> None:
+    gan, outputs = tiny(norm="none"), []
+    gan.discriminator.register_forward_hook(lambda *call: outputs.append(call[2].detach()))
+    (logs,) = train(gan, 1)
+    assert logs["D_real_logits"] == outputs[0].mean()
+    assert logs["D_fake_logits"] == outputs[1].mean()
+    assert not any(value.requires_grad for value in logs.values())

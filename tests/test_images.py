@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
-from facegan.images import grid, save_film, save_grid, save_image, to_float, to_pil, to_uint8
+from facegan.images import grid, save_grid, save_image, save_video, to_float, to_pil, to_uint8
 
 ALL_VALUES = torch.arange(256, dtype=torch.uint8)
 
@@ -111,7 +111,7 @@ def test_save_grid_is_the_png_of_the_grid(tmp_path: Path) -> None:
 def test_gif_read_back(tmp_path: Path) -> None:
     colours = [(250, 0, 0), (0, 250, 0), (0, 0, 250)]
     frames = [Image.new("RGB", (6, 4), colour) for colour in colours]
-    save_film(frames, tmp_path / "epochs.gif", fps=4)
+    save_video(frames, tmp_path / "epochs.gif", fps=4)
     with Image.open(tmp_path / "epochs.gif") as picture:
         assert (picture.n_frames, picture.size, picture.info["loop"]) == (3, (6, 4), 0)
         for i, colour in enumerate(colours):
@@ -130,7 +130,7 @@ def write_png(path: Path) -> None:
 
 
 def write_gif(path: Path) -> None:
-    save_film([to_pil(random_images(1)[0])], path, fps=1)
+    save_video([to_pil(random_images(1)[0])], path, fps=1)
 
 
 @pytest.mark.parametrize("write", [write_png, write_gif])

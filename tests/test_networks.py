@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from facegan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
-from facegan.networks.layers import MinibatchDeviation, SelfModulation
+from facegan.networks.layers import MinibatchStdDev, SelfModulation
 
 SIZES = [8, 14, 28, 32, 56, 64, 112, 128]
 
@@ -147,25 +147,25 @@ def test_hidden_units_stand_before_the_logit() -> None:
     assert logit.weight.shape == (1, 6)
 
 
-def test_minibatch_deviation_by_hand() -> None:
+def test_minibatch_stddev_by_hand() -> None:
     x = noise(6, 2, 3, 3)
-    out = MinibatchDeviation(group=3)(x)
+    out = MinibatchStdDev(group=3)(x)
     assert torch.equal(out[:, :2], x)
     for group in ([0, 2, 4], [1, 3, 5]):  # as many groups as fit, dealt in turn
         expected = np.std(x[group].numpy(), axis=0).mean()
         assert out[group, 2].flatten().tolist() == pytest.approx([expected] * 27, rel=1e-5)
 
 
-def test_minibatch_deviation_of_a_batch_that_groups_do_not_divide() -> None:
+def test_minibatch_stddev_of_a_batch_that_groups_do_not_divide() -> None:
     x = noise(5, 2, 3, 3)
     expected = np.std(x.numpy(), axis=0).mean()
-    deviation = MinibatchDeviation(group=3)(x)[:, 2]
+    deviation = MinibatchStdDev(group=3)(x)[:, 2]
     assert deviation.flatten().tolist() == pytest.approx([expected] * 45, rel=1e-5)
 
 
-def test_minibatch_deviation_of_equal_images_has_a_gradient() -> None:
+def test_minibatch_stddev_of_equal_images_has_a_gradient() -> None:
     x = torch.ones(4, 2, 3, 3, requires_grad=True)
-    MinibatchDeviation()(x).sum().backward()
+    MinibatchStdDev()(x).sum().backward()
     assert x.grad.isfinite().all()
 
 
@@ -173,7 +173,7 @@ def test_a_discriminator_sees_missing_variety() -> None:
     images = noise(8, 3, 14, 14)
     same = images[:1].expand(8, -1, -1, -1)
     for sees in (False, True):
-        judge = tiny_discriminator(norm="none", hidden=6, minibatch_deviation=sees)
+        judge = tiny_discriminator(norm="none", hidden=6, minibatch_stddev=sees)
         alone, among_others = judge(same)[0], judge(images)[0]
         assert torch.allclose(alone, among_others, atol=1e-6) != sees
 
@@ -250,7 +250,7 @@ def test_bad_width() -> None:
     ("change", "message"),
     [
         ({"hidden": -1}, "hidden counts units and must be at least 0, got -1"),
-        ({"minibatch_deviation": True}, "minibatch_deviation needs hidden units, got hidden=0"),
+        ({"minibatch_stddev": True}, "minibatch_stddev needs hidden units, got hidden=0"),
         ({"width": 0}, "width counts channels and must be at least 1, got 0"),
     ],
 )

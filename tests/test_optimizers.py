@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Muon
 
-from facegan.optimizers import SpectralDescent, orthogonalise
+from facegan.gan.optimizers import SpectralDescent, orthogonalize
 
 RATE = 0.01
 BETA2 = 0.9
@@ -32,7 +32,7 @@ def test_singular_vectors_stay_and_singular_values_become_one(
 ) -> None:
     u, _, vt = torch.linalg.svd(noise(*shape), full_matrices=False)
     values = torch.logspace(0, -2, min(shape))  # far apart
-    core = u.T @ orthogonalise(scale * u @ values.diag() @ vt) @ vt.T
+    core = u.T @ orthogonalize(scale * u @ values.diag() @ vt) @ vt.T
     assert torch.allclose(core, core.diagonal().diag(), atol=1e-4)
     assert core.diagonal().min() > 0.68
     assert core.diagonal().max() < 1.21

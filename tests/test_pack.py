@@ -147,8 +147,8 @@ def test_unreadable_photographs_are_named_counted_and_left_out(
     assert failures == [(3, "no image"), (120, "no image")]
     kept = np.load(tmp_path / "images.npy")[:, 0, 0, 0].tolist()
     assert kept == [i for i in range(200) if i not in (3, 120)]
-    told = "left out 2 of 200 photographs: 003.png (no image); 120.png (no image)\n"
-    assert capsys.readouterr().out == told
+    result = "left out 2 of 200 photographs: 003.png (no image); 120.png (no image)\n"
+    assert capsys.readouterr().out == result
 
 
 def test_more_than_one_percent_unreadable_is_an_error(
@@ -161,7 +161,7 @@ def test_more_than_one_percent_unreadable_is_an_error(
 
 
 def test_a_cut_off_jpeg_is_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packing, "TOLERATED", 0.5)
+    monkeypatch.setattr(packing, "MAX_UNREADABLE", 0.5)
     store = numbered(tmp_path / "photos", 2)
     (tmp_path / "photos" / "cut.jpg").write_bytes(encoded(NOISE, "JPEG")[:5000])
     ((row, reason),) = pack(store, store.names(), None, 8, tmp_path / "images.npy")

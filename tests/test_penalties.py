@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from facegan.penalties import (
+from facegan.gan.penalties import (
     R1,
     R1R2,
     R2,

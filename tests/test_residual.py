@@ -7,13 +7,13 @@ import torch
 from test_networks import SIZES, noise, parameters
 from torch import nn
 
+from facegan.gan.penalties import squared_gradient_norms
 from facegan.networks.residual import (
-    LEAK,
+    LEAKY_SLOPE,
     ResidualBlock,
     ResidualDiscriminator,
     ResidualGenerator,
 )
-from facegan.penalties import squared_gradient_norms
 
 
 def tiny_generator(**changes: int) -> ResidualGenerator:
@@ -67,7 +67,7 @@ def test_a_fresh_block_is_the_identity_with_scaled_weights(depth: int) -> None:
     torch.manual_seed(0)
     block, x = ResidualBlock(64, depth), noise(2, 64, 5, 5)
     assert torch.equal(block(x), x)
-    gain = math.sqrt(2 / (1 + LEAK**2)) / depth ** (1 / 4)
+    gain = math.sqrt(2 / (1 + LEAKY_SLOPE**2)) / depth ** (1 / 4)
     assert block.expand.weight.std().item() == pytest.approx(gain / 64**0.5, rel=0.05)
     assert block.mix.weight.std().item() == pytest.approx(gain / (16 * 9) ** 0.5, rel=0.05)
 
@@ -77,9 +77,9 @@ def test_a_block_by_hand() -> None:
     block, x = ResidualBlock(2, depth=1), noise(3, 2, 4, 4)
     nn.init.normal_(block.project.weight)
     y = torch.einsum("oi,bihw->bohw", block.expand.weight[:, :, 0, 0], x)
-    y = torch.where(y > 0, y, LEAK * y)
+    y = torch.where(y > 0, y, LEAKY_SLOPE * y)
     y = torch.conv2d(y, block.mix.weight, padding=1)
-    y = torch.where(y > 0, y, LEAK * y)
+    y = torch.where(y > 0, y, LEAKY_SLOPE * y)
     y = torch.einsum("oi,bihw->bohw", block.project.weight[:, :, 0, 0], y)
     assert torch.allclose(block(x), x + y, atol=1e-5)
 

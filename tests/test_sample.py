@@ -10,8 +10,9 @@ from PIL import Image
 
 from facegan import sample
 from facegan.images import open_image
-from facegan.sampling import latents, spherical_walk
-from facegan.terminal import Strip, half_blocks, iterm, kitty, renderer_for, sixel
+from facegan.sampling.interpolation import slerp_loop
+from facegan.sampling.latents import latents
+from facegan.sampling.terminal import Strip, half_blocks, iterm, kitty, renderer_for, sixel
 
 
 @pytest.fixture
@@ -21,16 +22,16 @@ def face() -> Image.Image:
 
 
 def test_ten_faces_by_default(cli, workdir: Path) -> None:
-    told = cli("sample")
-    assert told.code == 0, told.err
+    result = cli("sample")
+    assert result.code == 0, result.err
     faces = sorted((workdir / "outputs" / "faces").iterdir())
     assert [path.name for path in faces] == [f"seed-{seed:04}.png" for seed in range(10)]
     assert {open_image(path).size for path in faces} == {(28, 28)}
 
 
 def test_seeds_grid_and_upscale(cli, workdir: Path) -> None:
-    told = cli("sample", "seeds=0-2,100", "grid=true", "upscale=3", "filter=lanczos", "out=here")
-    assert told.code == 0, told.err
+    result = cli("sample", "seeds=0-2,100", "grid=true", "upscale=3", "filter=lanczos", "out=here")
+    assert result.code == 0, result.err
     names = sorted(path.name for path in (workdir / "here").iterdir())
     assert names == ["grid.png", *(f"seed-{seed:04}.png" for seed in (0, 1, 2, 100))]
     assert open_image(workdir / "here" / "seed-0100.png").size == (84, 84)
@@ -46,13 +47,13 @@ def test_a_seed_is_the_same_face_in_any_company(cli, workdir: Path) -> None:
     assert np.abs(alone - together).max() <= 1  # kernels may round otherwise for other batches
 
 
-@pytest.mark.parametrize("film", ["gif", "mp4"])
-def test_interpolation_writes_a_film(cli, workdir: Path, film: str) -> None:
-    told = cli("sample", "interpolate=3,7,12", "frames=9", f"film={film}", "upscale=2", "out=.")
-    assert told.code == 0, told.err
-    path = workdir / f"walk-3-7-12.{film}"
+@pytest.mark.parametrize("video", ["gif", "mp4"])
+def test_interpolation_writes_a_film(cli, workdir: Path, video: str) -> None:
+    result = cli("sample", "interpolate=3,7,12", "frames=9", f"video={video}", "upscale=2", "out=.")
+    assert result.code == 0, result.err
+    path = workdir / f"interpolation-3-7-12.{video}"
     assert path.stat().st_size > 500
-    if film == "gif":
+    if video == "gif":
         with Image.open(path) as picture:
             assert picture.n_frames == 9
 
@@ -67,8 +68,8 @@ def test_stream_goes_on_until_it_is_stopped(
             raise KeyboardInterrupt
 
     monkeypatch.setattr(sample.time, "sleep", nap)
-    told = cli("sample", "stream=true", "seeds=5", "out=strip")
-    assert told.code == 130
+    result = cli("sample", "stream=true", "seeds=5", "out=strip")
+    assert result.code == 130
     names = sorted(path.name for path in (workdir / "strip").iterdir())
     assert names == ["seed-0005.png", "seed-0006.png", "seed-0007.png"]
 
@@ -80,29 +81,29 @@ def test_stream_goes_on_until_it_is_stopped(
         ("truncation=-1", "truncation must be at least 0"),
         ("seeds=3-1", "numbers and ranges"),
         ("filter=cubic", "nearest, lanczos"),
-        ("film=avi", "gif, mp4"),
+        ("video=avi", "gif, mp4"),
         ("frames=1", "frames must be at least 2"),
         ("interpolate=1,2 stream=true", "give one of them"),
         ("weights=nobody", "dcgan-28, lite-28"),
     ],
 )
 def test_sample_refuses(cli, argument: str, words: str) -> None:
-    told = cli("sample", *argument.split())
-    assert told.code == 2
-    assert words in told.err
+    result = cli("sample", *argument.split())
+    assert result.code == 2
+    assert words in result.err
 
 
 def test_a_file_in_the_folders_place(cli, workdir: Path) -> None:
     (workdir / "faces").write_text("mine")
-    told = cli("sample", "out=faces", "n=1")
-    assert told.code == 2
-    assert "faces: File exists; choose a folder that you may write to" in told.err
+    result = cli("sample", "out=faces", "n=1")
+    assert result.code == 2
+    assert "faces: File exists; choose a folder that you may write to" in result.err
     assert (workdir / "faces").read_text() == "mine"
 
 
 def test_walk_passes_its_stations_and_is_closed() -> None:
     stations = latents([3, 7, 12], 16)
-    path = spherical_walk(stations, 30)
+    path = slerp_loop(stations, 30)
     torch.testing.assert_close(path[[0, 10, 20]], stations)
     steps = (path - path.roll(1, 0)).norm(dim=1)
     assert steps.max() < 0.3 * stations.norm(dim=1).max()  # the last leads back to the first
@@ -110,18 +111,18 @@ def test_walk_passes_its_stations_and_is_closed() -> None:
 
 def test_walk_keeps_to_the_sphere() -> None:
     a = torch.tensor([[3.0, 0.0], [0.0, 3.0]])
-    torch.testing.assert_close(spherical_walk(a, 12).norm(dim=1), torch.full((12,), 3.0))
-    middle = spherical_walk(a, 4)[1]
+    torch.testing.assert_close(slerp_loop(a, 12).norm(dim=1), torch.full((12,), 3.0))
+    middle = slerp_loop(a, 4)[1]
     torch.testing.assert_close(middle, torch.tensor([3.0, 3.0]) / 2**0.5)
 
 
 def test_a_walk_of_no_length_stays_at_the_mean() -> None:
-    assert torch.equal(spherical_walk(torch.zeros(2, 4), 6), torch.zeros(6, 4))
+    assert torch.equal(slerp_loop(torch.zeros(2, 4), 6), torch.zeros(6, 4))
 
 
 def test_walk_between_equal_stations_stays() -> None:
     z = latents([1, 1], 8)
-    torch.testing.assert_close(spherical_walk(z, 6), z[:1].expand(6, -1))
+    torch.testing.assert_close(slerp_loop(z, 6), z[:1].expand(6, -1))
 
 
 def test_half_blocks_colour_every_pixel(face: Image.Image) -> None:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from facegan.sampling import latents, parse_seeds
+from facegan.sampling.latents import latents, parse_seeds
 
 
 def test_latents_are_pinned() -> None:

@@ -11,7 +11,8 @@ from typing import Any, cast
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from facegan.config import ConfigError, verb
+from facegan.cli import command
+from facegan.config import ConfigError
 
 
 @dataclass
@@ -36,7 +37,7 @@ class EvaluateConfig:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 
 
-@verb("evaluate", EvaluateConfig)
+@command("evaluate", EvaluateConfig)
 def main(cfg: DictConfig) -> None:
     if cfg.evaluation.split not in ("val", "test"):
         raise ConfigError(
@@ -44,7 +45,7 @@ def main(cfg: DictConfig) -> None:
             f"{cfg.evaluation.split}"
         )
     cfg.data = data_of_run(cfg)
-    from facegan.evaluating import evaluate  # seconds of imports, which --help does not need
+    from facegan.evaluation.run import evaluate  # seconds of imports, which --help does not need
 
     evaluate(cfg)
 

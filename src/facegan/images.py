@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from facegan._files import atomic_path
 from facegan.errors import FaceganError
-from facegan.files import replacing
 
 
 def to_float(images: Tensor) -> Tensor:
@@ -59,7 +59,7 @@ def open_image(path: str | Path) -> Image.Image:
 
 def save_image(picture: Image.Image, path: str | Path) -> None:
     """Writes a Pillow image in the format of the path's suffix, atomically."""
-    with replacing(Path(path)) as temporary:
+    with atomic_path(Path(path)) as temporary:
         picture.save(temporary)
 
 
@@ -70,13 +70,13 @@ def save_grid(
     save_image(to_pil(grid(images, columns), upscale), path)
 
 
-def save_film(frames: Sequence[Image.Image], path: str | Path, fps: float) -> None:
+def save_video(frames: Sequence[Image.Image], path: str | Path, fps: float) -> None:
     """Writes frames as an endless GIF or as an MP4, by the path's suffix, atomically.
 
     An MP4 needs `pip install 'facegan[video]'`; raises FaceganError without.
     """
     write = _write_mp4 if Path(path).suffix == ".mp4" else _write_gif
-    with replacing(Path(path)) as temporary:
+    with atomic_path(Path(path)) as temporary:
         write(frames, temporary, fps)
 
 
@@ -90,11 +90,11 @@ def _write_mp4(frames: Sequence[Image.Image], path: Path, fps: float) -> None:
     try:
         import imageio_ffmpeg
     except ImportError as error:
-        raise FaceganError("film=mp4 needs ffmpeg: pip install 'facegan[video]'") from error
+        raise FaceganError("video=mp4 needs ffmpeg: pip install 'facegan[video]'") from error
     # H.264 halves the resolution of colour, so that both sides must be even
     size = (frames[0].width // 2 * 2, frames[0].height // 2 * 2)
-    film = imageio_ffmpeg.write_frames(str(path), size, fps=fps, macro_block_size=2)
-    film.send(None)
+    video = imageio_ffmpeg.write_frames(str(path), size, fps=fps, macro_block_size=2)
+    video.send(None)
     for frame in frames:
-        film.send(frame.convert("RGB").resize(size).tobytes())
-    film.close()
+        video.send(frame.convert("RGB").resize(size).tobytes())
+    video.close()

@@ -1,9 +1,9 @@
-"""Make the archive of faces that training reads: download, verify, crop, resize, pack.
+"""Make the dataset of faces that training reads: download, verify, crop, resize, pack.
 
 python -m facegan.prepare                             CelebA, from the network or from data/celeba
 python -m facegan.prepare data=folder data.root=DIR   your own photographs, or a zip of them
 
-Training does this by itself; where the archive is there already, it is verified.
+Training does this by itself; where the dataset is there already, it is verified.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from facegan.config import build, verb
+from facegan.cli import command
+from facegan.config import instantiate
 
 
 @dataclass
@@ -21,14 +22,14 @@ class PrepareConfig:
     data: Any = None
 
 
-@verb("prepare", PrepareConfig)
+@command("prepare", PrepareConfig)
 def main(cfg: DictConfig) -> None:
-    archive = build(cfg.data, "data").archive()
-    archive.verify()
-    counts = ", ".join(f"{n:,} {split}" for split, n in archive.manifest["counts"].items())
-    print(f"{archive.path}: {counts} faces of {archive.image_size}x{archive.image_size}")
-    if archive.manifest.get("left_out"):
-        print(f"left out, unreadable: {archive.manifest['left_out']}")
+    dataset = instantiate(cfg.data, "data").dataset()
+    dataset.verify()
+    counts = ", ".join(f"{n:,} {split}" for split, n in dataset.manifest["counts"].items())
+    print(f"{dataset.path}: {counts} faces of {dataset.image_size}x{dataset.image_size}")
+    if dataset.manifest.get("left_out"):
+        print(f"left out, unreadable: {dataset.manifest['left_out']}")
 
 
 if __name__ == "__main__":

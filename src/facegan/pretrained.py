@@ -1,5 +1,6 @@
 """One safetensors file with its own config in the metadata. Nothing is ever unpickled."""
 
+import hashlib
 import importlib
 import json
 import re
@@ -12,8 +13,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from facegan._files import write_tensors
 from facegan.errors import FaceganError
-from facegan.files import write_tensors
 
 WEIGHTS_FILE = "generator.safetensors"
 BUNDLED = Path(__file__).resolve().parent / "weights"
@@ -38,6 +39,15 @@ def save(network: Network, path: Path, about: dict[str, str] | None = None) -> N
     metadata = {**(about or {}), "facegan": version("facegan"), "config": json.dumps(config)}
     tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     write_tensors(path, tensors, metadata)
+
+
+def digest(network: nn.Module) -> str:
+    """Ten hexadecimal digits that change with any weight of the network."""
+    sha256 = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        sha256.update(name.encode())
+        sha256.update(tensor.contiguous().numpy().tobytes())
+    return sha256.hexdigest()[:10]
 
 
 def load(source: str | Path, kind: type[N]) -> N:

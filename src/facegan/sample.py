@@ -2,7 +2,7 @@
 
 python -m facegan.sample                                     ten faces, by the bundled weights
 python -m facegan.sample weights=outputs/latest seeds=0-63,100 truncation=0.7 grid=true
-python -m facegan.sample interpolate=3,7,12 frames=120       a film of faces that turn into others
+python -m facegan.sample interpolate=3,7,12 frames=120       a video of faces that turn into others
 python -m facegan.sample stream=true fps=4                   new faces, on and on, in the terminal
 """
 
@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from facegan.config import ConfigError, verb
+from facegan.cli import command
+from facegan.config import ConfigError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -45,11 +46,11 @@ class SampleConfig:
     interpolate: str | None = None
     frames: int = 1
     fps: float = 1
-    film: str = ""
+    video: str = ""
     stream: bool = False
 
 
-@verb("sample", SampleConfig, texts=("seeds", "interpolate"))
+@command("sample", SampleConfig, texts=("seeds", "interpolate"))
 def main(cfg: DictConfig) -> None:
     _check(cfg)
     from facegan.images import to_pil
@@ -60,12 +61,12 @@ def main(cfg: DictConfig) -> None:
     if cfg.stream:
         stream(generator, enlarge, cfg)
     elif cfg.interpolate is not None:
-        walk(generator, enlarge, cfg)
+        save_interpolation(generator, enlarge, cfg)
     else:
-        portraits(generator, enlarge, cfg)
+        save_images(generator, enlarge, cfg)
 
 
-def portraits(generator: "Generator", enlarge: Enlarge, cfg: DictConfig) -> None:
+def save_images(generator: "Generator", enlarge: Enlarge, cfg: DictConfig) -> None:
     """A PNG for each seed and, if asked for, one of all."""
     from facegan.images import grid, save_image
 
@@ -79,15 +80,16 @@ def portraits(generator: "Generator", enlarge: Enlarge, cfg: DictConfig) -> None
     print(f"{len(seeds)} faces in {out}")
 
 
-def walk(generator: "Generator", enlarge: Enlarge, cfg: DictConfig) -> None:
-    """A film that passes the faces of the given seeds and ends where it began."""
-    from facegan.images import save_film
-    from facegan.sampling import latents, spherical_walk
+def save_interpolation(generator: "Generator", enlarge: Enlarge, cfg: DictConfig) -> None:
+    """A video that passes the faces of the given seeds and ends where it began."""
+    from facegan.images import save_video
+    from facegan.sampling.interpolation import slerp_loop
+    from facegan.sampling.latents import latents
 
-    stations = latents(_seeds(cfg.interpolate), generator.latent_dim) * cfg.truncation
-    faces = generator.draw(spherical_walk(stations, cfg.frames))
-    path = Path(cfg.out) / f"walk-{cfg.interpolate.replace(',', '-')[:100]}.{cfg.film}"
-    save_film([enlarge(face) for face in faces], path, cfg.fps)
+    keyframes = latents(_seeds(cfg.interpolate), generator.latent_dim) * cfg.truncation
+    faces = generator.draw(slerp_loop(keyframes, cfg.frames))
+    path = Path(cfg.out) / f"interpolation-{cfg.interpolate.replace(',', '-')[:100]}.{cfg.video}"
+    save_video([enlarge(face) for face in faces], path, cfg.fps)
     print(path)
 
 
@@ -108,7 +110,7 @@ def stream(generator: "Generator", enlarge: Enlarge, cfg: DictConfig) -> None:
 
 def _in_terminal(image_size: int) -> Callable[[int, "Tensor"], None]:
     from facegan.images import to_pil
-    from facegan.terminal import Strip, renderer_for
+    from facegan.sampling.terminal import Strip, renderer_for
 
     strip = Strip(sys.stdout, image_size, renderer_for(os.environ))
     return lambda seed, face: strip.show(to_pil(face))
@@ -122,7 +124,7 @@ def _as_files(out: Path, enlarge: Enlarge) -> Callable[[int, "Tensor"], None]:
 
 
 def _seeds(text: str) -> list[int]:
-    from facegan.sampling import parse_seeds
+    from facegan.sampling.latents import parse_seeds
 
     try:
         return parse_seeds(text)
@@ -136,7 +138,7 @@ def _check(cfg: DictConfig) -> None:
             raise ConfigError(f"{name} must be at least {least}, got {cfg[name]}")
     if cfg.stream and cfg.interpolate is not None:
         raise ConfigError("stream and interpolate are two different things; give one of them")
-    for name, known in (("filter", ("nearest", "lanczos")), ("film", ("gif", "mp4"))):
+    for name, known in (("filter", ("nearest", "lanczos")), ("video", ("gif", "mp4"))):
         if cfg[name] not in known:
             raise ConfigError(f"{name} must be one of {', '.join(known)}, got {cfg[name]}")
 

@@ -16,16 +16,17 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from facegan.config import ConfigError, verb
+from facegan.cli import command
+from facegan.config import ConfigError
 from facegan.errors import FaceganError
 
 
 @dataclass
 class LoaderConfig:
-    """How the archive's faces are fed to a training."""
+    """How the dataset's faces are fed to a training."""
 
     flip: bool = True
-    resident: bool = True
+    on_device: bool = True
 
 
 @dataclass
@@ -41,14 +42,14 @@ class TrainConfig:
     trainer: Any = None
 
 
-@verb("train", TrainConfig)
+@command("train", TrainConfig)
 def main(cfg: DictConfig) -> None:
     hydra_config = HydraConfig.get()
     folder, resume = Path(hydra_config.runtime.output_dir), cfg.resume is not None
     if resume:
         folder = Path(cfg.resume).resolve()
         cfg = stored_config(folder, list(hydra_config.overrides.task))
-    from facegan.training import one_process, train  # seconds, which --help does not need
+    from facegan.training.run import one_process, train  # seconds, which --help does not need
 
     if hydra_config.mode == RunMode.MULTIRUN and not one_process(cfg.trainer):
         raise ConfigError(

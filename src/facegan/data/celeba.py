@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from facegan.data.archive import Labels
 from facegan.data.base import FaceSource
+from facegan.data.dataset import Labels
 from facegan.data.download import md5_of
-from facegan.data.pack import PACKING, describe, pack
+from facegan.data.pack import PACK_VERSION, describe, pack
 from facegan.data.photos import PhotoFolder, PhotoStore, PhotoZip
 from facegan.data.sources import CELEBA_FILES, fetch
 from facegan.errors import FaceganError
@@ -28,9 +28,9 @@ class CelebA(FaceSource):
     """
 
     def __init__(
-        self, root: str, archives: str, crop: int | None, image_size: int, verify: bool = True
+        self, root: str, packed_dir: str, crop: int | None, image_size: int, verify: bool = True
     ) -> None:
-        super().__init__(archives, image_size)
+        super().__init__(packed_dir, image_size)
         self.crop = crop
         self.verify = verify
         self.folder = _celeba_folder(Path(root))
@@ -39,12 +39,12 @@ class CelebA(FaceSource):
         return {
             "source": "celeba",
             "photos": "official" if self.verify else self._fingerprint(),
-            "packing": PACKING,
+            "packing": PACK_VERSION,
             "crop": self.crop,
             "image_size": self.image_size,
         }
 
-    def fill(self, images: Path) -> tuple[Labels, dict[str, Any]]:
+    def write(self, images: Path) -> tuple[Labels, dict[str, Any]]:
         if self.verify:
             self._fetch()
         photos = self._photos()

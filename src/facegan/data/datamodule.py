@@ -7,33 +7,33 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from facegan.data.archive import Archive
+from facegan._seeds import derive_seed
+from facegan.data.dataset import PackedDataset
 from facegan.errors import FaceganError
-from facegan.streams import stream_seed
 
 
 class FaceDataModule(pl.LightningDataModule):
-    """Train, val and test faces of an archive as (B, 3, H, W) uint8 batches in channels_last.
+    """The splits of a packed data set as (B, 3, H, W) uint8 batches in channels_last.
 
-    `batch_size` counts the images of all devices; each gets its share. With `resident`, the faces
-    live on the training device and a batch is one gather there, without a copy from the host.
+    `batch_size` is the number of images over all devices. With `on_device`, the images are kept on
+    the training device, where a batch is one gather without a copy from the host.
     """
 
     def __init__(
         self,
-        archive: Archive,
+        dataset: PackedDataset,
         batch_size: int,
         seed: int = 0,
         flip: bool = True,
-        resident: bool = True,
+        on_device: bool = True,
     ) -> None:
         super().__init__()
-        self.archive = archive
+        self.dataset = dataset
         self.batch_size = batch_size
         self.seed = seed
         self.flip = flip
-        self.resident = resident
-        count = len(archive.indices("train"))
+        self.on_device = on_device
+        count = len(dataset.indices("train"))
         if not 1 <= batch_size <= count:
             raise FaceganError(
                 f"model.batch_size must lie between 1 and the number of training faces, {count}; "
@@ -41,14 +41,14 @@ class FaceDataModule(pl.LightningDataModule):
             )
 
     def state_dict(self) -> dict[str, str]:
-        return {"archive": self.archive.path.name}
+        return {"dataset": self.dataset.path.name}
 
     def load_state_dict(self, state_dict: dict[str, str]) -> None:
-        began, now = state_dict["archive"], self.archive.path.name
+        began, now = state_dict["dataset"], self.dataset.path.name
         if began != now:
             raise FaceganError(
-                f"the run began with the faces of archive {began}, and the data is {now} now: "
-                "put the photographs back as they were, or start a new run"
+                f"the run was started with the data set {began}, and the data is {now} now: "
+                "restore the photographs, or start a new run"
             )
 
     def setup(self, stage: str) -> None:
@@ -60,10 +60,10 @@ class FaceDataModule(pl.LightningDataModule):
                 f"try {self.batch_size // world * world or world}"
             )
 
-    def train_dataloader(self) -> "Batches":
+    def train_dataloader(self) -> "DeviceLoader":
         assert self.trainer is not None
         trainer = self.trainer
-        rows = torch.from_numpy(self.archive.indices("train"))
+        rows = torch.from_numpy(self.dataset.indices("train"))
         whole = len(rows) // self.batch_size * self.batch_size  # no batch is smaller than another
 
         def order() -> tuple[Tensor, Tensor]:
@@ -72,25 +72,25 @@ class FaceDataModule(pl.LightningDataModule):
 
         return self._batches(order, whole)
 
-    def val_dataloader(self) -> "Batches":
+    def val_dataloader(self) -> "DeviceLoader":
         return self._ordered("val")
 
-    def test_dataloader(self) -> "Batches":
+    def test_dataloader(self) -> "DeviceLoader":
         return self._ordered("test")
 
-    def _ordered(self, split: str) -> "Batches":
-        rows = torch.from_numpy(self.archive.indices(split))
+    def _ordered(self, split: str) -> "DeviceLoader":
+        rows = torch.from_numpy(self.dataset.indices(split))
         return self._batches(lambda: (rows, torch.zeros(len(rows), dtype=torch.bool)), len(rows))
 
-    def _batches(self, order: "Order", count: int) -> "Batches":
+    def _batches(self, order: "Order", count: int) -> "DeviceLoader":
         assert self.trainer is not None
-        images = torch.from_numpy(self.archive.images)
-        attributes = torch.from_numpy(self.archive.labels.attributes)
-        if self.resident:
+        images = torch.from_numpy(self.dataset.images)
+        attributes = torch.from_numpy(self.dataset.labels.attributes)
+        if self.on_device:
             device = self.trainer.strategy.root_device
             images, attributes = images.to(device), attributes.to(device)
-        share = slice(self.trainer.global_rank, None, self.trainer.world_size)
-        return Batches(images, attributes, order, count, self.batch_size, share)
+        rank_slice = slice(self.trainer.global_rank, None, self.trainer.world_size)
+        return DeviceLoader(images, attributes, order, count, self.batch_size, rank_slice)
 
 
 class Batch(NamedTuple):
@@ -103,10 +103,10 @@ class Batch(NamedTuple):
 Order = Callable[[], tuple[Tensor, Tensor]]  # -> rows (N,) int64, flips (N,) bool
 
 
-class Batches:
+class DeviceLoader:
     """One epoch of batches, in the order that `order` gives when the epoch begins.
 
-    `share` picks this device's part of every batch.
+    `rank_slice` selects the part of each batch that belongs to this process.
     """
 
     def __init__(
@@ -116,14 +116,14 @@ class Batches:
         order: Order,
         count: int,
         batch_size: int,
-        share: slice,
+        rank_slice: slice,
     ) -> None:
         self.images = images  # (N, H, W, 3) uint8
         self.attributes = attributes  # (N, A) bool
         self.order = order
         self.count = count
         self.batch_size = batch_size
-        self.share = share
+        self.rank_slice = rank_slice
 
     def __len__(self) -> int:
         return -(-self.count // self.batch_size)
@@ -134,7 +134,7 @@ class Batches:
         for some, flip in zip(
             rows.split(self.batch_size), flips.split(self.batch_size), strict=True
         ):
-            yield self._gather(some[self.share], flip[self.share])
+            yield self._gather(some[self.rank_slice], flip[self.rank_slice])
 
     def _gather(self, rows: Tensor, flip: Tensor) -> Batch:
         faces = self.images[rows]
@@ -147,6 +147,6 @@ def shuffle(rows: Tensor, seed: int, epoch: int) -> tuple[Tensor, Tensor]:
 
     A pure function of seed, epoch and position, so that there is no state to lose.
     """
-    stream = torch.Generator().manual_seed(stream_seed("photographs", seed, epoch))
+    stream = torch.Generator().manual_seed(derive_seed("photographs", seed, epoch))
     order = torch.randperm(len(rows), generator=stream)
     return rows[order], torch.rand(len(rows), generator=stream) < 0.5

@@ -7,19 +7,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facegan.data.archive import SPLITS, Labels
 from facegan.data.base import FaceSource
-from facegan.data.pack import PACKING, describe, pack
+from facegan.data.dataset import SPLITS, Labels
+from facegan.data.pack import PACK_VERSION, describe, pack
 from facegan.data.photos import open_photos
 
 HELD_OUT = 0.05  # of the photographs for "val", and as many for "test"
 
 
-class FolderFaces(FaceSource):
+class FolderDataset(FaceSource):
     """Every image at `root`. Without `crop`, each gives its largest centre square."""
 
-    def __init__(self, root: str, archives: str, crop: int | None, image_size: int) -> None:
-        super().__init__(archives, image_size)
+    def __init__(self, root: str, packed_dir: str, crop: int | None, image_size: int) -> None:
+        super().__init__(packed_dir, image_size)
         self.crop = crop
         self.photos = open_photos(Path(root))
 
@@ -27,12 +27,12 @@ class FolderFaces(FaceSource):
         return {
             "source": "folder",
             "photos": self.photos.fingerprint(),
-            "packing": PACKING,
+            "packing": PACK_VERSION,
             "crop": self.crop,
             "image_size": self.image_size,
         }
 
-    def fill(self, images: Path) -> tuple[Labels, dict[str, Any]]:
+    def write(self, images: Path) -> tuple[Labels, dict[str, Any]]:
         names = self.photos.names()
         failures = pack(self.photos, names, self.crop, self.image_size, images)
         labels = Labels(

@@ -20,8 +20,10 @@ from facegan.data.photos import PhotoStore
 from facegan.errors import FaceganError
 
 CHUNK = 256  # photographs per task: long enough to hide the queue, short enough for the bar
-PACKING = 2  # counts changes of what a photograph becomes, so that old archives are left alone
-TOLERATED = 0.01  # of the photographs may be unreadable
+PACK_VERSION = (
+    2  # counts changes of what a photograph becomes, so that old packed_dir are left alone
+)
+MAX_UNREADABLE = 0.01  # of the photographs may be unreadable
 
 Failure = tuple[int, str]  # row, reason
 Chunk = tuple[int, Sequence[str]]  # first row, names
@@ -40,7 +42,7 @@ def pack(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target.parent))
     np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=shape).flush()
     failures = _pack_in_processes(store, names, crop, target)
-    if len(failures) > TOLERATED * len(names):
+    if len(failures) > MAX_UNREADABLE * len(names):
         raise FaceganError(
             f"{len(failures)} of {len(names)} photographs could not be read, more than 1%; the "
             f"first: {describe(names, failures[:5])}; repair or remove them"

@@ -7,23 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from facegan import pretrained
-from facegan.data.archive import Archive
+from facegan._files import write_tensors
+from facegan.data.dataset import PackedDataset
 from facegan.errors import FaceganError
-from facegan.files import write_tensors
-from facegan.images import to_float
 from facegan.networks.attributes import AttributeNetwork
 
 BATCH = 250  # images at a time
 BUNDLED = "attributes-28"
 
 
-class FeatureSpace(ABC):
+class FeatureExtractor(ABC):
     """A ruler. `frechet` and `kernel` are what distances in this space may be called."""
 
     frechet: str
@@ -51,7 +49,7 @@ class FeatureSpace(ABC):
         return torch.cat([self.embed(part.to(device)).cpu() for part in parts])
 
 
-class AttributeFeatures(FeatureSpace):
+class AttributeFeatures(FeatureExtractor):
     """The pooled features of the attribute classifier: made for faces, and 50 times cheaper than
     Inception at 299 pixels. Images of another size are resized to the network's, antialiased.
     """
@@ -61,7 +59,7 @@ class AttributeFeatures(FeatureSpace):
 
     def __init__(self, weights: str | Path = BUNDLED) -> None:
         self.network = pretrained.load(weights, AttributeNetwork)
-        self.digest = _digest(self.network)
+        self.digest = pretrained.digest(self.network)
 
     @property
     def key(self) -> str:
@@ -72,12 +70,7 @@ class AttributeFeatures(FeatureSpace):
         return self.network.attributes
 
     def embed(self, images: Tensor) -> Tensor:
-        self.network.to(images.device)
-        floats = to_float(images)
-        size = self.network.image_size
-        if images.shape[-1] != size:
-            floats = F.interpolate(floats, (size, size), mode="bicubic", antialias=True)
-        return self.network.features(floats)
+        return self.network.to(images.device).embed(images)
 
     @torch.inference_mode()
     def has_attributes(self, features: Tensor) -> Tensor:
@@ -85,7 +78,7 @@ class AttributeFeatures(FeatureSpace):
         return self.network.cpu().logits(features) > 0
 
 
-class InceptionFeatures(FeatureSpace):
+class InceptionFeatures(FeatureExtractor):
     """The 2,048 pooled features of the TensorFlow Inception-v3 that FID is defined with
     (Heusel et al. 2017), by torch-fidelity, which resizes to 299 pixels as the original does.
     """
@@ -127,33 +120,25 @@ def best_device() -> torch.device:
 
 
 def split_features(
-    archive: Archive,
+    dataset: PackedDataset,
     split: str,
-    space: FeatureSpace,
+    extractor: FeatureExtractor,
     progress: bool = False,
     device: torch.device | None = None,
 ) -> Tensor:
-    """The features of one split's faces, (N, D), from the cache beside the archive or into it."""
-    path = archive.path / f"features-{split}-{space.key}.safetensors"
+    """The features of one split's faces, (N, D), from the cache beside the dataset or into it."""
+    path = dataset.path / f"features-{split}-{extractor.key}.safetensors"
     if path.exists():
         return load_file(path)["features"]
     title = f"{split} faces" if progress else None
-    features = space(split_images(archive, split), title, device)
+    features = extractor(split_images(dataset, split), title, device)
     write_tensors(path, {"features": features})
     return features
 
 
-def split_images(archive: Archive, split: str) -> Tensor:
+def split_images(dataset: PackedDataset, split: str) -> Tensor:
     """The faces of one split: (N, 3, H, W) uint8 in channels_last."""
-    return torch.from_numpy(archive.images[archive.indices(split)]).permute(0, 3, 1, 2)
-
-
-def _digest(network: nn.Module) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.contiguous().numpy().tobytes())
-    return digest.hexdigest()[:10]
+    return torch.from_numpy(dataset.images[dataset.indices(split)]).permute(0, 3, 1, 2)
 
 
 def _refuse_code(path: Path) -> None:

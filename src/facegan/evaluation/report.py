@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from facegan.evaluation.coverage import AttributeShare
-from facegan.evaluation.judge import Measure
+from facegan.evaluation.metrics import Measure
 from facegan.images import grid, to_pil
 
 # what each measure says, and which way is better
-MEANINGS = {
+DESCRIPTIONS = {
     "frechet_distance": "how far the faces are from real ones as a whole; lower is better",
     "kernel_distance": "the same without assuming Gaussians, unbiased; lower is better",
     "precision": "share of generated faces that lie among real ones: quality",
@@ -127,7 +127,7 @@ def _measure_table(measures: Mapping[str, Measure], labels: Mapping[str, str]) -
     rows = "".join(
         f"<tr><th>{labels.get(name, name)}</th><td>{measure.value:.4f}</td>"
         f"<td>{uncertainty(measure)}</td><td>{measure.real:.4f}</td>"
-        f"<td class='meaning'>{MEANINGS[name]}</td></tr>"
+        f"<td class='meaning'>{DESCRIPTIONS[name]}</td></tr>"
         for name, measure in measures.items()
     )
     head = "<tr><th></th><th>generated</th><th></th><th>real photographs</th><th>meaning</th></tr>"

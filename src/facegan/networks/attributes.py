@@ -1,11 +1,13 @@
-"""A small convolutional network that tells CelebA's attributes; its pooled features are a ruler."""
+"""A small classifier of CelebA's attributes, whose pooled features serve the evaluation."""
 
 from collections.abc import Sequence
 from typing import Any
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facegan.sizes import pyramid
+from facegan.images import to_float
+from facegan.networks.resolutions import base_and_levels
 
 
 class AttributeNetwork(nn.Module):
@@ -19,7 +21,7 @@ class AttributeNetwork(nn.Module):
         self, attributes: Sequence[str], width: int = 32, image_size: int = 28, dropout: float = 0.0
     ) -> None:
         super().__init__()
-        pyramid(image_size)
+        base_and_levels(image_size)
         if not attributes:
             raise ValueError("attributes must name at least one attribute; take data with labels")
         self.attributes = tuple(attributes)
@@ -45,6 +47,14 @@ class AttributeNetwork(nn.Module):
     def features(self, images: Tensor) -> Tensor:
         """(B, 3, size, size) in [-1, 1] -> (B, 8·width), none below 0."""
         return self.trunk(images).mean(dim=(2, 3))
+
+    def embed(self, images: Tensor) -> Tensor:
+        """The features of uint8 images of any size, (B, 3, H, W) -> (B, 8·width)."""
+        floats = to_float(images)
+        if images.shape[-1] != self.image_size:
+            size = (self.image_size, self.image_size)
+            floats = F.interpolate(floats, size, mode="bicubic", antialias=True)
+        return self.features(floats)
 
     def logits(self, features: Tensor) -> Tensor:
         """(B, 8·width) -> (B, A); positive means that the face has the attribute."""

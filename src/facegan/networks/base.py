@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from facegan import pretrained, sampling
+from facegan import pretrained
 from facegan.images import to_uint8
+from facegan.sampling.latents import latents
 
 
 class Generator(nn.Module):
@@ -61,7 +62,7 @@ class Generator(nn.Module):
         """
         if (n is None) == (seeds is None):
             raise ValueError(f"give n or seeds, one of the two; got n={n}, seeds={seeds}")
-        z = sampling.latents(range(n or 0) if seeds is None else seeds, self.latent_dim)
+        z = latents(range(n or 0) if seeds is None else seeds, self.latent_dim)
         return self.draw(z * truncation, batch_size)
 
     @torch.no_grad()

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
 from facegan.networks.base import Discriminator, Generator
-from facegan.networks.layers import LEAK, MinibatchDeviation, SelfModulation, norm_layer
-from facegan.sizes import halving_widths, pyramid
+from facegan.networks.layers import LEAKY_SLOPE, MinibatchStdDev, SelfModulation, norm_layer
+from facegan.networks.resolutions import base_and_levels, channels_per_level
 
 INIT_STD = 0.02  # Radford et al. 2016, section 4
 
@@ -40,15 +40,15 @@ class DCGANGenerator(Generator):
             norm=norm,
             modulated=modulated,
         )
-        base, levels = pyramid(image_size)
-        widths = halving_widths(width, levels)
+        base, levels = base_and_levels(image_size)
+        widths = channels_per_level(width, levels)
 
         def finish(depth: int) -> list[nn.Module]:
             modulation = [SelfModulation(latent_dim, depth)] if modulated else []
             return [
                 norm_layer(norm, depth),
                 *modulation,
-                nn.LeakyReLU(LEAK, inplace=True),
+                nn.LeakyReLU(LEAKY_SLOPE, inplace=True),
                 nn.Dropout(dropout),
             ]
 
@@ -62,7 +62,7 @@ class DCGANGenerator(Generator):
             layers += [up, *finish(narrow)]
         layers += [nn.ConvTranspose2d(widths[-1], channels, 3, padding=1), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
-        _initialise(self.layers, norm)
+        _init_weights(self.layers, norm)
 
     def forward(self, z: Tensor) -> Tensor:
         # (B, latent_dim) -> (B, channels, image_size, image_size)
@@ -79,7 +79,7 @@ class DCGANDiscriminator(Discriminator):
     batch norm except on the first layer. With `spectral_norm`, every layer's weights are divided by
     their largest singular value (Miyato et al. 2018, eq. 8). `max_width` ends the doubling.
     `hidden` units, where there are any, stand between the last strided convolution and the logit;
-    with `minibatch_deviation` they also see how much the images of a batch differ.
+    with `minibatch_stddev` they also see how much the images of a batch differ.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class DCGANDiscriminator(Discriminator):
         spectral_norm: bool = False,
         max_width: int | None = None,
         hidden: int = 0,
-        minibatch_deviation: bool = False,
+        minibatch_stddev: bool = False,
     ) -> None:
         super().__init__(
             image_size,
@@ -103,9 +103,9 @@ class DCGANDiscriminator(Discriminator):
             spectral_norm=spectral_norm,
             max_width=max_width,
             hidden=hidden,
-            minibatch_deviation=minibatch_deviation,
+            minibatch_stddev=minibatch_stddev,
         )
-        pyramid(image_size)
+        base_and_levels(image_size)
         if width < 1:
             raise ValueError(f"width counts channels and must be at least 1, got {width}; try 64")
         layers: list[nn.Module] = []
@@ -115,13 +115,13 @@ class DCGANDiscriminator(Discriminator):
             layers += [
                 nn.Conv2d(wide, narrow, 4, stride=2, padding=1, bias=plain),
                 nn.Identity() if plain else norm_layer(norm, narrow),
-                nn.LeakyReLU(LEAK, inplace=True),
+                nn.LeakyReLU(LEAKY_SLOPE, inplace=True),
                 nn.Dropout(dropout),
             ]
             side, wide, narrow = side // 2, narrow, min(2 * narrow, max_width or 2 * narrow)
-        layers += _verdict(wide, side, hidden, minibatch_deviation)
+        layers += _head(wide, side, hidden, minibatch_stddev)
         self.layers = nn.Sequential(*layers)
-        _initialise(self.layers, norm)
+        _init_weights(self.layers, norm)
         if spectral_norm:
             for module in self.layers:
                 if isinstance(module, nn.Conv2d | nn.Linear):
@@ -132,26 +132,26 @@ class DCGANDiscriminator(Discriminator):
         return self.layers(images).float()
 
 
-def _verdict(channels: int, side: int, hidden: int, minibatch_deviation: bool) -> list[nn.Module]:
+def _head(channels: int, side: int, hidden: int, minibatch_stddev: bool) -> list[nn.Module]:
     """From what the strided convolutions leave, (B, channels, side, side), to logits (B,)."""
     if hidden < 0:
         raise ValueError(f"hidden counts units and must be at least 0, got {hidden}; try 256")
-    if not hidden and minibatch_deviation:
-        raise ValueError("minibatch_deviation needs hidden units, got hidden=0; try 256")
+    if not hidden and minibatch_stddev:
+        raise ValueError("minibatch_stddev needs hidden units, got hidden=0; try 256")
     if not hidden:
         return [nn.Conv2d(channels, 1, side), nn.Flatten(0)]
-    deviation = [MinibatchDeviation()] if minibatch_deviation else []
+    deviation = [MinibatchStdDev()] if minibatch_stddev else []
     return [
         *deviation,
         nn.Flatten(),
         nn.Linear((channels + len(deviation)) * side * side, hidden),
-        nn.LeakyReLU(LEAK, inplace=True),
+        nn.LeakyReLU(LEAKY_SLOPE, inplace=True),
         nn.Linear(hidden, 1),
         nn.Flatten(0),
     ]
 
 
-def _initialise(layers: nn.Sequential, norm: str) -> None:
+def _init_weights(layers: nn.Sequential, norm: str) -> None:
     """Zero-centred normal weights of deviation 0.02 (Radford et al. 2016, section 4).
 
     Without norm layers to rescale them, such small weights let the signal die; then the deviation
@@ -159,7 +159,7 @@ def _initialise(layers: nn.Sequential, norm: str) -> None:
     """
     for module in layers:
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-            deviation = _kept_variance(module) if norm == "none" else INIT_STD
+            deviation = kaiming_std(module) if norm == "none" else INIT_STD
             nn.init.normal_(module.weight, 0, deviation)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
@@ -167,9 +167,9 @@ def _initialise(layers: nn.Sequential, norm: str) -> None:
             nn.init.normal_(module.weight, 1, INIT_STD)
 
 
-def _kept_variance(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d) -> float:
+def kaiming_std(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d) -> float:
     """The weights' deviation, for as many inputs as a number of the output is a sum of."""
     inputs = layer.weight[0].numel()
     if isinstance(layer, nn.ConvTranspose2d):  # whose first dimension is the input's
         inputs = layer.weight[:, 0].numel() // math.prod(layer.stride)
-    return nn.init.calculate_gain("leaky_relu", LEAK) / inputs**0.5
+    return nn.init.calculate_gain("leaky_relu", LEAKY_SLOPE) / inputs**0.5

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-LEAK = 0.2  # of leaky ReLUs: Radford et al. 2016, section 4
+LEAKY_SLOPE = 0.2  # of leaky ReLUs: Radford et al. 2016, section 4
 NORMS: dict[str, Callable[[int], nn.Module]] = {
     "batch": nn.BatchNorm2d,
     "none": lambda channels: nn.Identity(),
@@ -37,13 +37,13 @@ class SelfModulation(nn.Module):
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
         # (B, C, H, W), (B, latent_dim) -> (B, C, H, W)
-        units = F.leaky_relu(self.hidden(z), LEAK)
-        heard = torch.cat([z.to(units.dtype), units], dim=1)
-        scale, shift = self.affine(heard).to(x.dtype)[:, :, None, None].chunk(2, dim=1)
+        units = F.leaky_relu(self.hidden(z), LEAKY_SLOPE)
+        conditioning = torch.cat([z.to(units.dtype), units], dim=1)
+        scale, shift = self.affine(conditioning).to(x.dtype)[:, :, None, None].chunk(2, dim=1)
         return torch.addcmul(shift, x, 1 + scale)
 
 
-class MinibatchDeviation(nn.Module):
+class MinibatchStdDev(nn.Module):
     """One more channel: how much the images of a group differ, the same at every place.
 
     The mean over channels and places of the standard deviation over a group's images, so that a

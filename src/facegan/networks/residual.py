@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facegan.networks.base import Discriminator, Generator
-from facegan.sizes import halving_widths, pyramid
+from facegan.networks.resolutions import base_and_levels, channels_per_level
 
-LEAK = 0.2
-GAIN = nn.init.calculate_gain("leaky_relu", LEAK)
+LEAKY_SLOPE = 0.2
+GAIN = nn.init.calculate_gain("leaky_relu", LEAKY_SLOPE)
 EXPANSION = 2
 GROUP = 16  # channels that one group of the middle convolution sees
 
@@ -31,8 +31,8 @@ class ResidualGenerator(Generator):
         self, latent_dim: int, width: int, blocks: int, image_size: int = 28, channels: int = 3
     ) -> None:
         super().__init__(latent_dim, image_size, channels, width=width, blocks=blocks)
-        base, levels = pyramid(image_size)
-        widths = halving_widths(width, levels)
+        base, levels = base_and_levels(image_size)
+        widths = channels_per_level(width, levels)
         depth = blocks * len(widths)
         self.basis = nn.Parameter(torch.randn(width, base, base))
         self.weighting = _scaled(nn.Linear(latent_dim, width, bias=False), gain=1)
@@ -59,8 +59,8 @@ class ResidualDiscriminator(Discriminator):
 
     def __init__(self, width: int, blocks: int, image_size: int = 28, channels: int = 3) -> None:
         super().__init__(image_size, channels, width=width, blocks=blocks)
-        base, levels = pyramid(image_size)
-        widths = halving_widths(width, levels)[::-1]
+        base, levels = base_and_levels(image_size)
+        widths = channels_per_level(width, levels)[::-1]
         depth = blocks * len(widths)
         layers: list[nn.Module] = [
             _scaled(nn.Conv2d(channels, widths[0], 1), gain=1),
@@ -100,8 +100,8 @@ class ResidualBlock(nn.Module):
         self.project = _scaled(nn.Conv2d(wide, width, 1, bias=False), gain=0)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.leaky_relu(self.expand(x), LEAK)
-        y = F.leaky_relu(self.mix(y), LEAK)
+        y = F.leaky_relu(self.expand(x), LEAKY_SLOPE)
+        y = F.leaky_relu(self.mix(y), LEAKY_SLOPE)
         return x + self.project(y)
 
 

@@ -1,4 +1,4 @@
-"""The archive: one uint8 array of faces, with what is known about them."""
+"""The dataset: one uint8 array of faces, with what is known about them."""
 
 import hashlib
 import json
@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facegan._files import write_json
 from facegan.errors import FaceganError
-from facegan.files import write_json
 
 SPLITS = ("train", "val", "test")
 
@@ -42,7 +42,7 @@ class Labels:
 
 
 @dataclass(frozen=True)
-class Archive:
+class PackedDataset:
     """A packed set of faces, read from `path`; the images stay on the disk until they are used."""
 
     path: Path
@@ -64,8 +64,8 @@ class Archive:
             raise _damaged(self.path, "images.npy does not match its checksum")
 
 
-def open_archive(path: Path) -> Archive:
-    """The archive at `path`; raises FaceganError if a part of it is missing or cut short."""
+def open_dataset(path: Path) -> PackedDataset:
+    """The dataset at `path`; raises FaceganError if a part of it is missing or cut short."""
     try:
         manifest = json.loads((path / "manifest.json").read_text())
         # copy on write: torch warns of arrays that it could not write to
@@ -82,26 +82,26 @@ def open_archive(path: Path) -> Archive:
         raise _damaged(path, str(error)) from error
     if len(images) != len(labels.splits):
         raise _damaged(path, f"{len(images)} images but {len(labels.splits)} labels")
-    return Archive(path, images, labels, manifest)
+    return PackedDataset(path, images, labels, manifest)
 
 
-def archive_path(folder: Path, recipe: dict[str, Any]) -> Path:
-    """Where the archive of `recipe` lies: a changed recipe has another name."""
+def dataset_path(folder: Path, recipe: dict[str, Any]) -> Path:
+    """Where the dataset of `recipe` lies: a changed recipe has another name."""
     digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
     return folder / f"{recipe['source']}-{recipe['image_size']}-{digest[:10]}"
 
 
-def write_archive(
-    path: Path, recipe: dict[str, Any], fill: Callable[[Path], tuple[Labels, dict[str, Any]]]
-) -> Archive:
-    """Has `fill` write images.npy into a temporary folder, adds the rest, and renames it to `path`.
+def write_dataset(
+    path: Path, recipe: dict[str, Any], write: Callable[[Path], tuple[Labels, dict[str, Any]]]
+) -> PackedDataset:
+    """Writes a data set into a temporary folder, which is then renamed to `path`.
 
-    `fill` gets the path of images.npy and returns the labels with what the manifest should tell.
+    `write` gets the path of images.npy, writes it, and returns labels and notes for the manifest.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
-        labels, told = fill(temporary / "images.npy")
+        labels, notes = write(temporary / "images.npy")
         np.savez(
             temporary / "labels.npz",
             splits=labels.splits,
@@ -113,7 +113,7 @@ def write_archive(
             "counts": {name: int((labels.splits == i).sum()) for i, name in enumerate(SPLITS)},
             "attribute_names": labels.attribute_names,
             "sha256": _checksum(temporary / "images.npy"),
-            **told,
+            **notes,
         }
         write_json(temporary / "manifest.json", manifest)
         temporary.chmod(0o755)  # mkdtemp keeps others out
@@ -122,12 +122,12 @@ def write_archive(
             temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return open_archive(path)
+    return open_dataset(path)
 
 
 def _is_whole(path: Path) -> bool:
     try:
-        open_archive(path)
+        open_dataset(path)
     except FaceganError:
         return False
     return True
@@ -140,6 +140,6 @@ def _checksum(path: Path) -> str:
 
 def _damaged(path: Path, why: str) -> FaceganError:
     return FaceganError(
-        f"the archive {path} is damaged ({why}): delete that folder, and "
+        f"the dataset {path} is damaged ({why}): delete that folder, and "
         "facegan.prepare packs it again"
     )

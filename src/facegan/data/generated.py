@@ -5,29 +5,37 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
 
-from facegan import pretrained, sampling
-from facegan.data.archive import Labels
+from facegan import pretrained
 from facegan.data.base import FaceSource
+from facegan.data.dataset import Labels
 from facegan.data.folder import split_by_name
 from facegan.errors import FaceganError
-from facegan.evaluation.features import AttributeFeatures
+from facegan.networks.attributes import AttributeNetwork
 from facegan.networks.base import Generator
+from facegan.sampling.latents import latents
+
+CLASSIFIER = "attributes-28"
+BATCH_SIZE = 250
 
 
-class GeneratedFaces(FaceSource):
+class GeneratedDataset(FaceSource):
     """`count` faces drawn by the generator in `weights`, with attributes as the bundled
     classifier sees them. What is trained on them can at best be as good as that generator.
     """
 
-    def __init__(self, archives: str, weights: str, count: int, image_size: int) -> None:
-        super().__init__(archives, image_size)
+    def __init__(self, packed_dir: str, weights: str, count: int, image_size: int) -> None:
+        super().__init__(packed_dir, image_size)
         if count < 1:
             raise FaceganError(f"data.count must be at least 1, got {count}; try 20000")
         self.weights = weights
         self.count = count
         self.generator = Generator.from_pretrained(weights)
-        self.space = AttributeFeatures()
+        self.classifier = pretrained.load(CLASSIFIER, AttributeNetwork)
         if self.generator.channels != 3:
             raise FaceganError(
                 f"data.weights={weights} makes images of {self.generator.channels} channels, but "
@@ -42,22 +50,29 @@ class GeneratedFaces(FaceSource):
     def recipe(self) -> dict[str, Any]:
         digest = hashlib.sha256(pretrained.find(self.weights).read_bytes()).hexdigest()
         return {
-            "source": "faces",
+            "source": "generated",
             "weights": digest,
-            "classifier": self.space.key,
+            "classifier": pretrained.digest(self.classifier),
             "count": self.count,
             "image_size": self.image_size,
         }
 
-    def fill(self, images: Path) -> tuple[Labels, dict[str, Any]]:
-        z = sampling.latents(range(self.count), self.generator.latent_dim)
+    def write(self, images: Path) -> tuple[Labels, dict[str, Any]]:
+        z = latents(range(self.count), self.generator.latent_dim)
         faces = self.generator.draw(z, progress="drawing faces")
         np.save(images, faces.permute(0, 2, 3, 1).contiguous().numpy())
-        attributes = self.space.has_attributes(self.space(faces, "their attributes"))
+        attributes = self._predict(faces)
         labels = Labels(
             splits=split_by_name([str(seed) for seed in range(self.count)]),
-            attributes=attributes.numpy(),
+            attributes=attributes,
             identities=np.arange(self.count),
-            attribute_names=self.space.attributes,
+            attribute_names=self.classifier.attributes,
         )
         return labels, {}
+
+    @torch.inference_mode()
+    def _predict(self, images: Tensor) -> NDArray[np.bool_]:
+        """The attributes that the classifier sees: (N, 3, H, W) uint8 -> (N, A) bool."""
+        parts = tqdm(images.split(BATCH_SIZE), desc="classifying them", disable=None)
+        logits = [self.classifier.logits(self.classifier.embed(part)) for part in parts]
+        return (torch.cat(logits) > 0).numpy()

@@ -31,18 +31,18 @@ def test_hyperparameters_are_in_tensorboard(train, workdir: Path) -> None:
 
 @pytest.mark.parametrize("override", ["image_size=14", "channels=1"])
 def test_a_model_that_does_not_fit_the_data(train, workdir: Path, override: str) -> None:
-    told = train(f"model.generator.{override}", f"model.discriminator.{override}")
-    assert told.code == 2
-    assert "the data has (3, 8, 8)" in told.err
+    result = train(f"model.generator.{override}", f"model.discriminator.{override}")
+    assert result.code == 2
+    assert "the data has (3, 8, 8)" in result.err
     assert not (workdir / "run").exists()
 
 
 def test_packing_asks_for_room_first(train, monkeypatch: pytest.MonkeyPatch, workdir: Path) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(1, 1, 0))
-    told = train(f"data.archives={workdir}/elsewhere")
-    assert told.code == 2
-    assert "the disk is full" in told.err
+    result = train(f"data.packed_dir={workdir}/elsewhere")
+    assert result.code == 2
+    assert "the disk is full" in result.err
     assert not list((workdir / "elsewhere").iterdir())
 
 
@@ -50,8 +50,8 @@ def test_a_line_that_was_cut_is_forgotten(train, cli: Cli, workdir: Path) -> Non
     train("trainer.max_epochs=1")
     whole = (workdir / "run" / "metrics.jsonl").read_text()
     (workdir / "run" / "metrics.jsonl").write_text(whole + '{"images": 3')
-    told = cli("train", "resume=run", "trainer.max_epochs=2")
-    assert told.code == 0, told.err
+    result = cli("train", "resume=run", "trainer.max_epochs=2")
+    assert result.code == 0, result.err
     assert (workdir / "run" / "metrics.jsonl").read_text().startswith(whole)
 
 
@@ -59,9 +59,9 @@ def test_a_checkpoint_that_was_cut(train, cli: Cli, workdir: Path) -> None:
     train("trainer.max_epochs=1")
     path = workdir / "run" / "checkpoints" / "last.ckpt"
     path.write_bytes(path.read_bytes()[:1000])
-    told = cli("train", "resume=run", "trainer.max_epochs=2")
-    assert told.code == 2
-    assert "last.ckpt is damaged" in told.err
+    result = cli("train", "resume=run", "trainer.max_epochs=2")
+    assert result.code == 2
+    assert "last.ckpt is damaged" in result.err
 
 
 def test_a_folder_that_has_changed_since(
@@ -72,24 +72,24 @@ def test_a_folder_that_has_changed_since(
     data = ("data=folder", f"data.root={folder}", "data.image_size=8")
     assert cli("train", *data, *TINY, "trainer.max_epochs=1").code == 0
     shutil.copy(folder / "0.png", folder / "one-more.png")
-    told = cli("train", "resume=run", "trainer.max_epochs=2")
-    assert told.code == 2
-    assert "put the photographs back as they were" in told.err
+    result = cli("train", "resume=run", "trainer.max_epochs=2")
+    assert result.code == 2
+    assert "restore the photographs" in result.err
 
 
 def test_a_time_for_several_devices(train) -> None:
-    told = train("trainer.max_time=00:00:10", "trainer.devices=2")
-    assert told.code == 2
-    assert "give trainer.max_epochs" in told.err
+    result = train("trainer.max_time=00:00:10", "trainer.devices=2")
+    assert result.code == 2
+    assert "give trainer.max_epochs" in result.err
 
 
 def test_attributes_need_labels_and_a_length(
     cli: Cli, small_photos: tuple[str, ...], generated_faces: tuple[str, ...]
 ) -> None:
-    told = cli("train", "model=attributes", "model.shift=-1", *generated_faces)
-    assert (told.code, "shift counts pixels" in told.err) == (2, True)
-    told = cli("train", "model=attributes", "model.batch_size=8", *small_photos)
-    assert (told.code, "use data=celeba" in told.err) == (2, True)
+    result = cli("train", "model=attributes", "model.shift=-1", *generated_faces)
+    assert (result.code, "shift counts pixels" in result.err) == (2, True)
+    result = cli("train", "model=attributes", "model.batch_size=8", *small_photos)
+    assert (result.code, "use data=celeba" in result.err) == (2, True)
     second = ("trainer.max_time=00:00:10", "hydra.run.dir=second")
-    told = cli("train", "model=attributes", *generated_faces, *second)
-    assert (told.code, "give trainer.max_epochs" in told.err) == (2, True)
+    result = cli("train", "model=attributes", *generated_faces, *second)
+    assert (result.code, "give trainer.max_epochs" in result.err) == (2, True)

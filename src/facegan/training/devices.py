@@ -5,6 +5,8 @@ import platform
 
 import torch
 
+from facegan.errors import FaceganError
+
 SMALL_GPU = 4 * 2**30  # bytes
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
@@ -36,6 +38,17 @@ def default_precision(accelerator: str) -> str:
     else:
         native = False
     return "bf16-mixed" if native else "32-true"
+
+
+def check_compiler() -> None:
+    """Compiles one addition. Raises FaceganError where torch.compile does not work."""
+    try:
+        torch.compile(lambda x: x + 1)(torch.zeros(1))
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise FaceganError(
+            f"trainer.compile=true: {reason}; install a C++ compiler, or leave compile false"
+        ) from error
 
 
 def keep_freed_memory() -> None:

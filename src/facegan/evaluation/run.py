@@ -10,31 +10,32 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from facegan import pretrained, sampling
-from facegan.config import ConfigError, build
-from facegan.data.archive import Archive
+from facegan import pretrained
+from facegan._files import atomic_path, write_json
+from facegan.config import ConfigError, instantiate
+from facegan.data.dataset import PackedDataset
 from facegan.data.pack import pack
 from facegan.data.photos import open_photos
 from facegan.errors import FaceganError
 from facegan.evaluation.coverage import AttributeShare, attribute_coverage
 from facegan.evaluation.features import (
     AttributeFeatures,
-    FeatureSpace,
+    FeatureExtractor,
     best_device,
     split_features,
     split_images,
 )
-from facegan.evaluation.judge import (
-    LEAST_FACES,
+from facegan.evaluation.metrics import (
+    MIN_FACES,
     Measure,
-    Suspects,
+    NearestPairs,
     measure_distances,
     measure_manifolds,
-    measure_originality,
+    measure_memorization,
 )
 from facegan.evaluation.report import html_page, text_table
-from facegan.files import replacing, write_json
 from facegan.networks.base import Generator
+from facegan.sampling.latents import latents
 
 SHOWN = 128  # faces in the report's grid
 
@@ -45,51 +46,54 @@ class Evaluation:
 
     measures: dict[str, Measure]
     coverage: list[AttributeShare]
-    suspects: Suspects
+    nearest_pairs: NearestPairs
 
 
 def evaluate(cfg: DictConfig) -> None:
     """Judges what `cfg` names, prints a table, and writes evaluation.json and evaluation.html."""
-    if cfg.evaluation.faces < LEAST_FACES:
+    if cfg.evaluation.faces < MIN_FACES:
         raise ConfigError(
-            f"evaluation.faces must be at least {LEAST_FACES}, got {cfg.evaluation.faces}; "
-            "try 10000"
+            f"evaluation.faces must be at least {MIN_FACES}, got {cfg.evaluation.faces}; try 10000"
         )
-    space = build(cfg.features, "features")
+    extractor = instantiate(cfg.features, "features")
     faces = _faces(cfg)
-    archive = build(cfg.data, "data").archive()
-    _check_data(cfg, archive, faces)
-    evaluation = judge(archive, cfg.evaluation.split, faces, space)
-    facts = _facts(cfg, archive, faces, space)
-    labels = {"frechet_distance": space.frechet, "kernel_distance": space.kernel}
+    dataset = instantiate(cfg.data, "data").dataset()
+    _check_data(cfg, dataset, faces)
+    evaluation = evaluate_faces(dataset, cfg.evaluation.split, faces, extractor)
+    facts = _facts(cfg, dataset, faces, extractor)
+    labels = {"frechet_distance": extractor.frechet, "kernel_distance": extractor.kernel}
     run = pretrained.run_folder(cfg.weights) if cfg.images is None else None
     out = Path(cfg.out or run or "outputs/evaluation")
     print(text_table(evaluation.measures, labels))
     write_json(out / "evaluation.json", {"facts": facts, **dataclasses.asdict(evaluation)})
-    with replacing(out / "evaluation.html") as temporary:
-        page = _page(facts, evaluation, labels, faces, archive)
+    with atomic_path(out / "evaluation.html") as temporary:
+        page = _page(facts, evaluation, labels, faces, dataset)
         temporary.write_text(page, encoding="utf-8")
     print(f"{out / 'evaluation.html'} shows faces, attribute coverage and nearest neighbours")
 
 
-def judge(archive: Archive, split: str, faces: Tensor, space: FeatureSpace) -> Evaluation:
-    """Measures `faces`, (N, 3, H, W) uint8, against the archive's held-out and training faces."""
-    ruler = space if isinstance(space, AttributeFeatures) else AttributeFeatures()
-    fake = space(faces, "generated faces")
-    held_out = split_features(archive, split, space, progress=True)
-    training = split_features(archive, "train", space, progress=True)
-    originality, suspects = measure_originality(held_out, training, fake)
+def evaluate_faces(
+    dataset: PackedDataset, split: str, faces: Tensor, extractor: FeatureExtractor
+) -> Evaluation:
+    """Measures `faces`, (N, 3, H, W) uint8, against the dataset's held-out and training faces."""
+    attributes = extractor if isinstance(extractor, AttributeFeatures) else AttributeFeatures()
+    fake = extractor(faces, "generated faces")
+    held_out = split_features(dataset, split, extractor, progress=True)
+    training = split_features(dataset, "train", extractor, progress=True)
+    memorization, nearest_pairs = measure_memorization(held_out, training, fake)
     coverage = attribute_coverage(
-        ruler.has_attributes(split_features(archive, "train", ruler, progress=True)),
-        ruler.has_attributes(fake if ruler is space else ruler(faces, "their attributes")),
-        ruler.attributes,
+        attributes.has_attributes(split_features(dataset, "train", attributes, progress=True)),
+        attributes.has_attributes(
+            fake if attributes is extractor else attributes(faces, "their attributes")
+        ),
+        attributes.attributes,
     )
     measures = {
         **measure_distances(held_out, training, fake),
         **measure_manifolds(held_out, training, fake),
-        **originality,
+        **memorization,
     }
-    return Evaluation(measures, coverage, suspects)
+    return Evaluation(measures, coverage, nearest_pairs)
 
 
 def _faces(cfg: DictConfig) -> Tensor:
@@ -98,7 +102,7 @@ def _faces(cfg: DictConfig) -> Tensor:
         return read_images(Path(cfg.images), cfg.evaluation.faces, cfg.data.image_size)
     generator = Generator.from_pretrained(cfg.weights)
     seed = cfg.evaluation.seed
-    z = sampling.latents(range(seed, seed + cfg.evaluation.faces), generator.latent_dim)
+    z = latents(range(seed, seed + cfg.evaluation.faces), generator.latent_dim)
     return generator.to(best_device()).draw(z, progress="drawing faces")
 
 
@@ -116,35 +120,37 @@ def read_images(root: Path, count: int, image_size: int) -> Tensor:
         return torch.from_numpy(np.load(packed)).permute(0, 3, 1, 2)
 
 
-def _check_data(cfg: DictConfig, archive: Archive, faces: Tensor) -> None:
-    size, held_out = faces.shape[-1], archive.manifest["counts"][cfg.evaluation.split]
-    if size != archive.image_size:
+def _check_data(cfg: DictConfig, dataset: PackedDataset, faces: Tensor) -> None:
+    size, held_out = faces.shape[-1], dataset.manifest["counts"][cfg.evaluation.split]
+    if size != dataset.image_size:
         raise ConfigError(
             f"weights={cfg.weights} makes faces of {size} pixels, the data has "
-            f"{archive.image_size}; judge it with data.image_size={size}"
+            f"{dataset.image_size}; judge it with data.image_size={size}"
         )
-    if min(len(faces), held_out) < LEAST_FACES:
+    if min(len(faces), held_out) < MIN_FACES:
         raise FaceganError(
             f"{len(faces)} generated faces cannot be judged by {held_out} faces of the "
-            f"{cfg.evaluation.split} split: at least {LEAST_FACES} are needed on both sides"
+            f"{cfg.evaluation.split} split: at least {MIN_FACES} are needed on both sides"
         )
 
 
-def _facts(cfg: DictConfig, archive: Archive, faces: Tensor, space: FeatureSpace) -> dict[str, str]:
+def _facts(
+    cfg: DictConfig, dataset: PackedDataset, faces: Tensor, extractor: FeatureExtractor
+) -> dict[str, str]:
     size = faces.shape[-1]
     judged = {"images": str(cfg.images)}
     if cfg.images is None:
         seen = pretrained.metadata(cfg.weights).get("images_seen", "unknown")
         seeds = f"seeds from {cfg.evaluation.seed} on"
         judged = {"weights": cfg.weights, "images seen": seen, "drawn": seeds}
-    counts = archive.manifest["counts"]
+    counts = dataset.manifest["counts"]
     return {
         **judged,
         "faces": f"{len(faces)} of {size}x{size}",
         "against": f"{counts[cfg.evaluation.split]} faces of the {cfg.evaluation.split} split, "
         f"{counts['train']} of the train split",
-        "archive": archive.path.name,
-        "features": space.key,
+        "dataset": dataset.path.name,
+        "features": extractor.key,
     }
 
 
@@ -153,10 +159,10 @@ def _page(
     evaluation: Evaluation,
     labels: dict[str, str],
     faces: Tensor,
-    archive: Archive,
+    dataset: PackedDataset,
 ) -> str:
-    suspects = evaluation.suspects
-    training = split_images(archive, "train")
+    nearest_pairs = evaluation.nearest_pairs
+    training = split_images(dataset, "train")
     return html_page(
         title="Evaluation of generated faces",
         facts=facts,
@@ -164,6 +170,6 @@ def _page(
         labels=labels,
         coverage=evaluation.coverage,
         faces=faces[:SHOWN],
-        pairs=(faces[suspects.generated], training[suspects.training]),
-        distances=suspects.distances,
+        pairs=(faces[nearest_pairs.generated], training[nearest_pairs.training]),
+        distances=nearest_pairs.distances,
     )

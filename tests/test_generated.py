@@ -7,8 +7,8 @@ import pytest
 from conftest import Cli
 
 from facegan import Generator, pretrained
-from facegan.data.archive import Archive
-from facegan.data.faces import GeneratedFaces
+from facegan.data.dataset import PackedDataset
+from facegan.data.generated import GeneratedDataset
 from facegan.errors import FaceganError
 from facegan.evaluation.features import AttributeFeatures, split_images
 from facegan.networks.dcgan import DCGANGenerator
@@ -16,30 +16,30 @@ from facegan.networks.dcgan import DCGANGenerator
 COUNT = 260  # more than are drawn at once
 
 
-def faces(folder: Path, count: int = COUNT, weights: str | Path = "lite-28") -> GeneratedFaces:
-    return GeneratedFaces(str(folder), str(weights), count, image_size=28)
+def faces(folder: Path, count: int = COUNT, weights: str | Path = "lite-28") -> GeneratedDataset:
+    return GeneratedDataset(str(folder), str(weights), count, image_size=28)
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> Archive:
-    return faces(tmp_path_factory.mktemp("archives")).archive()
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> PackedDataset:
+    return faces(tmp_path_factory.mktemp("packed_dir")).dataset()
 
 
-def test_counts_and_splits(drawn: Archive) -> None:
+def test_counts_and_splits(drawn: PackedDataset) -> None:
     drawn.verify()
     assert drawn.images.shape == (COUNT, 28, 28, 3)
     assert drawn.manifest["counts"] == {"train": 234, "val": 13, "test": 13}
     assert drawn.labels.identities.tolist() == list(range(COUNT))
 
 
-def test_the_faces_are_those_of_the_seeds(drawn: Archive) -> None:
+def test_the_faces_are_those_of_the_seeds(drawn: PackedDataset) -> None:
     images = drawn.images.transpose(0, 3, 1, 2).astype(int)
     expected = Generator.from_pretrained("lite-28").sample(n=COUNT).numpy()
     assert np.abs(images - expected).max() <= 1  # kernels may round otherwise for other batches
     assert len(np.unique(drawn.images, axis=0)) == COUNT
 
 
-def test_attributes_are_what_the_classifier_says(drawn: Archive) -> None:
+def test_attributes_are_what_the_classifier_says(drawn: PackedDataset) -> None:
     space = AttributeFeatures()
     assert drawn.labels.attribute_names == space.attributes
     for split in ("train", "val", "test"):
@@ -49,18 +49,20 @@ def test_attributes_are_what_the_classifier_says(drawn: Archive) -> None:
     assert ((shares > 0) & (shares < 1)).sum() > 10
 
 
-def test_the_same_archive_twice_is_the_same_to_the_bit(drawn: Archive, tmp_path: Path) -> None:
-    again = faces(tmp_path).archive()
+def test_the_same_archive_twice_is_the_same_to_the_bit(
+    drawn: PackedDataset, tmp_path: Path
+) -> None:
+    again = faces(tmp_path).dataset()
     assert again.path.name == drawn.path.name
     for name in ("images.npy", "labels.npz", "manifest.json"):
         assert (again.path / name).read_bytes() == (drawn.path / name).read_bytes()
 
 
 def test_an_archive_that_is_there_is_not_drawn_again(
-    drawn: Archive, monkeypatch: pytest.MonkeyPatch
+    drawn: PackedDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(GeneratedFaces, "fill", lambda *_: pytest.fail("drawn again"))
-    assert faces(drawn.path.parent).archive().path == drawn.path
+    monkeypatch.setattr(GeneratedDataset, "write", lambda *_: pytest.fail("drawn again"))
+    assert faces(drawn.path.parent).dataset().path == drawn.path
 
 
 def test_weights_and_count_make_another_recipe(tmp_path: Path) -> None:
@@ -74,9 +76,9 @@ def test_weights_and_count_make_another_recipe(tmp_path: Path) -> None:
 
 
 def test_another_size_than_the_generators_is_refused(cli: Cli) -> None:
-    told = cli("prepare", "data=faces", "data.image_size=56")
-    assert told.code == 2
-    assert told.err == (
+    result = cli("prepare", "data=generated", "data.image_size=56")
+    assert result.code == 2
+    assert result.err == (
         "facegan.prepare: data.image_size=56, but data.weights=lite-28 makes faces of 28 pixels; "
         "set data.image_size to that\n"
     )

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`, and renames it to `path` if the block succeeds.
 
     The temporary name keeps the suffix, since writers choose their format by it.
@@ -40,11 +40,11 @@ def write_tensors(
     """Writes a safetensors file, atomically. A full disk is an OSError, as for any other file."""
     from safetensors.torch import save  # torch, which not everything that writes files needs
 
-    with replacing(path) as temporary:
+    with atomic_path(path) as temporary:
         temporary.write_bytes(save(tensors, metadata))
 
 
 def write_json(path: Path, value: Any) -> None:
     """Writes `value` as indented JSON, atomically."""
-    with replacing(path) as temporary:
+    with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2) + "\n")

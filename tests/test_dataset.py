@@ -1,4 +1,4 @@
-"""The archive on the disk: atomic, named by its recipe, honest about damage."""
+"""The dataset on the disk: atomic, named by its recipe, honest about damage."""
 
 import json
 import zipfile
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from facegan.data.archive import Archive, Labels, archive_path, open_archive, write_archive
+from facegan.data.dataset import Labels, PackedDataset, dataset_path, open_dataset, write_dataset
 from facegan.errors import FaceganError
 
 RECIPE = {"source": "test", "image_size": 8}
@@ -28,19 +28,19 @@ def fill(images: Path) -> tuple[Labels, dict[str, Any]]:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return write_archive(tmp_path / "test", RECIPE, fill).path
+    return write_dataset(tmp_path / "test", RECIPE, fill).path
 
 
 def test_what_is_written_is_read(path: Path) -> None:
-    archive = open_archive(path)
-    archive.verify()
-    assert np.array_equal(archive.images, IMAGES)
-    assert np.array_equal(archive.labels.splits, LABELS.splits)
-    assert np.array_equal(archive.labels.attributes, LABELS.attributes)
-    assert np.array_equal(archive.labels.identities, LABELS.identities)
-    assert archive.labels.attribute_names == ("Smiling", "Young")
-    assert archive.image_size == 8
-    assert isinstance(archive.images, np.memmap)
+    dataset = open_dataset(path)
+    dataset.verify()
+    assert np.array_equal(dataset.images, IMAGES)
+    assert np.array_equal(dataset.labels.splits, LABELS.splits)
+    assert np.array_equal(dataset.labels.attributes, LABELS.attributes)
+    assert np.array_equal(dataset.labels.identities, LABELS.identities)
+    assert dataset.labels.attribute_names == ("Smiling", "Young")
+    assert dataset.image_size == 8
+    assert isinstance(dataset.images, np.memmap)
 
 
 def test_the_manifest_tells_all(path: Path) -> None:
@@ -51,8 +51,8 @@ def test_the_manifest_tells_all(path: Path) -> None:
     assert len(manifest["sha256"]) == 64
 
 
-def test_splits_are_disjoint_and_whole(archive: Archive) -> None:
-    parts = [archive.indices(split).tolist() for split in ("train", "val", "test")]
+def test_splits_are_disjoint_and_whole(dataset: PackedDataset) -> None:
+    parts = [dataset.indices(split).tolist() for split in ("train", "val", "test")]
     assert [len(part) for part in parts] == [36, 2, 2]
     assert sorted(row for part in parts for row in part) == list(range(40))
 
@@ -66,7 +66,7 @@ def test_a_failure_while_filling_leaves_nothing_behind(
         raise error
 
     with pytest.raises(error):
-        write_archive(tmp_path / "test", RECIPE, break_off)
+        write_dataset(tmp_path / "test", RECIPE, break_off)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -78,11 +78,11 @@ def test_nothing_but_the_archive_is_left(path: Path) -> None:
 
 @pytest.mark.parametrize("change", [{"crop": 108}, {"image_size": 28}, {"source": "other"}])
 def test_a_changed_recipe_has_another_folder(change: dict[str, Any]) -> None:
-    assert archive_path(Path("a"), RECIPE) != archive_path(Path("a"), {**RECIPE, **change})
+    assert dataset_path(Path("a"), RECIPE) != dataset_path(Path("a"), {**RECIPE, **change})
 
 
 def test_a_recipe_keeps_its_folder() -> None:
-    assert archive_path(Path("a"), dict(reversed(RECIPE.items()))) == archive_path(
+    assert dataset_path(Path("a"), dict(reversed(RECIPE.items()))) == dataset_path(
         Path("a"), RECIPE
     )
 
@@ -93,14 +93,14 @@ def test_a_part_that_is_cut_short(path: Path, name: str, keep: int) -> None:
     data = (path / name).read_bytes()
     (path / name).write_bytes(data[:keep])
     with pytest.raises(FaceganError, match=r"damaged.*delete that folder.*prepare"):
-        open_archive(path)
+        open_dataset(path)
 
 
 @pytest.mark.parametrize("name", ["images.npy", "labels.npz", "manifest.json"])
 def test_a_part_that_is_missing(path: Path, name: str) -> None:
     (path / name).unlink()
     with pytest.raises(FaceganError, match=f"damaged.*{name}"):
-        open_archive(path)
+        open_dataset(path)
 
 
 def test_labels_without_identities(path: Path) -> None:
@@ -108,13 +108,13 @@ def test_labels_without_identities(path: Path) -> None:
     with zipfile.ZipFile(path / "labels.npz", "w"):
         pass
     with pytest.raises(FaceganError, match=r"damaged.*splits"):
-        open_archive(path)
+        open_dataset(path)
 
 
 def test_images_and_labels_of_different_length(path: Path) -> None:
     np.save(path / "images.npy", IMAGES[:3])
     with pytest.raises(FaceganError, match="3 images but 5 labels"):
-        open_archive(path)
+        open_dataset(path)
 
 
 def test_a_flipped_bit_is_found(path: Path) -> None:
@@ -122,22 +122,22 @@ def test_a_flipped_bit_is_found(path: Path) -> None:
     changed[2, 3, 4, 1] ^= 1
     np.save(path / "images.npy", changed)
     with pytest.raises(FaceganError, match="checksum"):
-        open_archive(path).verify()
+        open_dataset(path).verify()
 
 
 def test_a_damaged_archive_is_replaced(path: Path) -> None:
     (path / "images.npy").unlink()
-    write_archive(path, RECIPE, fill).verify()
+    write_dataset(path, RECIPE, fill).verify()
 
 
 def test_the_archive_of_a_faster_process_is_left_alone(path: Path) -> None:
     before = (path / "images.npy").stat().st_ino
-    write_archive(path, RECIPE, fill).verify()
+    write_dataset(path, RECIPE, fill).verify()
     assert (path / "images.npy").stat().st_ino == before
     assert [found.name for found in path.parent.iterdir()] == [path.name]
 
 
 def test_what_is_done_to_the_images_stays_in_memory(path: Path) -> None:
-    archive = open_archive(path)
-    archive.images[:] = 0
-    assert np.array_equal(open_archive(path).images, IMAGES)
+    dataset = open_dataset(path)
+    dataset.images[:] = 0
+    assert np.array_equal(open_dataset(path).images, IMAGES)

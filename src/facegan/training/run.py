@@ -1,4 +1,4 @@
-"""From a config to a finished run folder: build, check, tell, train."""
+"""A training from its config to a finished run folder."""
 
 import io
 import logging
@@ -7,6 +7,7 @@ import pickle
 import re
 import sys
 import warnings
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,17 +21,31 @@ from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
-from facegan.budget import ImageBudget
-from facegan.config import ConfigError, build
-from facegan.curves import Curves, Estimate, JsonLines, ProgressBar, RunTensorBoard
-from facegan.data.archive import Archive
+from facegan._files import atomic_path
+from facegan.config import ConfigError, instantiate
 from facegan.data.datamodule import FaceDataModule
-from facegan.devices import default_precision, describe_device, keep_freed_memory
+from facegan.data.dataset import PackedDataset
 from facegan.errors import FaceganError
-from facegan.files import replacing
+from facegan.training.callbacks import gan_callbacks
+from facegan.training.devices import (
+    check_compiler,
+    default_precision,
+    describe_device,
+    keep_freed_memory,
+)
+from facegan.training.loggers import JSONLLogger, MetricsLogger, RunTensorBoard
+from facegan.training.progress import ETA, EpochSummary, ProgressBar
+from facegan.training.protocols import GenerativeModule
+from facegan.training.schedule import (
+    Budget,
+    EpochBudget,
+    ImageBudget,
+    LearningRateSchedule,
+    TimeBudget,
+)
 
-OWN_KEYS = ("compile", "max_images")  # under trainer, but not of Lightning's Trainer
-SET_HERE = (  # Lightning's, but set here or of no use where two optimizers alternate
+EXTRA_KEYS = ("compile", "max_images")  # under trainer, but not arguments of Lightning's Trainer
+RESERVED_KEYS = (  # the Trainer's, but set by this module, or without effect in manual optimization
     "accumulate_grad_batches",
     "callbacks",
     "default_root_dir",
@@ -49,49 +64,55 @@ LATEST = Path("outputs/latest")
 
 
 def train(cfg: DictConfig, folder: Path, resume: bool) -> None:
-    """Trains what `cfg` describes in `folder`, or goes on with the training that lies there."""
-    _quieten()
+    """Trains the model of `cfg` in `folder`, or resumes the training that is there."""
+    silence_warnings()
     _check(cfg)
     keep_freed_memory()
     pl.seed_everything(cfg.seed, verbose=False)
-    model = build(cfg.model, "model")
+    model = instantiate(cfg.model, "model")
     if cfg.trainer.compile:
+        check_compiler()
         model.compile_networks()
-    source = build(cfg.data, "data")
+    dataset = _dataset(cfg, model)
+    data = FaceDataModule(
+        dataset, model.batch_size, cfg.seed, cfg.loader.flip, cfg.loader.on_device
+    )
+    checkpoint = _checkpoint(folder, resume)
+    images_seen = _images_seen(checkpoint) if checkpoint else 0
+    callbacks = build_callbacks(cfg, folder, model, dataset)
+    trainer = build_trainer(cfg.trainer, folder, images_seen, callbacks)
+    _begin(cfg, folder, trainer)
+    print_summary(model, dataset, trainer)
+    trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    if is_overridden("test_step", model):
+        trainer.test(model, datamodule=data, verbose=False)
+    print_results(folder)
+
+
+def _dataset(cfg: DictConfig, model: Any) -> PackedDataset:
+    """The packed data set of `cfg`, whose images the model must fit."""
+    source = instantiate(cfg.data, "data")
     size = (3, source.image_size, source.image_size)
     if model.image_shape != size:
         raise ConfigError(
             f"the model works on images of {model.image_shape}, the data has {size} (channels, "
             "height, width); leave the networks' image_size to data.image_size, and channels at 3"
         )
-    archive = source.archive()
-    data = FaceDataModule(archive, model.batch_size, cfg.seed, cfg.loader.flip, cfg.loader.resident)
-    checkpoint = _checkpoint(folder, resume)
-    seen = _images_seen(checkpoint) if checkpoint else 0
-    trainer = build_trainer(cfg.trainer, folder, seen)
-    _begin(cfg, folder, trainer)
-    print_summary(model, archive, trainer)
-    try:
-        trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-    except RuntimeError as error:
-        if cfg.trainer.compile and type(error).__name__ == "InductorError":  # torch's private name
-            reason = str(error).splitlines()[0]
-            raise ConfigError(
-                f"trainer.compile=true: {reason}; install a C++ compiler, or leave compile false"
-            ) from error
-        raise
-    if is_overridden("test_step", model):
-        trainer.test(model, datamodule=data, verbose=False)
-    print_results(folder)
+    return source.dataset()
 
 
-def build_trainer(node: DictConfig, folder: Path, images_seen: int) -> pl.Trainer:
-    """Lightning's Trainer with this project's loggers and callbacks, writing to `folder`."""
-    curves = Curves(node.log_every_n_steps)
+def build_callbacks(
+    cfg: DictConfig, folder: Path, model: pl.LightningModule, dataset: PackedDataset
+) -> list[Callback]:
+    """All callbacks of a run, in the order in which Lightning calls them."""
+    budget = build_budget(cfg.trainer)
+    metrics = MetricsLogger(cfg.trainer.log_every_n_steps)
     callbacks: list[Callback] = [
-        curves,
-        Estimate(),
-        HowToGoOn(folder),
+        metrics,
+        EpochSummary(metrics),
+        budget,
+        ETA(budget),
+        ResumeHint(folder),
         ModelCheckpoint(
             folder / Path(CHECKPOINT).parent,
             Path(CHECKPOINT).stem,
@@ -99,26 +120,37 @@ def build_trainer(node: DictConfig, folder: Path, images_seen: int) -> pl.Traine
             enable_version_counter=False,
         ),
     ]
-    if node.max_images is not None:
-        callbacks.append(ImageBudget(node.max_images))
-    progress = sys.stderr.isatty()
-    arguments = OmegaConf.masked_copy(node, [str(key) for key in node if key not in OWN_KEYS])
+    if sys.stderr.isatty():
+        callbacks.append(ProgressBar(metrics))
+    if isinstance(model, GenerativeModule):
+        callbacks.append(LearningRateSchedule(budget))
+        callbacks += gan_callbacks(folder, dataset, metrics, cfg.evaluate_every)
+    return callbacks
+
+
+def build_trainer(
+    node: DictConfig, folder: Path, images_seen: int, callbacks: list[Callback]
+) -> pl.Trainer:
+    """Lightning's Trainer with this project's loggers, writing to `folder`."""
+    arguments = OmegaConf.masked_copy(node, [str(key) for key in node if key not in EXTRA_KEYS])
+    timed = node.max_images is not None or node.max_time is not None
     try:
-        return build(
+        return instantiate(
             arguments,
             "trainer",
             default_root_dir=folder,
             logger=[
                 RunTensorBoard(folder, images_seen),
-                JsonLines(folder / "metrics.jsonl", images_seen),
+                JSONLLogger(folder / "metrics.jsonl", images_seen),
             ],
-            callbacks=[*callbacks, ProgressBar(curves)] if progress else callbacks,
-            plugins=[WholeCheckpoints()],
-            **_budget(node),
+            callbacks=callbacks,
+            plugins=[AtomicCheckpointIO()],
+            max_epochs=-1 if timed else node.max_epochs,
+            max_time=None,  # the budget's callback ends the training
             precision=node.precision or default_precision(node.accelerator),
             # one backward pass leaves the other network's weights without gradients
             strategy="auto" if one_process(node) else "ddp_find_unused_parameters_true",
-            enable_progress_bar=progress,
+            enable_progress_bar=any(isinstance(c, ProgressBar) for c in callbacks),
             enable_model_summary=False,
             num_sanity_val_steps=0,
         )
@@ -137,7 +169,7 @@ def one_process(node: DictConfig) -> bool:
     return count == 1 and node.get("num_nodes", 1) == 1
 
 
-class WholeCheckpoints(TorchCheckpointIO):
+class AtomicCheckpointIO(TorchCheckpointIO):
     """Never half of one: Lightning's own takes the way through /tmp, which may be another disk."""
 
     def save_checkpoint(
@@ -145,11 +177,11 @@ class WholeCheckpoints(TorchCheckpointIO):
     ) -> None:
         buffer = io.BytesIO()  # of a full disk torch tells nothing that a user could understand
         torch.save(checkpoint, buffer)
-        with replacing(Path(path)) as temporary:
+        with atomic_path(Path(path)) as temporary:
             temporary.write_bytes(buffer.getbuffer())
 
 
-class HowToGoOn(Callback):
+class ResumeHint(Callback):
     """On Ctrl-C, the command that goes on with the run."""
 
     def __init__(self, folder: Path) -> None:
@@ -179,7 +211,7 @@ def _check(cfg: DictConfig) -> None:
             f"trainer.precision must be one of {', '.join(PRECISIONS)}, or null for the device's "
             f"own, got {cfg.trainer.precision}"
         )
-    for name in SET_HERE:
+    for name in RESERVED_KEYS:
         if name in cfg.trainer:
             raise ConfigError(f"trainer.{name} is not for the user to set; leave it out")
 
@@ -192,8 +224,8 @@ def _check_count(node: DictConfig, name: str, example: int) -> None:
         )
 
 
-def _budget(node: DictConfig) -> dict[str, Any]:
-    """The Trainer's limits: a time, or a number of images, takes the place of the epochs."""
+def build_budget(node: DictConfig) -> Budget:
+    """The end of the training: a time or a number of images, where given, replaces the epochs."""
     if node.max_time is not None and node.max_images is not None:
         raise ConfigError(
             f"trainer.max_time={node.max_time} and trainer.max_images={node.max_images} are two "
@@ -201,27 +233,32 @@ def _budget(node: DictConfig) -> dict[str, Any]:
         )
     if node.max_images is not None:
         _check_count(node, "max_images", 300000)
-        return {"max_epochs": -1}
+        return ImageBudget(node.max_images)
     if node.max_time is None:
-        return {"max_epochs": node.max_epochs}
+        _check_count(node, "max_epochs", 6)
+        return EpochBudget(node.max_epochs)
     if not one_process(node):
         raise ConfigError(
-            f"trainer.max_time with trainer.devices={node.devices}: every process has a clock, "
-            "and their learning rates would part; give trainer.max_epochs or trainer.max_images "
-            "instead"
+            f"trainer.max_time with trainer.devices={node.devices}: each process has its own "
+            "clock, and their learning rates would differ; give trainer.max_epochs or "
+            "trainer.max_images instead"
         )
-    if not re.fullmatch(r"(\d+:)?\d+:\d\d:\d\d", str(node.max_time)):
+    return TimeBudget(_parse_duration(str(node.max_time)))
+
+
+def _parse_duration(text: str) -> timedelta:
+    if not re.fullmatch(r"(\d+:)?\d+:\d\d:\d\d", text):
         raise ConfigError(
-            f"trainer.max_time must read HH:MM:SS or DD:HH:MM:SS, got {node.max_time}; "
+            f"trainer.max_time must read HH:MM:SS or DD:HH:MM:SS, got {text}; "
             "try 00:10:00 for ten minutes"
         )
-    days = "" if str(node.max_time).count(":") == 3 else "00:"
-    return {"max_epochs": -1, "max_time": f"{days}{node.max_time}"}
+    seconds, minutes, hours, *days = map(int, reversed(text.split(":")))
+    return timedelta(days=sum(days), hours=hours, minutes=minutes, seconds=seconds)
 
 
-def print_summary(model: pl.LightningModule, archive: Archive, trainer: pl.Trainer) -> None:
+def print_summary(model: pl.LightningModule, dataset: PackedDataset, trainer: pl.Trainer) -> None:
     """What is about to happen, in five lines."""
-    counts = archive.manifest["counts"]
+    counts = dataset.manifest["counts"]
     batch_size = model.batch_size
     sizes = {
         name: sum(p.numel() for p in part.parameters() if p.requires_grad)
@@ -229,7 +266,7 @@ def print_summary(model: pl.LightningModule, archive: Archive, trainer: pl.Train
     }
     parameters = ", ".join(f"{name} {size / 1e6:.2f}M" for name, size in sizes.items() if size)
     images = counts["train"] // batch_size * batch_size
-    faces = f"faces of {archive.image_size}x{archive.image_size}"
+    faces = f"faces of {dataset.image_size}x{dataset.image_size}"
     lines = {
         "device": f"{describe_device(trainer.strategy.root_device)}; {trainer.precision}",
         "data": ", ".join(f"{n:,} {split}" for split, n in counts.items()) + f" {faces}",
@@ -252,7 +289,7 @@ def print_results(folder: Path) -> None:
 @rank_zero_only
 def _begin(cfg: DictConfig, folder: Path, trainer: pl.Trainer) -> None:
     """Writes the config into the run folder, and points outputs/latest at it."""
-    with replacing(folder / "config.yaml") as temporary:
+    with atomic_path(folder / "config.yaml") as temporary:
         OmegaConf.save(cfg, temporary, resolve=True)
     for logger in trainer.loggers:
         logger.log_hyperparams(cast(dict, OmegaConf.to_container(cfg, resolve=True)))
@@ -291,11 +328,13 @@ def _images_seen(checkpoint: Path) -> int:
         ) from error
 
 
-def _quieten() -> None:
+def silence_warnings() -> None:
     """Lightning's own greetings say what our summary says, or are not meant for users."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", ".*have no `validation_step`.*")
     warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")  # the average
-    warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")  # Curves logs too
+    warnings.filterwarnings(
+        "ignore", ".*smaller than the logging interval.*"
+    )  # MetricsLogger logs too
     warnings.filterwarnings("ignore", ".*exists and is not empty.*")  # as a resumed run's is
     warnings.filterwarnings("ignore", ".*LeafSpec.*")  # Lightning's use of torch's trees

@@ -19,7 +19,7 @@ from facegan.evaluation.neighbours import (
     precision_recall,
 )
 
-LEAST_FACES = 50  # on either side, under which no measure says anything
+MIN_FACES = 50  # on either side, under which no measure says anything
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Measure:
 
 
 @dataclass(frozen=True)
-class Suspects:
+class NearestPairs:
     """The generated faces that are nearest to a training face, nearest first."""
 
     generated: list[int]  # rows of the generated faces
@@ -79,9 +79,9 @@ def measure_manifolds(held_out: Tensor, training: Tensor, fake: Tensor) -> dict[
     return {name: Measure(value, real) for name, value, real in zip(names, *scores, strict=True)}
 
 
-def measure_originality(
+def measure_memorization(
     held_out: Tensor, training: Tensor, fake: Tensor, suspects: int = 12
-) -> tuple[dict[str, Measure], Suspects]:
+) -> tuple[dict[str, Measure], NearestPairs]:
     """The share of faces that look copied, and the most suspicious of them.
 
     Copied means: as near to a training face as only 1% of held-out photographs are.
@@ -91,6 +91,6 @@ def measure_originality(
     copied = originality(distances, held_out_distances)
     share = (held_out_distances <= copied.threshold).double().mean().item()
     first = torch.argsort(distances, stable=True)[:suspects]
-    return {"copied": Measure(copied.share, share)}, Suspects(
+    return {"copied": Measure(copied.share, share)}, NearestPairs(
         first.tolist(), nearest[first].tolist(), distances[first].tolist()
     )

@@ -1,7 +1,7 @@
 """Which image sizes the networks can make."""
 
 
-def pyramid(image_size: int) -> tuple[int, int]:
+def base_and_levels(image_size: int) -> tuple[int, int]:
     """The side of the smallest feature map, 4 or 7, and how often it doubles: 28 -> (7, 2)."""
     for base in (4, 7):
         levels = (image_size // base).bit_length() - 1
@@ -18,7 +18,7 @@ def _image_sizes() -> list[int]:
     return [base << level for base in (4, 7) for level in range(1, 9)]
 
 
-def halving_widths(width: int, levels: int) -> list[int]:
+def channels_per_level(width: int, levels: int) -> list[int]:
     """Channels from the smallest feature map to the largest: (1024, 2) -> [1024, 512, 256]."""
     if width < 1 << levels:
         raise ValueError(

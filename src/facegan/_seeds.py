@@ -3,7 +3,7 @@
 import hashlib
 
 
-def stream_seed(name: str, *position: int) -> int:
+def derive_seed(name: str, *position: int) -> int:
     """A seed below 2^63 for the stream `name` at `position`, the same on every machine.
 
     What is drawn from it needs no saved state: who knows the position knows the draw.

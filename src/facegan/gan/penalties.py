@@ -1,16 +1,20 @@
-"""Gradient penalties on the discriminator, side by side, each lazy by an interval."""
+"""Gradient penalties on the discriminator, each applied at every `interval`-th update."""
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-from facegan.losses import Critic, Logs
+Critic = Callable[[Tensor], Tensor]  # images (B, C, H, W) in [-1, 1] -> logits (B,)
+Logs = dict[str, Tensor]  # scalars for the curves
 
 
 class Penalty(nn.Module):
-    """What is added to the discriminator's loss at every `interval`-th update.
+    """A term of the discriminator's loss that is added at every `interval`-th update.
 
-    Lazy regularisation: the rarer penalty is multiplied by its interval, so that its mean strength
-    stays (Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN", appendix B).
+    Lazy regularization: the term is multiplied by `interval`, which keeps its mean strength (Karras
+    et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN", appendix B). Penalties
+    need second derivatives, which compiled code does not have, so they run the critic eagerly.
     """
 
     def __init__(self, interval: int = 1) -> None:
@@ -24,17 +28,18 @@ class Penalty(nn.Module):
         raise NotImplementedError
 
     def lazy(self, step: int, critic: Critic, real: Tensor, fake: Tensor) -> tuple[Tensor, Logs]:
-        """The penalty times its interval at its turn, in fp32; nothing at the other updates."""
+        """`interval` times the penalty at every `interval`-th step, else zero; in float32."""
         if step % self.interval:
             return real.new_zeros(()), {}
         # squared gradients underflow in half precision
-        with torch.autocast(real.device.type, enabled=False):
+        eager = torch.compiler.set_stance("force_eager")
+        with eager, torch.autocast(real.device.type, enabled=False):
             value, logs = self.discriminator(critic, real.float(), fake.float())
         return self.interval * value, logs
 
 
 class NoPenalty(Penalty):
-    """The null object: the discriminator is left as it is."""
+    """No penalty."""
 
     def discriminator(self, critic: Critic, real: Tensor, fake: Tensor) -> tuple[Tensor, Logs]:
         return real.new_zeros(()), {}
@@ -45,7 +50,7 @@ class R1(Penalty):
 
     def __init__(self, gamma: float, interval: int = 1) -> None:
         super().__init__(interval)
-        self.gamma = gamma
+        self.gamma = _not_negative("gamma", gamma)
 
     def discriminator(self, critic: Critic, real: Tensor, fake: Tensor) -> tuple[Tensor, Logs]:
         penalty = self.gamma / 2 * squared_gradient_norms(critic, real).mean()
@@ -57,7 +62,7 @@ class R2(Penalty):
 
     def __init__(self, gamma: float, interval: int = 1) -> None:
         super().__init__(interval)
-        self.gamma = gamma
+        self.gamma = _not_negative("gamma", gamma)
 
     def discriminator(self, critic: Critic, real: Tensor, fake: Tensor) -> tuple[Tensor, Logs]:
         penalty = self.gamma / 2 * squared_gradient_norms(critic, fake).mean()
@@ -69,7 +74,7 @@ class R1R2(Penalty):
 
     def __init__(self, gamma: float, interval: int = 1) -> None:
         super().__init__(interval)
-        self.gamma = gamma
+        self.gamma = _not_negative("gamma", gamma)
 
     def discriminator(self, critic: Critic, real: Tensor, fake: Tensor) -> tuple[Tensor, Logs]:
         r1 = self.gamma / 2 * squared_gradient_norms(critic, real).mean()
@@ -80,13 +85,13 @@ class R1R2(Penalty):
 class GradientPenalty(Penalty):
     """weight · E (||grad_x D(x)|| - 1)², x between pairs (Gulrajani et al. 2017, eq. 3).
 
-    Batch norm in the critic makes the gradients of a batch's images depend on one another, which
-    the penalty does not mean (their section 4): use it with `norm: none`.
+    Use it with `norm: none` in the discriminator: batch norm couples the images of a batch, and the
+    penalty is defined for each image alone (their section 4).
     """
 
     def __init__(self, weight: float = 10.0, interval: int = 1) -> None:
         super().__init__(interval)
-        self.weight = weight
+        self.weight = _not_negative("weight", weight)
 
     def discriminator(self, critic: Critic, real: Tensor, fake: Tensor) -> tuple[Tensor, Logs]:
         mix = torch.rand(len(real), 1, 1, 1, device=real.device)
@@ -106,3 +111,9 @@ def input_gradients(critic: Critic, images: Tensor) -> Tensor:
     images = images.detach().requires_grad_(True)
     (gradients,) = torch.autograd.grad(critic(images).sum(), images, create_graph=True)
     return gradients
+
+
+def _not_negative(name: str, value: float) -> float:
+    if not 0 <= value < float("inf"):
+        raise ValueError(f"{name} must be a finite number of at least 0, got {value}")
+    return value

@@ -2,28 +2,28 @@
 
 import torch
 
-from facegan.streams import stream_seed
+from facegan._seeds import derive_seed
 
 
 def test_pinned() -> None:
     # a change would give every resumed run another future
-    assert stream_seed("training step", 0, 64, 0) == 3_159_512_398_490_695_998
+    assert derive_seed("training step", 0, 64, 0) == 3_159_512_398_490_695_998
 
 
 def test_distinct_by_name_and_position() -> None:
     positions = [(a, b) for a in range(20) for b in range(20)]
     keys = [*positions, *[(a,) for a in range(400)]]
-    seeds = {stream_seed(name, *key) for name in ("latents", "photographs") for key in keys}
+    seeds = {derive_seed(name, *key) for name in ("latents", "photographs") for key in keys}
     assert len(seeds) == 2 * len(keys)
 
 
 def test_torch_takes_every_seed() -> None:
-    seeds = [stream_seed("any", i) for i in range(1000)]
+    seeds = [derive_seed("any", i) for i in range(1000)]
     assert all(0 <= seed < 2**63 for seed in seeds)
     assert max(seeds) > 2**62  # the whole range is used
     torch.Generator().manual_seed(max(seeds))
 
 
 def test_neighbouring_positions_are_unrelated() -> None:
-    seeds = torch.tensor([stream_seed("any", i) for i in range(1000)]).double()
+    seeds = torch.tensor([derive_seed("any", i) for i in range(1000)]).double()
     assert torch.corrcoef(torch.stack([seeds[1:], seeds[:-1]]))[0, 1].abs() < 0.1

@@ -8,10 +8,14 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
-QUINTIC = (3.4445, -4.7750, 2.0315)  # p(s) = 3.4445 s - 4.775 s³ + 2.0315 s⁵: Jordan et al. 2024
-STEPS = 5  # the same
+NS_COEFFICIENTS = (
+    3.4445,
+    -4.7750,
+    2.0315,
+)  # p(s) = 3.4445 s - 4.775 s³ + 2.0315 s⁵: Jordan et al. 2024
+NS_STEPS = 5  # the same
 EPSILON = 1e-8  # Adam's: Kingma and Ba 2015, algorithm 1
-LEAST_NORM = 1e-18  # whose square fp32 still tells from nothing
+MIN_NORM = 1e-18  # whose square fp32 still tells from nothing
 
 
 class SpectralDescent(Optimizer):
@@ -56,7 +60,7 @@ class SpectralDescent(Optimizer):
 def spectral_step(gradient: Tensor) -> Tensor:
     """√n·U·Vᵀ of a gradient, in its shape: entries of 1 in the root mean square, about."""
     matrix = gradient.flatten(1)
-    return orthogonalise(matrix).reshape(gradient.shape) * max(matrix.shape) ** 0.5
+    return orthogonalize(matrix).reshape(gradient.shape) * max(matrix.shape) ** 0.5
 
 
 def adam_step(gradient: Tensor, state: dict[str, Any], beta2: float) -> Tensor:
@@ -69,7 +73,7 @@ def adam_step(gradient: Tensor, state: dict[str, Any], beta2: float) -> Tensor:
     return gradient / (corrected.sqrt() + EPSILON)
 
 
-def orthogonalise(matrix: Tensor) -> Tensor:
+def orthogonalize(matrix: Tensor) -> Tensor:
     """U·S·Vᵀ, (m, n) -> about U·Vᵀ in fp32: singular values of 0.68 to 1.21 instead of S.
 
     So it is for those of at least 0.002 of the matrix's Frobenius norm; smaller ones grow by a
@@ -77,22 +81,22 @@ def orthogonalise(matrix: Tensor) -> Tensor:
     polynomials of the Gram matrix: only the first product and the last have the longer side.
     """
     if matrix.shape[0] > matrix.shape[1]:
-        return orthogonalise(matrix.T).T
+        return orthogonalize(matrix.T).T
     matrix = matrix.float()
     with torch.autocast(matrix.device.type, enabled=False):  # bf16 has too few digits for squares
-        matrix = matrix / matrix.norm().clamp(min=LEAST_NORM)
+        matrix = matrix / matrix.norm().clamp(min=MIN_NORM)
         gram = matrix @ matrix.T
-        factor = product = _quintic_factor(gram)
-        for _ in range(STEPS - 1):
+        factor = product = _newton_schulz_factor(gram)
+        for _ in range(NS_STEPS - 1):
             gram = factor @ gram @ factor
-            factor = _quintic_factor(gram)
+            factor = _newton_schulz_factor(gram)
             product = factor @ product
         return product @ matrix
 
 
-def _quintic_factor(gram: Tensor) -> Tensor:
+def _newton_schulz_factor(gram: Tensor) -> Tensor:
     """What multiplies a matrix of this Gram matrix, so that s -> p(s) for its singular values."""
-    linear, cubic, quintic = QUINTIC
+    linear, cubic, quintic = NS_COEFFICIENTS
     factor = torch.addmm(gram, gram, gram, beta=cubic, alpha=quintic)
     factor.diagonal().add_(linear)
     return factor

@@ -1,4 +1,4 @@
-"""The attribute classifier: the network whose features judge the GANs, trained by the same verb.
+"""The training of the attribute classifier, whose features are used to evaluate GANs.
 
 python -m facegan.train model=attributes trainer.max_epochs=12
 """
@@ -19,11 +19,11 @@ from torch.optim.lr_scheduler import OneCycleLR
 from torchmetrics.classification import MultilabelAccuracy
 
 from facegan import pretrained
+from facegan._seeds import derive_seed
 from facegan.data.datamodule import Batch
 from facegan.errors import FaceganError
 from facegan.images import to_float
 from facegan.networks.attributes import AttributeNetwork
-from facegan.streams import stream_seed
 
 WEIGHTS_FILE = "attributes.safetensors"
 
@@ -52,6 +52,7 @@ class AttributeClassifier(pl.LightningModule):
         self.shift = shift
         self.seed = seed
         self.images_seen = 0
+        self.optimizer_by_name: dict[str, Optimizer] = {}
         self.accuracy = MultilabelAccuracy(len(network.attributes), average="none")
 
     @property
@@ -64,11 +65,11 @@ class AttributeClassifier(pl.LightningModule):
         self.network.compile()
 
     def setup(self, stage: str) -> None:
-        known = cast(Any, self.trainer).datamodule.archive.labels.attribute_names
+        known = cast(Any, self.trainer).datamodule.dataset.labels.attribute_names
         if known != self.network.attributes:
             raise FaceganError(
                 f"model.network.attributes must be the data's, in its order; the data has "
-                f"{', '.join(known) or 'none'}: use data=celeba or data=faces"
+                f"{', '.join(known) or 'none'}: use data=celeba or data=generated"
             )
 
     def configure_callbacks(self) -> list[Callback]:
@@ -76,6 +77,7 @@ class AttributeClassifier(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = self.optimizer(self.network.parameters())
+        self.optimizer_by_name = {"network": optimizer}
         peak = self.optimizer.keywords["lr"]
         if self.trainer.max_epochs == -1:
             raise FaceganError(
@@ -88,7 +90,7 @@ class AttributeClassifier(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         torch.manual_seed(
-            stream_seed("training step", self.seed, self.images_seen, self.global_rank)
+            derive_seed("training step", self.seed, self.images_seen, self.global_rank)
         )
         images = shifted(to_float(batch.images), self.shift)
         logits = self.network(images)
@@ -101,12 +103,12 @@ class AttributeClassifier(pl.LightningModule):
     test_step = validation_step
 
     def on_validation_epoch_end(self) -> None:
-        self._tell("val")
+        self._log_accuracy("val")
 
     def on_test_epoch_end(self) -> None:
-        self._tell("test")
+        self._log_accuracy("test")
 
-    def _tell(self, split: str) -> None:
+    def _log_accuracy(self, split: str) -> None:
         """Prints and logs the mean accuracy, and keeps each attribute's for the weights file."""
         accuracies = self.accuracy.compute()
         self.accuracy.reset()

@@ -1,0 +1,103 @@
+"""Adversarial losses: functions of the discriminator's logits, (B,) each, to a scalar."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class AdversarialLoss(nn.Module):
+    """A pair of objectives, one for each network.
+
+    Both take the logits of a batch of real and a batch of generated images, (B,) float32, where
+    positive means real, and return a scalar to minimize. In the generator's objective the real
+    logits are those of the discriminator's step: they are detached and one update old.
+    """
+
+    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        """The discriminator's objective."""
+        raise NotImplementedError
+
+    def generator(self, fake_logits: Tensor, real_logits: Tensor) -> Tensor:
+        """The generator's objective."""
+        raise NotImplementedError
+
+
+class NonSaturating(AdversarialLoss):
+    """The logistic loss; the generator maximizes log D(G(z)) (Goodfellow et al. 2014, section 3).
+
+    `label_smoothing` = s in [0, 0.5) lowers the target of real images from 1 to 1 - s: one-sided
+    label smoothing (Salimans et al. 2016, section 3.4). The target of fakes stays 0.
+    """
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        super().__init__()
+        if not 0 <= label_smoothing < 0.5:
+            raise ValueError(
+                f"label_smoothing must lie in [0, 0.5), got {label_smoothing}; try 0 or 0.1"
+            )
+        self.label_smoothing = label_smoothing
+
+    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        smooth = self.label_smoothing
+        on_real = (1 - smooth) * F.softplus(-real_logits) + smooth * F.softplus(real_logits)
+        return on_real.mean() + F.softplus(fake_logits).mean()
+
+    def generator(self, fake_logits: Tensor, real_logits: Tensor) -> Tensor:
+        return F.softplus(-fake_logits).mean()
+
+
+class Minimax(NonSaturating):
+    """The original zero-sum game: G minimizes log(1 - D(G(z))) (Goodfellow et al. 2014, eq. 1).
+
+    Its gradient vanishes where the discriminator rejects the fakes with confidence;
+    `NonSaturating` avoids that.
+    """
+
+    def generator(self, fake_logits: Tensor, real_logits: Tensor) -> Tensor:
+        return -F.softplus(fake_logits).mean()
+
+
+class LeastSquares(AdversarialLoss):
+    """Least squares with the targets 0 and 1 (Mao et al. 2017, eq. 9)."""
+
+    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        return 0.5 * (real_logits - 1).square().mean() + 0.5 * fake_logits.square().mean()
+
+    def generator(self, fake_logits: Tensor, real_logits: Tensor) -> Tensor:
+        return 0.5 * (fake_logits - 1).square().mean()
+
+
+class Hinge(AdversarialLoss):
+    """The hinge loss (Lim and Ye 2017; Miyato et al. 2018, eqs. 16 and 17)."""
+
+    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        return F.relu(1 - real_logits).mean() + F.relu(1 + fake_logits).mean()
+
+    def generator(self, fake_logits: Tensor, real_logits: Tensor) -> Tensor:
+        return -fake_logits.mean()
+
+
+class Wasserstein(AdversarialLoss):
+    """The Kantorovich-Rubinstein dual of the earth mover's distance (Arjovsky et al. 2017, eq. 2).
+
+    It is valid for a Lipschitz discriminator only: combine it with `GradientPenalty`.
+    """
+
+    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        return fake_logits.mean() - real_logits.mean()
+
+    def generator(self, fake_logits: Tensor, real_logits: Tensor) -> Tensor:
+        return -fake_logits.mean()
+
+
+class RelativisticPairing(AdversarialLoss):
+    """Each fake is compared with the real image at its place (Huang et al. 2024, eq. 2).
+
+    The paper maximizes it with f(t) = -softplus(-t); here its negative is minimized. Do not use it
+    with batch norm in the discriminator.
+    """
+
+    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        return F.softplus(fake_logits - real_logits).mean()
+
+    def generator(self, fake_logits: Tensor, real_logits: Tensor) -> Tensor:
+        return F.softplus(real_logits - fake_logits).mean()

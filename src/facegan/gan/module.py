@@ -1,0 +1,189 @@
+"""The training step of a GAN as a LightningModule: D step, G step, EMA, image counter."""
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, cast
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from facegan._seeds import derive_seed
+from facegan.data.datamodule import Batch
+from facegan.gan.ema import ema_decay, update_ema
+from facegan.gan.losses import AdversarialLoss
+from facegan.gan.penalties import Critic, Logs, Penalty
+from facegan.images import to_float
+from facegan.networks.base import Discriminator, Generator
+
+
+class GAN(pl.LightningModule):
+    """A generator and a discriminator, trained in alternation by manual optimization.
+
+    `batch_size` is the number of real images in one step, over all devices. The generator is
+    updated after every `n_critic` updates of the discriminator. `ema` is the moving average of the
+    generator, with a half-life of `ema_halflife` images; it is the generator that is sampled,
+    evaluated and saved. A half-life of 0 turns averaging off. `final_lr_factor` is the fraction of
+    the learning rates that is left at the end of the budget.
+
+    Raises ValueError for values out of range and for networks of different image sizes.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        discriminator: Discriminator,
+        loss: AdversarialLoss,
+        penalty: Penalty,
+        generator_optimizer: partial[Optimizer],
+        discriminator_optimizer: partial[Optimizer],
+        batch_size: int,
+        n_critic: int = 1,
+        ema_halflife: float = 10_000,
+        final_lr_factor: float = 1.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        _check_pair(generator, discriminator)
+        _check_at_least("n_critic", n_critic, 1)
+        _check_at_least("ema_halflife", ema_halflife, 0)
+        _check_at_least("final_lr_factor", final_lr_factor, 0)
+        self.automatic_optimization = False
+        self.generator = generator.to(memory_format=torch.channels_last)
+        self.discriminator = discriminator.to(memory_format=torch.channels_last)
+        self.ema = copy.deepcopy(generator).requires_grad_(False).eval()
+        self.loss = loss
+        self.penalty = penalty
+        self.optimizer_by_name = {
+            "discriminator": _optimizer(
+                "discriminator_optimizer", discriminator_optimizer, discriminator
+            ),
+            "generator": _optimizer("generator_optimizer", generator_optimizer, generator),
+        }
+        self.batch_size = batch_size
+        self.n_critic = n_critic
+        self.ema_halflife = ema_halflife
+        self.final_lr_factor = final_lr_factor
+        self.seed = seed
+        self.images_seen = 0
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of real and generated images."""
+        return self.generator.channels, self.generator.image_size, self.generator.image_size
+
+    def compile_networks(self) -> None:
+        """Compiles both networks in place, which keeps the names of their parameters."""
+        self.generator.compile()
+        self.discriminator.compile()
+
+    def configure_optimizers(self) -> list[Optimizer]:
+        return [*self.optimizer_by_name.values()]
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Logs:
+        """One batch of real images and one batch of fakes, which serves both updates."""
+        # The seed of latents, dropout and penalties is a function of the position alone, so a
+        # resumed run needs no saved random state.
+        position = (self.seed, self.images_seen, self.global_rank)
+        torch.manual_seed(derive_seed("training step", *position))
+        step = self.images_seen // self.batch_size
+        update_generator = (step + 1) % self.n_critic == 0
+        real = to_float(batch.images)  # (B, C, H, W) uint8 -> float in [-1, 1]
+        with torch.set_grad_enabled(update_generator):
+            fake = self.generator(self.sample_latents(real))
+
+        critic = self.discriminator
+        real_logits, logs = self.discriminator_step(step, critic, real, fake.detach())
+        if update_generator:
+            logs |= self.generator_step(critic, fake, real_logits)
+            decay = ema_decay(self.ema_halflife, self.images_seen, self.batch_size * self.n_critic)
+            update_ema(self.ema, self.generator, decay)
+        self.images_seen += len(real) * self.trainer.world_size
+        return logs
+
+    def discriminator_step(
+        self, step: int, critic: Critic, real: Tensor, fake: Tensor
+    ) -> tuple[Tensor, Logs]:
+        """One update of the discriminator; returns the real images' logits, (B,), detached."""
+        optimizer = self.optimizer("discriminator")
+        real_logits, fake_logits = critic(real), critic(fake)  # (B,) each
+        loss = self.loss.discriminator(real_logits, fake_logits)
+        penalty, penalty_logs = self.penalty.lazy(step, critic, real, fake)
+        optimizer.zero_grad()
+        self.manual_backward(loss + penalty)
+        optimizer.step()
+        real_logits, fake_logits = real_logits.detach(), fake_logits.detach()
+        logs = {
+            "D_loss": loss.detach(),
+            "D_real_logits": real_logits.mean(),
+            "D_fake_logits": fake_logits.mean(),
+        }
+        return real_logits, logs | penalty_logs
+
+    def generator_step(self, critic: Critic, fake: Tensor, real_logits: Tensor) -> Logs:
+        """One update of the generator through the frozen discriminator."""
+        optimizer = self.optimizer("generator")
+        with frozen(self.discriminator):
+            loss = self.loss.generator(critic(fake), real_logits)
+            optimizer.zero_grad()
+            self.manual_backward(loss)
+        optimizer.step()
+        return {"G_loss": loss.detach()}
+
+    def optimizer(self, name: str) -> Optimizer:
+        """The optimizer of "discriminator" or "generator", as Lightning wraps it for precision."""
+        wrapped = cast(list[Optimizer], self.optimizers())
+        return dict(zip(self.optimizer_by_name, wrapped, strict=True))[name]
+
+    def sample_latents(self, real: Tensor) -> Tensor:
+        """z ~ N(0, 1), (B, latent_dim): one for each real image, on its device."""
+        return torch.randn(len(real), self.generator.latent_dim, device=real.device)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["images_seen"] = self.images_seen
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.images_seen = checkpoint["images_seen"]
+
+
+@contextmanager
+def frozen(module: nn.Module) -> Iterator[None]:
+    """Within the block, gradients pass through `module` but are not computed for its weights."""
+    weights = [weight for weight in module.parameters() if weight.requires_grad]
+    for weight in weights:
+        weight.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for weight in weights:
+            weight.requires_grad_(True)
+
+
+def _check_at_least(name: str, value: float, minimum: float) -> None:
+    if not value >= minimum:  # NaN fails this, too
+        raise ValueError(f"{name} must be at least {minimum}, got {value}")
+
+
+def _check_pair(generator: Generator, discriminator: Discriminator) -> None:
+    for name in ("image_size", "channels"):
+        theirs = getattr(generator, name), getattr(discriminator, name)
+        if theirs[0] != theirs[1]:
+            raise ValueError(
+                f"generator and discriminator must have the same {name}, got {theirs[0]} and "
+                f"{theirs[1]}"
+            )
+
+
+def _optimizer(name: str, factory: partial[Optimizer], network: nn.Module) -> Optimizer:
+    rate = factory.keywords.get("lr", 1)
+    if not isinstance(rate, int | float):
+        raise ValueError(f"{name}.lr must be a number, got {rate!r}; try 2e-4")
+    if not rate > 0:
+        raise ValueError(f"{name}.lr must be positive, got {rate}; try 2e-4")
+    optimizer = factory(network.parameters())
+    for group in optimizer.param_groups:
+        group.setdefault("initial_lr", group["lr"])  # as torch's schedulers name it
+    return optimizer

@@ -1,0 +1,164 @@
+"""What a GAN training writes after every epoch: a grid, the weights, their evaluation."""
+
+import math
+from pathlib import Path
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.utilities import rank_zero_only
+
+from facegan.data.dataset import PackedDataset
+from facegan.evaluation.distances import (
+    frechet_distance,
+    gaussian_statistics,
+    kernel_distance,
+    subsample,
+)
+from facegan.evaluation.features import AttributeFeatures, split_features
+from facegan.evaluation.metrics import MIN_FACES
+from facegan.evaluation.neighbours import precision_recall
+from facegan.gan.ema import recalibrate_batch_norm
+from facegan.images import grid, open_image, save_image, save_video, to_pil
+from facegan.networks.base import Generator
+from facegan.pretrained import WEIGHTS_FILE
+from facegan.sampling.latents import latents
+from facegan.training.loggers import MetricsLogger
+from facegan.training.progress import print_line
+from facegan.training.protocols import generative
+
+GRID_FACES = 64
+GRID_UPSCALE = 2  # of the PNGs and the GIF; TensorBoard scales by itself
+EPOCHS_PER_SECOND = 2  # of the GIF
+EVALUATION_FACES = 2000  # during training: a compromise between error and time
+RECALIBRATION_SEEDS = range(1_000_000, 1_001_000)  # no face of an evaluation has one of these
+BATCH_SIZE = 250  # of latents, where no gradient is needed
+BEST_FILE = "generator-best.safetensors"
+
+
+def gan_callbacks(
+    folder: Path, dataset: PackedDataset, metrics: MetricsLogger, evaluate_every: int
+) -> list[Callback]:
+    """The callbacks of a GAN run that writes to `folder`, in the order they must run in."""
+    callbacks = [RecalibrateBatchNorm(), SampleGrid(folder / "samples"), SaveGenerator(folder)]
+    if evaluate_every:
+        callbacks.append(EvaluateDuringTraining(folder, dataset, metrics, evaluate_every))
+    return callbacks
+
+
+class RecalibrateBatchNorm(Callback):
+    """Fits the EMA's batch-norm statistics to its own activations after every epoch.
+
+    Without averaging (`ema_halflife` 0) the running statistics of the training are kept.
+    """
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        module = generative(pl_module)
+        if module.ema_halflife == 0:
+            return
+        z = latents(RECALIBRATION_SEEDS, module.ema.latent_dim).to(pl_module.device)
+        recalibrate_batch_norm(module.ema, z.split(BATCH_SIZE))
+
+
+class SampleGrid(Callback):
+    """After every epoch a grid of the EMA's images for the same 64 latents; at the end, a GIF."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @rank_zero_only
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        module = generative(pl_module)
+        z = latents(range(GRID_FACES), module.ema.latent_dim)
+        faces = grid(module.ema.draw(z))
+        path = self.folder / f"epoch-{trainer.current_epoch + 1:03}.png"
+        save_image(to_pil(faces, GRID_UPSCALE), path)
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_image("samples", faces, module.images_seen)
+
+    @rank_zero_only
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        paths = sorted(self.folder.glob("epoch-*.png"), key=lambda path: int(path.stem[6:]))
+        frames = [open_image(path) for path in paths]
+        if frames:
+            save_video(frames, self.folder / "epochs.gif", EPOCHS_PER_SECOND)
+
+
+class SaveGenerator(Callback):
+    """After every epoch the EMA of the generator as one safetensors file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @rank_zero_only
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        module = generative(pl_module)
+        about = {"images_seen": str(module.images_seen)}
+        module.ema.save_pretrained(self.folder / WEIGHTS_FILE, about)
+
+
+class EvaluateDuringTraining(Callback):
+    """Every few epochs, the EMA's distance to the validation faces; keeps the best generator.
+
+    The seeds are the same each time, so that a curve shows the training and not the sample.
+    """
+
+    def __init__(
+        self, folder: Path, dataset: PackedDataset, metrics: MetricsLogger, every: int
+    ) -> None:
+        """`every`: epochs between two evaluations."""
+        self.folder = folder
+        self.dataset = dataset
+        self.metrics = metrics
+        self.every = every
+        self.best = math.inf
+
+    def state_dict(self) -> dict[str, float]:
+        return {"best": self.best}
+
+    def load_state_dict(self, state_dict: dict[str, float]) -> None:
+        self.best = state_dict["best"]
+
+    @rank_zero_only
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.extractor = AttributeFeatures()
+        held_out = len(self.dataset.indices("val"))
+        self.enough = held_out >= MIN_FACES
+        if not self.enough:
+            print_line(
+                trainer,
+                f"no evaluation during training: it needs {MIN_FACES} validation faces, "
+                f"there are {held_out}",
+            )
+
+    @rank_zero_only
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not self.enough or (trainer.current_epoch + 1) % self.every:
+            return
+        module = generative(pl_module)
+        scores = self._scores(module.ema)
+        self.metrics.write(trainer, scores, module.images_seen)
+        print_line(trainer, "  ".join(f"{name} {value:.4g}" for name, value in scores.items()))
+        if scores["frechet_distance"] < self.best:
+            self.best = scores["frechet_distance"]
+            about = {
+                "images_seen": str(module.images_seen),
+                "frechet_distance": str(self.best),
+            }
+            module.ema.save_pretrained(self.folder / BEST_FILE, about)
+
+    def _scores(self, generator: Generator) -> dict[str, float]:
+        device = next(generator.parameters()).device
+        held_out = split_features(self.dataset, "val", self.extractor, device=device)
+        z = latents(range(EVALUATION_FACES), generator.latent_dim)
+        fake = self.extractor(generator.draw(z, batch_size=BATCH_SIZE), device=device)
+        count = min(len(held_out), len(fake))
+        precision, recall = precision_recall(subsample(held_out, count), subsample(fake, count))
+        target, drawn = gaussian_statistics(held_out), gaussian_statistics(fake)
+        return {
+            "frechet_distance": frechet_distance(target, drawn),
+            "kernel_distance": kernel_distance(held_out, fake).value,
+            "precision": precision,
+            "recall": recall,
+        }

@@ -1,0 +1,161 @@
+"""Metrics against the number of images seen: TensorBoard and metrics.jsonl."""
+
+import json
+import math
+import time
+from argparse import Namespace
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from pytorch_lightning.utilities import rank_zero_only
+from torch import Tensor
+
+from facegan._files import atomic_path
+from facegan.errors import FaceganError
+from facegan.training.protocols import TrainedModule, trained
+
+
+class RunTensorBoard(TensorBoardLogger):
+    """TensorBoard's event files in the run folder itself, whose config.yaml has the config."""
+
+    NAME_HPARAMS_FILE = "config.yaml"
+
+    def __init__(self, folder: Path, after: int) -> None:
+        """Events of an earlier try with a step over `after` are hidden."""
+        super().__init__(
+            folder.parent, folder.name, version="", default_hp_metric=False, purge_step=after + 1
+        )
+
+    @rank_zero_only
+    def log_hyperparams(self, params: Any, metrics: Any = None, step: int | None = None) -> None:
+        """Fills TensorBoard's page of hyperparameters, which needs a metric."""
+        super().log_hyperparams(params, metrics or {"hp/images": 0}, step)
+
+
+class JSONLLogger(Logger):
+    """metrics.jsonl: one JSON object per line, with the step under "images"."""
+
+    def __init__(self, path: Path, after: int) -> None:
+        """Lines of an earlier try with more than `after` images are removed."""
+        super().__init__()
+        self.path = path
+        self._truncate(after)
+
+    @rank_zero_only
+    def _truncate(self, after: int) -> None:
+        lines = self.path.read_text().splitlines(keepends=True) if self.path.exists() else []
+        if lines and not lines[-1].endswith("\n"):  # the process was killed while it wrote this one
+            lines[-1] = json.dumps({"images": math.inf})
+        kept = [line for line in lines if json.loads(line)["images"] <= after]
+        if len(kept) < len(lines):
+            with atomic_path(self.path) as temporary:
+                temporary.write_text("".join(kept))
+
+    @property
+    def name(self) -> str:
+        return "metrics"
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    @rank_zero_only
+    def log_hyperparams(self, params: dict[str, Any] | Namespace) -> None:
+        """Nothing: the run folder's config.yaml has them."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        with self.path.open("a") as file:
+            file.write(json.dumps({"images": step, **metrics}) + "\n")
+
+
+class MetricsLogger(Callback):
+    """Logs the means of a step's outputs, the speed and the learning rates every few steps.
+
+    Sums stay on the device, which is synchronized only when they are logged. Raises FaceganError
+    when a loss is not finite.
+    """
+
+    def __init__(self, every: int) -> None:
+        """`every`: steps between two log entries."""
+        self.every = every
+        self.sums: dict[str, Tensor] = {}
+        self.counts: defaultdict[str, int] = defaultdict(int)
+        self.latest: dict[str, float] = {}
+        self.seconds = 0.0  # of training, over all tries of a run
+        self.clock, self.images = 0.0, 0  # at the last log entry
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.seconds = state_dict["seconds"]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.clock = time.perf_counter()
+        self.images = trained(pl_module).images_seen
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # grids and evaluation between two epochs count as time, but not for the speed
+        self._advance_clock()
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        for name, value in outputs.items():
+            value = value.float()  # sums of bfloat16 lose digits
+            self.sums[name] = self.sums[name] + value if name in self.sums else value.clone()
+            self.counts[name] += 1
+        if (batch_idx + 1) % self.every == 0:
+            self._log_means(trainer, trained(pl_module))
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.counts:  # the last steps of an epoch
+            self._log_means(trainer, trained(pl_module))
+
+    def write(self, trainer: pl.Trainer, metrics: Mapping[str, float], images: int) -> None:
+        """Sends `metrics` and the seconds of training so far to every logger."""
+        for logger in trainer.loggers:
+            logger.log_metrics({**metrics, "seconds": self.seconds}, step=images)
+
+    def _log_means(self, trainer: pl.Trainer, module: TrainedModule) -> None:
+        means = {name: (total / self.counts[name]).item() for name, total in self.sums.items()}
+        self.sums.clear()
+        self.counts.clear()
+        images = module.images_seen - self.images
+        self.images = module.images_seen
+        self.latest = {**means, "images_per_second": images / self._advance_clock()}
+        rates = {
+            f"learning_rate/{name}": optimizer.param_groups[0]["lr"]
+            for name, optimizer in module.optimizer_by_name.items()
+        }
+        metrics = {**self.latest, **rates, "epoch": trainer.current_epoch + 1}
+        self.write(trainer, metrics, self.images)
+        _check_finite(means, self.images)
+
+    def _advance_clock(self) -> float:
+        """The seconds since the last call, which are added to `seconds`."""
+        now = time.perf_counter()
+        passed, self.clock = now - self.clock, now
+        self.seconds += passed
+        return passed
+
+
+def _check_finite(means: dict[str, float], images: int) -> None:
+    diverged = [name for name, value in means.items() if not math.isfinite(value)]
+    if diverged:
+        raise FaceganError(
+            f"{', '.join(diverged)} became NaN or infinite after {images:,} images: the training "
+            "has diverged; try half of the learning rates, or a stronger model/penalty; "
+            "the last good epoch, if there was one, is in checkpoints/"
+        )

@@ -1,0 +1,121 @@
+"""Budgets in epochs, images or time, and the learning rates over them."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from conftest import Cli
+
+from facegan.training.schedule import (
+    EpochBudget,
+    ImageBudget,
+    LearningRateSchedule,
+    TimeBudget,
+    cosine_decay,
+)
+
+TINY = (
+    "model=lite",
+    "model.batch_size=32",
+    "model.generator.width=8",
+    "model.discriminator.width=4",
+    "model.discriminator_optimizer.lr=1e-3",
+    "evaluate_every=0",
+)
+
+
+def test_cosine_decay() -> None:
+    assert cosine_decay(0, 0.1) == 1
+    assert cosine_decay(0.5, 0.1) == pytest.approx(0.55)
+    assert cosine_decay(1, 0.1) == pytest.approx(0.1)
+    assert cosine_decay(0.3, 1) == 1
+
+
+def trainer_at(epoch: int) -> SimpleNamespace:
+    return SimpleNamespace(current_epoch=epoch, num_training_batches=10)
+
+
+def module(images_seen: int) -> SimpleNamespace:
+    return SimpleNamespace(images_seen=images_seen, batch_size=32)
+
+
+def test_progress_by_epochs() -> None:
+    budget = EpochBudget(4)
+    assert budget.progress(trainer_at(0), module(0), 0) == 0
+    assert budget.progress(trainer_at(1), module(0), 5) == pytest.approx(1.5 / 4)
+    assert budget.progress(trainer_at(3), module(0), 10) == 1
+    assert budget.total_images(trainer_at(0), module(0)) == 4 * 10 * 32
+
+
+def test_progress_by_images() -> None:
+    budget = ImageBudget(1000)
+    assert budget.progress(trainer_at(7), module(0), 3) == 0
+    assert budget.progress(trainer_at(7), module(250), 3) == pytest.approx(0.25)
+    assert budget.progress(trainer_at(7), module(1024), 3) == 1
+    assert budget.total_images(trainer_at(0), module(0)) == 1000
+
+
+def test_progress_by_time_includes_earlier_tries() -> None:
+    for earlier, progress in ((25.0, 0.25), (250.0, 1)):
+        budget = TimeBudget(timedelta(seconds=100))
+        budget.load_state_dict({"time_elapsed": {"train": earlier}})
+        assert budget.progress(trainer_at(7), module(0), 3) == pytest.approx(progress)
+    assert budget.total_images(trainer_at(0), module(0)) is None
+
+
+def test_every_parameter_group_follows_the_schedule() -> None:
+    parameters = [torch.nn.Parameter(torch.zeros(1)) for _ in range(2)]
+    groups = [
+        {"params": [parameter], "lr": lr, "initial_lr": lr}
+        for parameter, lr in zip(parameters, (1.0, 0.5), strict=True)
+    ]
+    optimizer = torch.optim.SGD(groups)
+    trained = SimpleNamespace(
+        ema=None,
+        ema_halflife=0,
+        final_lr_factor=0.2,
+        optimizer_by_name={"generator": optimizer},
+        **vars(module(1000)),
+    )
+    schedule = LearningRateSchedule(ImageBudget(1000))
+    schedule.on_train_batch_start(trainer_at(0), trained, None, 0)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.2, 0.1])
+
+
+def images(run: Path) -> int:
+    return json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])["images"]
+
+
+def test_a_training_of_so_many_images(
+    cli: Cli, workdir: Path, generated_faces: tuple[str, ...]
+) -> None:
+    folder = ("trainer.max_images=1000", "hydra.run.dir=run", "model.final_lr_factor=0.1")
+    result = cli("train", *TINY, *generated_faces, *folder)
+    assert result.code == 0, result.err
+    assert images(workdir / "run") == 1024  # 32 batches of 32, more than an epoch of 28
+    lines = (workdir / "run" / "metrics.jsonl").read_text().splitlines()
+    rates = [json.loads(line)["learning_rate/discriminator"] for line in lines]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] == pytest.approx(1e-4, rel=0.05)  # a tenth of the first
+    assert cli("train", "resume=run").code == 0  # nothing is left to do
+    assert images(workdir / "run") == 1024
+    assert cli("train", "resume=run", "trainer.max_images=1500").code == 0
+    assert images(workdir / "run") == 1504
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (("trainer.max_images=0",), "trainer.max_images must be a whole number of at least 1"),
+        (("trainer.max_images=many",), "at least 1, got many; try 300000"),
+        (("trainer.max_images=9", "trainer.max_time=00:01:00"), "are two budgets; give one"),
+    ],
+)
+def test_budgets_that_make_no_sense(
+    overrides: tuple[str, ...], words: str, cli: Cli, generated_faces: tuple[str, ...]
+) -> None:
+    result = cli("train", *TINY, *generated_faces, *overrides)
+    assert (result.code, words in result.err) == (2, True), result.err
