@@ -123,7 +123,7 @@ def to_training(run: Path) -> float:
     """
     space = AttributeFeatures()
     generator = Generator.from_pretrained(run)
-    faces = generator.draw(latents(range(FACES), generator.latent_dim), batch_size=250)
+    faces = generator.draw(latents(range(FACES), generator.latent_dim))
     training = split_features(open_dataset(dataset()), "train", space)
     return frechet_distance(gaussian_statistics(training), gaussian_statistics(space(faces)))
 

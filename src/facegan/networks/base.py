@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from facegan import pretrained
 from facegan.images import to_uint8
 from facegan.sampling.latents import latents
+
+DRAW_BATCH = 32  # images; larger batches draw no faster on a CPU
 
 
 class Generator(nn.Module):
@@ -48,33 +51,42 @@ class Generator(nn.Module):
 
     @torch.no_grad()
     def sample(
-        self,
-        n: int | None = None,
-        seeds: Iterable[int] | None = None,
-        truncation: float = 1.0,
-        batch_size: int = 64,
+        self, n: int | None = None, seeds: Iterable[int] | None = None, truncation: float = 1.0
     ) -> Tensor:
         """Draws faces: uint8 (N, channels, size, size), on the CPU, in the order of `seeds`.
 
-        Give `seeds`, one face each, or `n`, which means the seeds 0 … n-1; one of the two. A seed
-        means the same latent on every machine. `truncation` scales the latents: under 1 trades
-        variety for likely faces.
+        Give either `seeds`, one face each, or `n` for the seeds 0 … n-1. `truncation` scales the
+        latents: below 1 it trades variety for likelier faces. A seed has the same latent on every
+        machine. On one machine it also has the same bytes, whatever other seeds are drawn with it;
+        on another machine, device or number of threads, pixels may differ by one level.
         """
         if (n is None) == (seeds is None):
             raise ValueError(f"give n or seeds, one of the two; got n={n}, seeds={seeds}")
         z = latents(range(n or 0) if seeds is None else seeds, self.latent_dim)
-        return self.draw(z * truncation, batch_size)
+        return self.draw(z * truncation)
 
     @torch.no_grad()
-    def draw(self, z: Tensor, batch_size: int = 64, progress: str | None = None) -> Tensor:
-        """Images of latents, in eval mode: (N, latent_dim) -> uint8 (N, C, H, W), on the CPU."""
-        device = next(self.parameters()).device
+    def draw(self, z: Tensor, progress: str | None = None) -> Tensor:
+        """Images of latents, in eval mode: (N, latent_dim) -> uint8 (N, C, H, W), on the CPU.
+
+        `progress` is the title of a progress bar.
+        """
         was_training = self.training
         self.eval()
-        parts = tqdm(z.split(batch_size), desc=progress, disable=None if progress else True)
-        images = [to_uint8(self(part.to(device))).cpu() for part in parts]
+        batches = tqdm(z.split(DRAW_BATCH), desc=progress, disable=None if progress else True)
+        images = [to_uint8(self._draw_batch(batch)).cpu() for batch in batches]
         self.train(was_training)
         return torch.cat(images)
+
+    def _draw_batch(self, z: Tensor) -> Tensor:
+        """(B, latent_dim) -> (B, C, H, W), as part of a batch of DRAW_BATCH.
+
+        Libraries choose a kernel, and with it the order of a sum, by the shape of a batch. All
+        batches have one shape, so that the result for one latent does not depend on the others.
+        """
+        device = next(self.parameters()).device
+        padded = F.pad(z, (0, 0, 0, DRAW_BATCH - len(z))).to(device)
+        return self(padded)[: len(z)]
 
 
 class Discriminator(nn.Module):
@@ -85,11 +97,3 @@ class Discriminator(nn.Module):
         self.image_size = image_size
         self.channels = channels
         self.config = {"image_size": image_size, "channels": channels, **structure}
-
-    def probability(self, images: Tensor) -> Tensor:
-        """The probability of being real: (B, C, H, W) -> (B,) in [0, 1].
-
-        The sigmoid is here and in the losses, not in the network: log(sigmoid(x)) is only safe as
-        one function.
-        """
-        return self(images).sigmoid()

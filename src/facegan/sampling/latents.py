@@ -11,7 +11,7 @@ MAX_SEED = 2**32 - 1  # torch's generator on the CPU takes no more bits
 def latents(seeds: Iterable[int], latent_dim: int) -> Tensor:
     """One z ~ N(0, 1) per seed: (N, latent_dim), float32, on the CPU.
 
-    Each seed has a stream of its own, so a face depends on neither batch nor machine.
+    Each seed has its own random stream, so a latent depends on neither the batch nor the machine.
     """
     drawn = [_latent(int(seed), latent_dim) for seed in seeds]
     return torch.stack(drawn) if drawn else torch.empty(0, latent_dim)

@@ -152,7 +152,7 @@ class EvaluateDuringTraining(Callback):
         device = next(generator.parameters()).device
         held_out = split_features(self.dataset, "val", self.extractor, device=device)
         z = latents(range(EVALUATION_FACES), generator.latent_dim)
-        fake = self.extractor(generator.draw(z, batch_size=BATCH_SIZE), device=device)
+        fake = self.extractor(generator.draw(z), device=device)
         count = min(len(held_out), len(fake))
         precision, recall = precision_recall(subsample(held_out, count), subsample(fake, count))
         target, drawn = gaussian_statistics(held_out), gaussian_statistics(fake)
