@@ -114,14 +114,10 @@ def test_a_folder_without_a_root(cli: Cli) -> None:
 
 
 def test_a_root_that_is_missing_empty_or_without_an_image(cli: Cli, tmp_path: Path) -> None:
-    check_message(
-        cli, ("data=folder", "data.root=nowhere"), "data.root=nowhere does not exist", "give"
-    )
+    check_message(cli, ("data=folder", "data.root=nowhere"), "/nowhere does not exist", "give")
     (tmp_path / "photos").mkdir()
     for _ in range(2):
-        check_message(
-            cli, ("data=folder", "data.root=photos"), "data.root=photos holds no image", ".jpg"
-        )
+        check_message(cli, ("data=folder", "data.root=photos"), "/photos holds no image", ".jpg")
         (tmp_path / "photos" / "readme.txt").touch()
 
 
@@ -214,10 +210,16 @@ def test_prepare_tells_what_it_has_packed(cli: Cli, photo_folder: Path) -> None:
     ("argument", "parts"),
     [
         ("weights=nowhere", ("weights=nowhere", "a run folder")),
-        ("n=0", ("n must be at least 1, got 0",)),
+        ("n=0", ("n must be a number from 1 to 1000000, got 0",)),
         ("n=many", ("n", "many", "Integer")),
-        ("truncation=-1", ("truncation must be at least 0, got -1",)),
-        ("upscale=0", ("upscale must be at least 1, got 0",)),
+        ("truncation=-1", ("truncation must be a number from 0 to 10, got -1",)),
+        ("truncation=nan", ("truncation must be a number from 0 to 10, got nan",)),
+        ("truncation=inf", ("truncation must be a number from 0 to 10, got inf",)),
+        ("upscale=0", ("upscale must be a number from 1 to 100, got 0",)),
+        ("seeds=0-4294967295", ("at most 1,000,000 seeds at a time",)),
+        ("seeds=4294967296", ("seeds are numbers and ranges of numbers from 0 to 4294967295",)),
+        ("out=/proc/nope", ("/proc/nope: No such file or directory; give a path",)),
+        ("out=", ("out= has no value",)),
     ],
 )
 def test_what_sample_refuses(argument: str, parts: tuple[str, ...], cli: Cli) -> None:

@@ -67,12 +67,10 @@ def test_stream_goes_on_until_it_is_stopped(
 @pytest.mark.parametrize(
     ("argument", "words"),
     [
-        ("n=0", "n must be at least 1"),
-        ("truncation=-1", "truncation must be at least 0"),
         ("seeds=3-1", "numbers and ranges"),
         ("filter=cubic", "nearest, lanczos"),
         ("video=avi", "gif, mp4"),
-        ("frames=1", "frames must be at least 2"),
+        ("frames=1", "frames must be a number from 2"),
         ("interpolate=1,2 stream=true", "give one of them"),
         ("weights=nobody", "dcgan-28, lite-28"),
     ],
@@ -87,7 +85,7 @@ def test_a_file_in_the_folders_place(cli, workdir: Path) -> None:
     (workdir / "faces").write_text("mine")
     result = cli("sample", "out=faces", "n=1")
     assert result.code == 2
-    assert "faces: File exists; choose a folder that you may write to" in result.err
+    assert "faces: File exists; give a path" in result.err
     assert (workdir / "faces").read_text() == "mine"
 
 

@@ -2,7 +2,9 @@
 
 import errno
 import functools
+import io
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,21 +20,20 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
-from facegan.config import CONFIG_PATH, first_line, unknown_key, validate
+from facegan.arguments import HELP, LITERAL_KEYS, ArgumentKind, quote_literals
+from facegan.config import CONFIG_PATH, first_line, resolve_paths, unknown_key, validate
 from facegan.errors import FaceganError
 
 USER_ERRORS = (FaceganError, HydraException, OmegaConfBaseException, OSError)
 
 
 def command(
-    name: str, schema: type, texts: tuple[str, ...] = ()
+    name: str, schema: type
 ) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
-    """Makes `main(cfg)` a command: conf/<name>.yaml composed, typed by `schema`, errors in words.
+    """Makes `main(cfg)` a command: conf/<name>.yaml composed, and validated by `schema`.
 
-    `texts` are keys whose commas belong to the value, where Hydra would see a sweep.
-
-    What the user can mend is printed as one message, with exit code 2; any other exception is a
-    bug and shows its traceback.
+    An error that the user can repair is printed as one message, with exit code 2; any other
+    exception is a bug and shows its traceback.
     """
 
     def decorate(main: Callable[[DictConfig], None]) -> Callable[[], None]:
@@ -40,26 +41,30 @@ def command(
 
         @functools.wraps(main)
         def task(cfg: DictConfig) -> None:
+            folders = [Path(HydraConfig.get().runtime.output_dir)]
             try:
-                main(validate(cfg, schema))
-            except (
-                USER_ERRORS
-            ) as error:  # Hydra adds a line of its own to what leaves this function
+                cfg = validate(cfg, schema)
+                resolve_paths(cfg)
+                folders += _make_folders(cfg)
+                main(cfg)
+            except USER_ERRORS as error:  # Hydra would add a line of its own
                 failures.append(error)
                 _print_error(name, error)
             finally:
-                _remove_if_empty(Path(HydraConfig.get().runtime.output_dir))
+                for folder in folders:
+                    _remove_if_empty(folder)
 
         run = hydra.main(version_base="1.3", config_path=str(CONFIG_PATH), config_name=name)(task)
 
         def run_command() -> None:
+            _never_fail_to_print()
             if {"--help", "-h"} & set(sys.argv[1:]):
                 print(help_text(name, sys.modules[main.__module__].__doc__ or ""))
                 return
-            sys.argv[1:] = [_quoted(argument, texts) for argument in sys.argv[1:]]
             os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us instead of Hydra's printer
             failures.clear()
             try:
+                sys.argv[1:] = quote_literals(sys.argv[1:])
                 run()
             except USER_ERRORS as error:
                 failures.append(error)
@@ -105,9 +110,18 @@ def help_text(name: str, usage: str) -> str:
             *lines,
             f"\nKeys and their defaults (conf/{name}.yaml):\n",
             keys,
+            f"\n{_literal_help(text)}",
             f"\n`python -m facegan.{name} --cfg job` prints all keys with the groups' own.",
         ]
     )
+
+
+def _literal_help(text: str) -> str:
+    """Which keys of the command's YAML are taken literally."""
+    keys = [key for key in LITERAL_KEYS if re.search(rf"^ *{key.split('.')[0]}:", text, re.M)]
+    keys = [key for key in keys if not key.startswith("data.") or "data: " in text]
+    example = next((key for key in keys if not key.startswith("hydra")), keys[0])
+    return HELP.format(keys=", ".join(keys), are="are" if len(keys) > 1 else "is", example=example)
 
 
 def format_error(error: Exception) -> str:
@@ -132,17 +146,28 @@ def _format_os_error(error: OSError) -> str:
             f"the disk is full ({error.filename or 'while writing'}): free some space; a training "
             "goes on from its last checkpoint with resume=RUN_FOLDER"
         )
-    if isinstance(error, PermissionError | NotADirectoryError | FileExistsError):
-        return f"{error.filename}: {error.strerror}; choose a folder that you may write to"
-    raise error
+    if error.filename is None:
+        raise error
+    return f"{error.filename}: {error.strerror}; give a path that exists and that you may use"
 
 
-def _quoted(argument: str, texts: tuple[str, ...]) -> str:
-    key, _, value = argument.partition("=")
-    return f"{key}='{value}'" if key in texts and value[:1] not in ("'", '"', "") else argument
+def _never_fail_to_print() -> None:
+    """Prints a character that the console's encoding lacks as an escape sequence."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _make_folders(cfg: DictConfig) -> list[Path]:
+    """Makes the folders that the command will write to, before its work is done."""
+    keys = [key for key, kind in LITERAL_KEYS.items() if kind is ArgumentKind.FOLDER]
+    folders = [Path(cfg[key]) for key in keys if cfg.get(key) is not None]
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+    return folders
 
 
 def _remove_if_empty(folder: Path) -> None:
-    """Takes back the run folder that Hydra made, if the verb failed before it wrote anything."""
+    """Removes a folder that was made for the command, if the command failed before it wrote."""
     if folder.is_dir() and not any(folder.iterdir()) and folder != Path.cwd():
         folder.rmdir()

@@ -3,16 +3,19 @@
 import dataclasses
 import difflib
 import inspect
+import math
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException, UnsupportedValueType
 
+from facegan._files import atomic_path
+from facegan.arguments import LITERAL_KEYS, absolute, escape
 from facegan.errors import FaceganError
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -24,9 +27,66 @@ class ConfigError(FaceganError):
     """A config that cannot be built: the message names the key, the value, the rule, the remedy."""
 
 
+def number(least: float, most: float) -> Any:
+    """A field of a schema that holds a number of [least, most]; its default is in the YAML."""
+    return dataclasses.field(default=MISSING, metadata={"range": (least, most)})
+
+
 def validate(cfg: DictConfig, schema: type) -> DictConfig:
-    """`cfg` with the types of the dataclass `schema`: an ill-typed value raises, with its key."""
-    return typing.cast(DictConfig, OmegaConf.merge(OmegaConf.structured(schema), cfg))
+    """`cfg` with the types and ranges of the dataclass `schema`.
+
+    Raises ConfigError for a number out of its range, and for NaN and infinity anywhere.
+    """
+    typed = typing.cast(DictConfig, OmegaConf.merge(OmegaConf.structured(schema), cfg))
+    _check_ranges(typed, schema, "")
+    _check_finite(OmegaConf.to_container(typed, resolve=False), "")
+    return typed
+
+
+def _check_ranges(cfg: DictConfig, schema: type, prefix: str) -> None:
+    for field in dataclasses.fields(schema):
+        if dataclasses.is_dataclass(field.type):
+            _check_ranges(cfg[field.name], typing.cast(type, field.type), f"{prefix}{field.name}.")
+        if "range" not in field.metadata:
+            continue
+        (least, most), value = field.metadata["range"], cfg[field.name]
+        if not least <= value <= most:  # not of NaN either
+            raise ConfigError(
+                f"{prefix}{field.name} must be a number from {least} to {most}, got {value}"
+            )
+
+
+def _check_finite(node: Any, key: str) -> None:
+    if isinstance(node, dict | list):
+        items = node.items() if isinstance(node, dict) else enumerate(node)
+        for name, child in items:
+            _check_finite(child, f"{key}.{name}".lstrip("."))
+    elif isinstance(node, float) and not math.isfinite(node):
+        raise ConfigError(f"{key} must be a finite number, got {node}")
+
+
+def resolve_paths(cfg: DictConfig) -> None:
+    """Makes the paths of `cfg` absolute, so that a stored config does not depend on a folder."""
+    for key, kind in LITERAL_KEYS.items():
+        value = OmegaConf.select(cfg, key)
+        if isinstance(value, str):
+            OmegaConf.update(cfg, key, escape(absolute(value, kind)))
+
+
+def save_config(cfg: DictConfig, path: Path) -> None:
+    """Writes `cfg` as YAML, atomically, with every interpolation resolved."""
+    values = OmegaConf.to_container(cfg, resolve=True)
+    with atomic_path(path) as temporary:
+        OmegaConf.save(OmegaConf.create(_map_strings(values, escape)), temporary)
+
+
+def _map_strings(node: Any, change: Callable[[str], str]) -> Any:
+    """Nested dicts and lists with every string changed."""
+    if isinstance(node, dict):
+        return {name: _map_strings(child, change) for name, child in node.items()}
+    if isinstance(node, list):
+        return [_map_strings(child, change) for child in node]
+    return change(node) if isinstance(node, str) else node
 
 
 def instantiate(node: DictConfig, kind: str, **extra: Any) -> Any:
@@ -38,7 +98,7 @@ def instantiate(node: DictConfig, kind: str, **extra: Any) -> Any:
     for key, part in _targets(node, kind):
         _check_arguments(key, part, extra if part is node else {})
     try:
-        return hydra.utils.instantiate(node, _convert_="all", **extra)
+        return hydra.utils.instantiate(_without_interpolations(node), _convert_="all", **extra)
     except HydraException as error:
         cause = error.__cause__
         if isinstance(cause, FaceganError):
@@ -46,6 +106,12 @@ def instantiate(node: DictConfig, kind: str, **extra: Any) -> Any:
         if isinstance(cause, ValueError | TypeError):
             raise ConfigError(f"{kind}: {cause}") from error
         raise
+
+
+def _without_interpolations(node: DictConfig) -> DictConfig:
+    """`node` resolved, its strings escaped for the two resolutions of Hydra's instantiate."""
+    values = OmegaConf.to_container(node, resolve=True)
+    return OmegaConf.create(_map_strings(values, lambda text: escape(escape(text))))
 
 
 def _targets(node: Any, key: str) -> Iterator[tuple[str, DictConfig]]:

@@ -9,29 +9,29 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 
 from facegan.cli import command
-from facegan.config import ConfigError
+from facegan.config import ConfigError, number
 
 
 @dataclass
 class EvaluationConfig:
     """How an evaluation is done."""
 
-    faces: int = 0
-    split: str = ""
-    seed: int = 0
-    inception_weights: str | None = None
+    faces: int = number(1, 10**6)
+    split: str = MISSING
+    seed: int = number(0, 2**31)
+    inception_weights: str | None = MISSING
 
 
 @dataclass
 class EvaluateConfig:
     """The types of conf/evaluate.yaml."""
 
-    weights: str = ""
-    images: str | None = None
-    out: str | None = None
+    weights: str = MISSING
+    images: str | None = MISSING
+    out: str | None = MISSING
     data: Any = None
     features: Any = None
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)

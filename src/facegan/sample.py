@@ -16,10 +16,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig
+from omegaconf import MISSING, DictConfig
 
 from facegan.cli import command
-from facegan.config import ConfigError
+from facegan.config import ConfigError, number
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -35,22 +35,22 @@ Enlarge = Callable[["Tensor"], "Image"]
 class SampleConfig:
     """The types of conf/sample.yaml."""
 
-    weights: str = ""
-    n: int = 10
-    seeds: str | None = None
-    truncation: float = 1.0
-    out: str = ""
-    grid: bool = False
-    upscale: int = 1
-    filter: str = ""
-    interpolate: str | None = None
-    frames: int = 1
-    fps: float = 1
-    video: str = ""
-    stream: bool = False
+    weights: str = MISSING
+    n: int = number(1, 10**6)
+    seeds: str | None = MISSING
+    truncation: float = number(0, 10)
+    out: str = MISSING
+    grid: bool = MISSING
+    upscale: int = number(1, 100)
+    filter: str = MISSING
+    interpolate: str | None = MISSING
+    frames: int = number(2, 10**5)
+    fps: float = number(0.01, 100)
+    video: str = MISSING
+    stream: bool = MISSING
 
 
-@command("sample", SampleConfig, texts=("seeds", "interpolate"))
+@command("sample", SampleConfig)
 def main(cfg: DictConfig) -> None:
     _check(cfg)
     from facegan.images import to_pil
@@ -77,7 +77,7 @@ def save_images(generator: "Generator", enlarge: Enlarge, cfg: DictConfig) -> No
         save_image(enlarge(face), out / f"seed-{seed:04}.png")
     if cfg.grid:
         save_image(enlarge(grid(faces)), out / "grid.png")
-    print(f"{len(seeds)} faces in {out}")
+    print(f"{len(seeds)} face{'s' if len(seeds) > 1 else ''} in {out}")
 
 
 def save_interpolation(generator: "Generator", enlarge: Enlarge, cfg: DictConfig) -> None:
@@ -133,9 +133,6 @@ def _seeds(text: str) -> list[int]:
 
 
 def _check(cfg: DictConfig) -> None:
-    for name, least in (("n", 1), ("upscale", 1), ("truncation", 0), ("frames", 2), ("fps", 0.01)):
-        if cfg[name] < least:
-            raise ConfigError(f"{name} must be at least {least}, got {cfg[name]}")
     if cfg.stream and cfg.interpolate is not None:
         raise ConfigError("stream and interpolate are two different things; give one of them")
     for name, known in (("filter", ("nearest", "lanczos")), ("video", ("gif", "mp4"))):

@@ -14,10 +14,10 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 
 from facegan.cli import command
-from facegan.config import ConfigError
+from facegan.config import ConfigError, number
 from facegan.errors import FaceganError
 
 
@@ -25,17 +25,17 @@ from facegan.errors import FaceganError
 class LoaderConfig:
     """How the dataset's faces are fed to a training."""
 
-    flip: bool = True
-    on_device: bool = True
+    flip: bool = MISSING
+    on_device: bool = MISSING
 
 
 @dataclass
 class TrainConfig:
     """The types of conf/train.yaml."""
 
-    seed: int = 0
-    evaluate_every: int = 1
-    resume: str | None = None
+    seed: int = number(0, 2**32 - 1)
+    evaluate_every: int = number(0, 10**6)
+    resume: str | None = MISSING
     model: Any = None
     data: Any = None
     loader: LoaderConfig = field(default_factory=LoaderConfig)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 MAX_SEED = 2**32 - 1  # torch's generator on the CPU takes no more bits
+MAX_SEEDS = 10**6
 
 
 def latents(seeds: Iterable[int], latent_dim: int) -> Tensor:
@@ -24,11 +25,15 @@ def _latent(seed: int, latent_dim: int) -> Tensor:
 def parse_seeds(text: str) -> list[int]:
     """Seeds as a user types them: "0-3,100" -> [0, 1, 2, 3, 100]. Raises ValueError."""
     try:
-        return [seed for part in text.split(",") for seed in _parse_range(part.strip())]
+        ranges = [_parse_range(part.strip()) for part in text.split(",")]
     except ValueError:
         raise ValueError(
-            f"seeds are numbers and ranges of numbers from 0 up, such as 0-63,100; got {text!r}"
+            f"seeds are numbers and ranges of numbers from 0 to {MAX_SEED}, such as 0-63,100; "
+            f"got {text!r}"
         ) from None
+    if sum(map(len, ranges)) > MAX_SEEDS:
+        raise ValueError(f"at most {MAX_SEEDS:,} seeds at a time, got {text!r}")
+    return [seed for seeds in ranges for seed in seeds]
 
 
 def _parse_range(part: str) -> range:

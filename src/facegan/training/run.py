@@ -22,7 +22,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from facegan._files import atomic_path
-from facegan.config import ConfigError, instantiate
+from facegan.config import ConfigError, instantiate, save_config
 from facegan.data.datamodule import FaceDataModule
 from facegan.data.dataset import PackedDataset
 from facegan.errors import FaceganError
@@ -289,8 +289,7 @@ def print_results(folder: Path) -> None:
 @rank_zero_only
 def _begin(cfg: DictConfig, folder: Path, trainer: pl.Trainer) -> None:
     """Writes the config into the run folder, and points outputs/latest at it."""
-    with atomic_path(folder / "config.yaml") as temporary:
-        OmegaConf.save(cfg, temporary, resolve=True)
+    save_config(cfg, folder / "config.yaml")
     for logger in trainer.loggers:
         logger.log_hyperparams(cast(dict, OmegaConf.to_container(cfg, resolve=True)))
     LATEST.parent.mkdir(exist_ok=True)
