@@ -1,4 +1,4 @@
-"""Images in and out: uint8 <-> [-1, 1], grids, PNGs and GIFs. The only place that knows 127.5."""
+"""Conversion between uint8 and float images, grids, and image and video files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,19 +12,19 @@ from facegan.errors import FaceganError
 
 
 def to_float(images: Tensor) -> Tensor:
-    """uint8 in [0, 255] -> float32 in [-1, 1]; shape and memory format stay."""
+    """uint8 in [0, 255] -> float32 in [-1, 1], in the same shape and memory format."""
     return images.float().div_(127.5).sub_(1)
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """float in [-1, 1] -> uint8 in [0, 255], rounded to nearest; what lies outside is clamped."""
+    """float in [-1, 1] -> uint8 in [0, 255], rounded to nearest and clamped."""
     return images.float().add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
 
 
 def grid(images: Tensor, columns: int | None = None, padding: int = 1) -> Tensor:
-    """Tiles images row by row on black: (N, C, H, W) uint8 -> (C, rows·H, columns·W) uint8.
+    """Tiles images row by row: (N, C, H, W) uint8 -> one image (C, H', W') uint8.
 
-    Without `columns` the grid is as square as it can be. `padding` pixels lie between tiles.
+    `columns` defaults to the ceiling of √N. `padding` black pixels separate neighbouring tiles.
     """
     count, channels, height, width = images.shape
     columns = columns or -(-int(count**0.5 * 1000) // 1000)
@@ -39,9 +39,9 @@ FILTERS = {"nearest": Image.Resampling.NEAREST, "lanczos": Image.Resampling.LANC
 
 
 def to_pil(image: Tensor, upscale: int = 1, filter: str = "nearest") -> Image.Image:
-    """(C, H, W) uint8 with C = 1 or 3 -> a Pillow image, `upscale` times as wide and high.
+    """(C, H, W) uint8 with C = 1 or 3 -> a Pillow image, enlarged by the factor `upscale`.
 
-    `filter` is "nearest", which keeps the pixels as squares, or "lanczos", which smooths them.
+    `filter` is the resampling filter: "nearest" or "lanczos".
     """
     array = image.cpu().permute(1, 2, 0).numpy()
     picture = Image.fromarray(array.squeeze(2) if array.shape[2] == 1 else array)
@@ -51,14 +51,14 @@ def to_pil(image: Tensor, upscale: int = 1, filter: str = "nearest") -> Image.Im
 
 
 def open_image(path: str | Path) -> Image.Image:
-    """A whole image in memory, with its file closed."""
+    """Reads an image into memory and closes its file."""
     with Image.open(path) as image:
         image.load()
         return image
 
 
 def save_image(picture: Image.Image, path: str | Path) -> None:
-    """Writes a Pillow image in the format of the path's suffix, atomically."""
+    """Writes a Pillow image atomically; the suffix of `path` decides the format."""
     with atomic_path(Path(path)) as temporary:
         picture.save(temporary)
 
@@ -66,14 +66,14 @@ def save_image(picture: Image.Image, path: str | Path) -> None:
 def save_grid(
     images: Tensor, path: str | Path, columns: int | None = None, upscale: int = 1
 ) -> None:
-    """Writes (N, C, H, W) uint8 images as one PNG of tiles, atomically."""
+    """Writes (N, C, H, W) uint8 images as one grid, atomically."""
     save_image(to_pil(grid(images, columns), upscale), path)
 
 
 def save_video(frames: Sequence[Image.Image], path: str | Path, fps: float) -> None:
-    """Writes frames as an endless GIF or as an MP4, by the path's suffix, atomically.
+    """Writes frames atomically as a looping GIF or an MP4; the suffix of `path` decides.
 
-    An MP4 needs `pip install 'facegan[video]'`; raises FaceganError without.
+    Raises FaceganError if an MP4 is asked for and imageio-ffmpeg is not installed.
     """
     write = _write_mp4 if Path(path).suffix == ".mp4" else _write_gif
     with atomic_path(Path(path)) as temporary:
@@ -91,7 +91,7 @@ def _write_mp4(frames: Sequence[Image.Image], path: Path, fps: float) -> None:
         import imageio_ffmpeg
     except ImportError as error:
         raise FaceganError("video=mp4 needs ffmpeg: pip install 'facegan[video]'") from error
-    # H.264 halves the resolution of colour, so that both sides must be even
+    # H.264 subsamples the colour channels by two, so both sides must be even
     size = (frames[0].width // 2 * 2, frames[0].height // 2 * 2)
     video = imageio_ffmpeg.write_frames(str(path), size, fps=fps, macro_block_size=2)
     video.send(None)

@@ -13,8 +13,8 @@ def ema_decay(halflife: float, images_seen: int, images: int) -> float:
     """The factor of the old average in one update, after `images` more images; in [0, 1).
 
     After `halflife` images an old weight counts half. At the start of a run the half-life is
-    shorter, 0.05 of the images seen, so that the first weights are forgotten soon. A half-life of
-    0 gives 0: the average is a copy of the current weights.
+    shorter, 0.05 of the images seen, so that the average drops the initial weights early. A
+    half-life of 0 gives 0: the average is a copy of the current weights.
     """
     ramped = min(halflife, RAMP_UP * max(images_seen, 1))
     return 0.5 ** (images / ramped) if ramped > 0 else 0.0

@@ -90,7 +90,7 @@ class Wasserstein(AdversarialLoss):
 
 
 class RelativisticPairing(AdversarialLoss):
-    """Each fake is compared with the real image at its place (Huang et al. 2024, eq. 2).
+    """Each fake is compared with the real image at the same index (Huang et al. 2024, eq. 2).
 
     The paper maximizes it with f(t) = -softplus(-t); here its negative is minimized. Do not use it
     with batch norm in the discriminator.

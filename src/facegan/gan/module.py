@@ -25,9 +25,9 @@ class GAN(pl.LightningModule):
 
     `batch_size` is the number of real images in one step, over all devices. The generator is
     updated after every `n_critic` updates of the discriminator. `ema` is the moving average of the
-    generator, with a half-life of `ema_halflife` images; it is the generator that is sampled,
-    evaluated and saved. A half-life of 0 turns averaging off. `final_lr_factor` is the fraction of
-    the learning rates that is left at the end of the budget.
+    generator, with a half-life of `ema_halflife` images; sampling, evaluation and saving use it.
+    With a half-life of 0, `ema` is a copy of the generator. `final_lr_factor` is the learning rate
+    at the end of the budget, as a fraction of the initial one.
 
     Raises ValueError for values out of range and for networks of different image sizes.
     """
@@ -85,8 +85,8 @@ class GAN(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Logs:
         """One batch of real images and one batch of fakes, which serves both updates."""
-        # The seed of latents, dropout and penalties is a function of the position alone, so a
-        # resumed run needs no saved random state.
+        # Latents, dropout and penalties are seeded by the position in the run, so a resumed run
+        # needs no saved random state.
         position = (self.seed, self.images_seen, self.global_rank)
         torch.manual_seed(derive_seed("training step", *position))
         step = self.images_seen // self.batch_size

@@ -1,4 +1,4 @@
-"""What torch.optim lacks: steepest descent under the spectral norm, for all of a network."""
+"""Optimizers that torch.optim lacks: steepest descent under the spectral norm."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,29 +8,30 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
-NS_COEFFICIENTS = (
-    3.4445,
-    -4.7750,
-    2.0315,
-)  # p(s) = 3.4445 s - 4.775 s³ + 2.0315 s⁵: Jordan et al. 2024
-NS_STEPS = 5  # the same
+# Newton-Schulz iteration p(s) = 3.4445 s - 4.775 s³ + 2.0315 s⁵: Jordan et al. 2024
+NS_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+NS_STEPS = 5  # Jordan et al. 2024
 EPSILON = 1e-8  # Adam's: Kingma and Ba 2015, algorithm 1
-MIN_NORM = 1e-18  # whose square fp32 still tells from nothing
+MIN_NORM = 1e-18  # its square is above the smallest float32
 
 
 class SpectralDescent(Optimizer):
-    """A layer's weights move by lr·√n·U·Vᵀ, where U·S·Vᵀ is their gradient as an (m, n) matrix.
+    """Steepest descent under the spectral norm for matrices, Adam without momentum for the rest.
 
-    All directions of a layer move by as much, not only those that the loss is steepest in. The
-    matrix has the weights' first dimension as rows and all others as columns, n is its longer side,
-    so that entries change by lr in the root mean square. Biases and what has but one output take
-    the steps of Adam(lr, betas=(0, beta2)), of the same size. These follow the gradient's length,
-    by which a lazy penalty makes itself heard: without them a discriminator grows ever steeper
-    (benchmarks/recipes.md, the eighth round).
+    The gradient of a weight of shape (out, ...) is reshaped to a matrix (out, rest) with the
+    singular value decomposition U·S·Vᵀ. The update is -lr·√n·U·Vᵀ, where n is the longer side of
+    the matrix: all singular values are replaced by the same number, and the root mean square of
+    the entries is lr.
 
-    Carlson et al. 2015 ("Preconditioned Spectral Descent for Deep Learning"), whose steps grow with
-    S; Jordan et al. 2024 ("Muon: An optimizer for hidden layers in neural networks"), without its
-    momentum. torch.optim.Muon takes matrices alone.
+    Biases and weights with one output use Adam(lr, betas=(0, beta2)). Its steps depend on the size
+    of the gradient, which a lazy penalty needs: with steps of a fixed size for all parameters the
+    gradient norm of the discriminator kept growing (benchmarks/recipes.md, round 8).
+
+    Carlson et al. 2015 ("Preconditioned Spectral Descent for Deep Learning"), but without the
+    factor that grows with S; Jordan et al. 2024 ("Muon: An optimizer for hidden layers in neural
+    networks"), but without momentum. torch.optim.Muon accepts matrices only.
+
+    Raises ValueError if `beta2` is outside [0, 1).
     """
 
     def __init__(self, params: ParamsT, lr: float, beta2: float) -> None:
@@ -58,13 +59,13 @@ class SpectralDescent(Optimizer):
 
 
 def spectral_step(gradient: Tensor) -> Tensor:
-    """√n·U·Vᵀ of a gradient, in its shape: entries of 1 in the root mean square, about."""
+    """√n·U·Vᵀ of a gradient, in its shape; the root mean square of the entries is about 1."""
     matrix = gradient.flatten(1)
     return orthogonalize(matrix).reshape(gradient.shape) * max(matrix.shape) ** 0.5
 
 
 def adam_step(gradient: Tensor, state: dict[str, Any], beta2: float) -> Tensor:
-    """The gradient over the root of its mean square: Adam's step without momentum."""
+    """gradient / √(its bias-corrected mean square): a step of Adam without momentum."""
     if not state:
         state.update(steps=0, mean_square=torch.zeros_like(gradient))
     state["steps"] += 1
@@ -74,16 +75,17 @@ def adam_step(gradient: Tensor, state: dict[str, Any], beta2: float) -> Tensor:
 
 
 def orthogonalize(matrix: Tensor) -> Tensor:
-    """U·S·Vᵀ, (m, n) -> about U·Vᵀ in fp32: singular values of 0.68 to 1.21 instead of S.
+    """U·S·Vᵀ, (m, n) -> approximately U·Vᵀ, float32: singular values between 0.68 and 1.21.
 
-    So it is for those of at least 0.002 of the matrix's Frobenius norm; smaller ones grow by a
-    factor of 480 at the most. Jordan et al.'s Newton-Schulz iteration, of which all factors are
-    polynomials of the Gram matrix: only the first product and the last have the longer side.
+    This holds for singular values of at least 0.002 times the Frobenius norm; smaller ones are
+    multiplied by at most 480. The Newton-Schulz iteration of Jordan et al. 2024, written in terms
+    of the Gram matrix: only its first and last products involve the longer side.
     """
     if matrix.shape[0] > matrix.shape[1]:
         return orthogonalize(matrix.T).T
     matrix = matrix.float()
-    with torch.autocast(matrix.device.type, enabled=False):  # bf16 has too few digits for squares
+    # bf16 is too imprecise for the Gram matrix
+    with torch.autocast(matrix.device.type, enabled=False):
         matrix = matrix / matrix.norm().clamp(min=MIN_NORM)
         gram = matrix @ matrix.T
         factor = product = _newton_schulz_factor(gram)
@@ -95,7 +97,7 @@ def orthogonalize(matrix: Tensor) -> Tensor:
 
 
 def _newton_schulz_factor(gram: Tensor) -> Tensor:
-    """What multiplies a matrix of this Gram matrix, so that s -> p(s) for its singular values."""
+    """The factor F(gram) with F·M = U·p(S)·Vᵀ for a matrix M = U·S·Vᵀ and gram = M·Mᵀ."""
     linear, cubic, quintic = NS_COEFFICIENTS
     factor = torch.addmm(gram, gram, gram, beta=cubic, alpha=quintic)
     factor.diagonal().add_(linear)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 Critic = Callable[[Tensor], Tensor]  # images (B, C, H, W) in [-1, 1] -> logits (B,)
-Logs = dict[str, Tensor]  # scalars for the curves
+Logs = dict[str, Tensor]  # scalars to log
 
 
 class Penalty(nn.Module):
@@ -14,7 +14,7 @@ class Penalty(nn.Module):
 
     Lazy regularization: the term is multiplied by `interval`, which keeps its mean strength (Karras
     et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN", appendix B). Penalties
-    need second derivatives, which compiled code does not have, so they run the critic eagerly.
+    need second derivatives, which torch.compile does not support, so the critic runs eagerly.
     """
 
     def __init__(self, interval: int = 1) -> None:
@@ -83,10 +83,12 @@ class R1R2(Penalty):
 
 
 class GradientPenalty(Penalty):
-    """weight · E (||grad_x D(x)|| - 1)², x between pairs (Gulrajani et al. 2017, eq. 3).
+    """weight · E (||grad_x D(x)|| - 1)² (Gulrajani et al. 2017, eq. 3).
 
-    Use it with `norm: none` in the discriminator: batch norm couples the images of a batch, and the
-    penalty is defined for each image alone (their section 4).
+    x is drawn uniformly from the line between a real image and the fake at the same index.
+
+    Use it with `norm: none` in the discriminator: batch norm couples the images of a batch, but the
+    penalty is defined per image (section 4 of the paper).
     """
 
     def __init__(self, weight: float = 10.0, interval: int = 1) -> None:
@@ -96,7 +98,7 @@ class GradientPenalty(Penalty):
     def discriminator(self, critic: Critic, real: Tensor, fake: Tensor) -> tuple[Tensor, Logs]:
         mix = torch.rand(len(real), 1, 1, 1, device=real.device)
         gradients = input_gradients(critic, torch.lerp(real, fake, mix))
-        # norm() and not a root of squares, whose derivative at zero is infinite
+        # norm() has the subgradient 0 at zero; sqrt() of a sum would have an infinite one
         penalty = self.weight * (gradients.flatten(1).norm(dim=1) - 1).square().mean()
         return penalty, {"GP": penalty.detach()}
 

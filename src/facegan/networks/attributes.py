@@ -1,4 +1,4 @@
-"""A small classifier of CelebA's attributes, whose pooled features serve the evaluation."""
+"""A small classifier of CelebA's attributes; the evaluation uses its pooled features."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,8 +13,10 @@ from facegan.networks.resolutions import base_and_levels
 class AttributeNetwork(nn.Module):
     """Images in [-1, 1], (B, 3, size, size) -> one logit per attribute, (B, A).
 
-    Seven 3x3 convolutions, batch norm and ReLU each, three of them strided: 28 -> 14 -> 7 -> 4.
-    The features are the mean over the last map: (B, 8·width).
+    Seven 3x3 convolutions, each with batch norm and ReLU; three have stride 2: 28 -> 14 -> 7 -> 4.
+    The features are the spatial mean of the last feature map: (B, 8·width).
+
+    Raises ValueError for an impossible `image_size` and for an empty `attributes`.
     """
 
     def __init__(
@@ -45,11 +47,11 @@ class AttributeNetwork(nn.Module):
         self.head = nn.Linear(8 * width, len(attributes))
 
     def features(self, images: Tensor) -> Tensor:
-        """(B, 3, size, size) in [-1, 1] -> (B, 8·width), none below 0."""
+        """(B, 3, size, size) in [-1, 1] -> (B, 8·width), all at least 0."""
         return self.trunk(images).mean(dim=(2, 3))
 
     def embed(self, images: Tensor) -> Tensor:
-        """The features of uint8 images of any size, (B, 3, H, W) -> (B, 8·width)."""
+        """Features of uint8 images of any size: (B, 3, H, W) -> (B, 8·width)."""
         floats = to_float(images)
         if images.shape[-1] != self.image_size:
             size = (self.image_size, self.image_size)

@@ -1,4 +1,4 @@
-"""What every architecture promises, whatever it is made of."""
+"""The contract of every architecture: the base classes of generators and discriminators."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,8 +19,8 @@ DRAW_BATCH = 32  # images; larger batches draw no faster on a CPU
 class Generator(nn.Module):
     """Latents z ~ N(0, 1), (B, latent_dim) -> images in [-1, 1], (B, channels, size, size).
 
-    Leaves pass everything that rebuilds them to `super().__init__`, so that a weights file can
-    carry its own config: `Leaf(**generator.config)` has the same shapes.
+    A subclass passes all of its constructor arguments to `super().__init__`, which keeps them in
+    `config`. A weights file stores it: `Subclass(**generator.config)` rebuilds the network.
     """
 
     def __init__(self, latent_dim: int, image_size: int, channels: int, **structure: Any) -> None:

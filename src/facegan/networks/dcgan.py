@@ -1,4 +1,4 @@
-"""The article's networks: a DCGAN (Radford et al. 2016) at 28x28, or at any size of its family."""
+"""DCGAN (Radford et al. 2016) for images of 4·2^k or 7·2^k pixels, such as 28x28."""
 
 import itertools
 import math
@@ -14,11 +14,11 @@ INIT_STD = 0.02  # Radford et al. 2016, section 4
 
 
 class DCGANGenerator(Generator):
-    """Dense, reshape, then transposed convolutions that halve the depth as the image doubles.
+    """A linear layer, then transposed convolutions that double the size and halve the channels.
 
     At 28x28 and `width` 1024: 7x7x1024 -> 14x14x512 -> 28x28x256 -> 28x28x3. Every layer but the
-    last has batch norm, leaky ReLU and dropout; the last has tanh. With `modulated`, the latents
-    scale and shift what every norm returns.
+    last has batch norm, leaky ReLU and dropout; the last has tanh. With `modulated`, a
+    `SelfModulation` follows every norm.
     """
 
     def __init__(
@@ -73,13 +73,13 @@ class DCGANGenerator(Generator):
 
 
 class DCGANDiscriminator(Discriminator):
-    """Strided convolutions down to 4x4 or 3x3, then one over what is left: four in all at 28x28.
+    """Strided convolutions down to 4x4 or 3x3, then a convolution that covers the whole map.
 
     At 28x28 and `width` 64: 14x14x64 -> 7x7x128 -> 3x3x256 -> one logit. Leaky ReLU throughout,
     batch norm except on the first layer. With `spectral_norm`, every layer's weights are divided by
-    their largest singular value (Miyato et al. 2018, eq. 8). `max_width` ends the doubling.
-    `hidden` units, where there are any, stand between the last strided convolution and the logit;
-    with `minibatch_stddev` they also see how much the images of a batch differ.
+    their largest singular value (Miyato et al. 2018, eq. 8). `max_width` limits the
+    channels. With `hidden` > 0 the head has one hidden layer of that many units; with
+    `minibatch_stddev` a `MinibatchStdDev` channel is added to its input.
     """
 
     def __init__(
@@ -133,18 +133,18 @@ class DCGANDiscriminator(Discriminator):
 
 
 def _head(channels: int, side: int, hidden: int, minibatch_stddev: bool) -> list[nn.Module]:
-    """From what the strided convolutions leave, (B, channels, side, side), to logits (B,)."""
+    """The layers from the last feature map, (B, channels, side, side), to the logits, (B,)."""
     if hidden < 0:
         raise ValueError(f"hidden counts units and must be at least 0, got {hidden}; try 256")
     if not hidden and minibatch_stddev:
         raise ValueError("minibatch_stddev needs hidden units, got hidden=0; try 256")
     if not hidden:
         return [nn.Conv2d(channels, 1, side), nn.Flatten(0)]
-    deviation = [MinibatchStdDev()] if minibatch_stddev else []
+    stddev = [MinibatchStdDev()] if minibatch_stddev else []
     return [
-        *deviation,
+        *stddev,
         nn.Flatten(),
-        nn.Linear((channels + len(deviation)) * side * side, hidden),
+        nn.Linear((channels + len(stddev)) * side * side, hidden),
         nn.LeakyReLU(LEAKY_SLOPE, inplace=True),
         nn.Linear(hidden, 1),
         nn.Flatten(0),
@@ -152,15 +152,15 @@ def _head(channels: int, side: int, hidden: int, minibatch_stddev: bool) -> list
 
 
 def _init_weights(layers: nn.Sequential, norm: str) -> None:
-    """Zero-centred normal weights of deviation 0.02 (Radford et al. 2016, section 4).
+    """Draws weights from N(0, 0.02²) (Radford et al. 2016, section 4).
 
-    Without norm layers to rescale them, such small weights let the signal die; then the deviation
-    keeps its variance from layer to layer (He et al. 2015, eq. 15).
+    Without norm layers, activations would vanish at this scale; then the standard deviation is
+    that of He et al. 2015, which keeps the variance of the activations constant.
     """
     for module in layers:
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-            deviation = kaiming_std(module) if norm == "none" else INIT_STD
-            nn.init.normal_(module.weight, 0, deviation)
+            std = kaiming_std(module) if norm == "none" else INIT_STD
+            nn.init.normal_(module.weight, 0, std)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, nn.BatchNorm2d):
@@ -168,8 +168,8 @@ def _init_weights(layers: nn.Sequential, norm: str) -> None:
 
 
 def kaiming_std(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d) -> float:
-    """The weights' deviation, for as many inputs as a number of the output is a sum of."""
-    inputs = layer.weight[0].numel()
-    if isinstance(layer, nn.ConvTranspose2d):  # whose first dimension is the input's
-        inputs = layer.weight[:, 0].numel() // math.prod(layer.stride)
-    return nn.init.calculate_gain("leaky_relu", LEAKY_SLOPE) / inputs**0.5
+    """gain / √fan_in: the standard deviation of He et al. 2015, eq. 15, for leaky ReLU."""
+    fan_in = layer.weight[0].numel()
+    if isinstance(layer, nn.ConvTranspose2d):  # weight: (in, out, k, k); a stride skips inputs
+        fan_in = layer.weight[:, 0].numel() // math.prod(layer.stride)
+    return nn.init.calculate_gain("leaky_relu", LEAKY_SLOPE) / fan_in**0.5

@@ -1,4 +1,4 @@
-"""Pieces that several architectures share."""
+"""Layers that several architectures use."""
 
 from collections.abc import Callable
 
@@ -14,25 +14,25 @@ NORMS: dict[str, Callable[[int], nn.Module]] = {
 
 
 def norm_layer(name: str, channels: int) -> nn.Module:
-    """The normalisation called `name` for (B, channels, H, W)."""
+    """The norm called `name` for (B, channels, H, W); raises ValueError for an unknown name."""
     if name not in NORMS:
         raise ValueError(f"norm must be one of {', '.join(NORMS)}, got {name!r}")
     return NORMS[name](channels)
 
 
 class SelfModulation(nn.Module):
-    """x · (1 + scale(z)) + shift(z), channel by channel: the latents have a say at every depth.
+    """Conditions a feature map on the latents: x · (1 + scale(z)) + shift(z) for each channel.
 
     Chen et al. 2019 ("On Self Modulation for Generative Adversarial Networks"), section 2, with
-    the hidden layer of figure 1b, after the norm's own weights. What is linear in z goes past the
-    hidden units, of which there are as many as latents.
+    two differences: the norm before it keeps its own weights, and scale and shift are linear in
+    both z and a hidden layer of `latent_dim` units, not in the hidden layer alone.
     """
 
     def __init__(self, latent_dim: int, channels: int) -> None:
         super().__init__()
         self.hidden = nn.Linear(latent_dim, latent_dim)
         self.affine = nn.Linear(2 * latent_dim, 2 * channels)
-        nn.init.normal_(self.affine.weight, 0, 0.02)  # a fresh one changes little
+        nn.init.normal_(self.affine.weight, 0, 0.02)  # close to the identity at the start
         nn.init.zeros_(self.affine.bias)
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
@@ -44,12 +44,12 @@ class SelfModulation(nn.Module):
 
 
 class MinibatchStdDev(nn.Module):
-    """One more channel: how much the images of a group differ, the same at every place.
+    """Appends a channel with the minibatch standard deviation, constant over positions.
 
-    The mean over channels and places of the standard deviation over a group's images, so that a
-    discriminator sees missing variety: Karras et al. 2018 ("Progressive Growing of GANs"),
-    section 3, in groups as in their code and StyleGAN's. A batch that `group` does not divide is
-    one group.
+    The standard deviation over the images of a group, averaged over channels and positions:
+    Karras et al. 2018 ("Progressive Growing of GANs"), section 3, with groups as in their code
+    and in StyleGAN's. It shows the discriminator how much images differ, against mode collapse.
+    A batch that `group` does not divide is one group.
     """
 
     def __init__(self, group: int = 8) -> None:
@@ -62,7 +62,7 @@ class MinibatchStdDev(nn.Module):
         group = batch if batch % self.group else self.group
         groups = x.float().unflatten(0, (group, -1))
         variance = (groups - groups.mean(dim=0)).square().mean(dim=0)  # var() is slow over dim 0
-        # the root's derivative at zero is infinite
-        deviation = (variance + 1e-8).sqrt().mean(dim=(1, 2, 3))
-        channel = deviation.repeat(group).to(x.dtype)[:, None, None, None]
+        # 1e-8: the derivative of sqrt at zero is infinite
+        stddev = (variance + 1e-8).sqrt().mean(dim=(1, 2, 3))
+        channel = stddev.repeat(group).to(x.dtype)[:, None, None, None]
         return torch.cat([x, channel.expand(-1, 1, height, width)], dim=1)

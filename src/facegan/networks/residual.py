@@ -1,8 +1,8 @@
-"""R3GAN's networks (Huang et al. 2024, section 3): residual, without normalisation, small.
+"""R3GAN's residual networks without normalization (Huang et al. 2024, section 3), small.
 
-The backbone of their config E: inverted bottlenecks with grouped convolutions, initialised so that
-every block begins as the identity. Theirs resamples with the filter [1, 2, 1] and leaves the
-images unbounded; here up is bilinear, down is the mean of four, and the images end in tanh.
+The backbone of their config E: inverted bottlenecks with grouped convolutions, initialized so that
+every block is the identity. Differences: the paper resamples with the filter [1, 2, 1] and has no
+output activation; here upsampling is bilinear, downsampling is a 2x2 mean, and the output is tanh.
 """
 
 import itertools
@@ -18,11 +18,11 @@ from facegan.networks.resolutions import base_and_levels, channels_per_level
 LEAKY_SLOPE = 0.2
 GAIN = nn.init.calculate_gain("leaky_relu", LEAKY_SLOPE)
 EXPANSION = 2
-GROUP = 16  # channels that one group of the middle convolution sees
+GROUP = 16  # channels per group of the 3x3 convolution
 
 
 class ResidualGenerator(Generator):
-    """A learned map of 7x7 (or 4x4), weighted by the latents, then blocks between upsamplings.
+    """A learned 7x7 (or 4x4) map, scaled per channel by the latents; then blocks and upsampling.
 
     At 28x28 and `width` 192: 7x7x192 -> 14x14x96 -> 28x28x48 -> 28x28x3, `blocks` at each size.
     """
@@ -52,7 +52,7 @@ class ResidualGenerator(Generator):
 
 
 class ResidualDiscriminator(Discriminator):
-    """The generator backwards: blocks between downsamplings, then one weight per channel and place.
+    """Blocks and downsampling, a depthwise convolution over the last map, and a linear layer.
 
     At 28x28 and `width` 192: 28x28x48 -> 14x14x96 -> 7x7x192 -> 192 -> one logit.
     """
@@ -82,11 +82,10 @@ class ResidualDiscriminator(Discriminator):
 
 
 class ResidualBlock(nn.Module):
-    """x plus three convolutions: 1x1 to twice the width, 3x3 in groups, 1x1 back.
+    """x + project(mix(expand(x))): 1x1 to twice the width, grouped 3x3, 1x1 back to the width.
 
-    `depth` is the network's number of blocks. The first two convolutions are scaled by its fourth
-    root, the last begins at zero: fix-up initialisation (Zhang et al. 2019, section 3), by which
-    the gradient of a deep network stays that of a shallow one.
+    Fixup initialization (Zhang et al. 2019, section 3) for a network of `depth` blocks: the first
+    two convolutions are scaled by depth^(-1/4), and the last one is zero.
     """
 
     def __init__(self, width: int, depth: int) -> None:
@@ -106,7 +105,7 @@ class ResidualBlock(nn.Module):
 
 
 def _scaled(layer: nn.Conv2d | nn.Linear, gain: float) -> nn.Module:
-    """Normal weights of deviation gain/sqrt(fan in) (He et al. 2015, section 2.2), no bias."""
+    """Draws weights from N(0, gain²/fan_in) (He et al. 2015, section 2.2); biases are zero."""
     fan_in = layer.weight[0].numel()
     nn.init.normal_(layer.weight, 0, gain / math.sqrt(fan_in))
     if layer.bias is not None:

@@ -5,10 +5,11 @@ from torch import Tensor
 
 
 def slerp_loop(keyframes: Tensor, frames: int) -> Tensor:
-    """A closed walk through latents: (K, D) -> (frames, D), the last frame just before the first.
+    """A closed path through latents: keyframes (K, D) -> (frames, D).
 
-    Between two keyframes the direction turns at a constant rate (Shoemake 1985, slerp) and the
-    length changes linearly: a straight line would pass through latents shorter than any draw.
+    The last segment leads back to the first keyframe, so the frames loop. Between two keyframes
+    the direction is interpolated on the sphere (slerp: Shoemake 1985) and the norm linearly.
+    Linear interpolation would pass through latents of a smaller norm than samples of N(0, 1) have.
     """
     position = torch.arange(frames) * len(keyframes) / frames
     segment = position.long()
@@ -17,10 +18,11 @@ def slerp_loop(keyframes: Tensor, frames: int) -> Tensor:
 
 
 def slerp(start: Tensor, end: Tensor, t: Tensor) -> Tensor:
+    """Interpolates each row: start, end (N, D) and t (N, 1) in [0, 1] -> (N, D)."""
     lengths = start.norm(dim=1, keepdim=True), end.norm(dim=1, keepdim=True)
     a, b = (z / length.clamp(min=1e-12) for z, length in zip((start, end), lengths, strict=True))
     angle = (a * b).sum(dim=1, keepdim=True).clamp(-1, 1).acos()
     turning = ((1 - t) * angle).sin() * a + (t * angle).sin() * b
-    # keyframes that coincide have no direction to turn in
+    # equal directions: the formula below would divide zero by zero
     direction = torch.where(angle < 1e-4, a, turning / angle.sin().clamp(min=1e-6))
     return direction * torch.lerp(*lengths, t)

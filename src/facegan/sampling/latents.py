@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-MAX_SEED = 2**32 - 1  # torch's generator on the CPU takes no more bits
+MAX_SEED = 2**32 - 1  # the CPU generator's mt19937 takes 32-bit seeds
 MAX_SEEDS = 10**6
 
 
@@ -23,7 +23,7 @@ def _latent(seed: int, latent_dim: int) -> Tensor:
 
 
 def parse_seeds(text: str) -> list[int]:
-    """Seeds as a user types them: "0-3,100" -> [0, 1, 2, 3, 100]. Raises ValueError."""
+    """Parses seeds from the command line: "0-3,100" -> [0, 1, 2, 3, 100]. Raises ValueError."""
     try:
         ranges = [_parse_range(part.strip()) for part in text.split(",")]
     except ValueError:
