@@ -158,7 +158,7 @@ def test_help_names_usage_groups_options_and_keys() -> None:
         assert key in text
 
 
-@pytest.mark.parametrize("verb", options("."))
-def test_every_verb_has_help_and_a_module(verb: str) -> None:
-    assert f"conf/{verb}.yaml" in help_text(verb, "")
-    assert (Path(help_text.__code__.co_filename).parent / f"{verb}.py").is_file()
+@pytest.mark.parametrize("name", options("."))
+def test_every_command_has_help_and_a_module(name: str) -> None:
+    assert f"python -m facegan.{name} --cfg job" in help_text(name, "")
+    assert (Path(help_text.__code__.co_filename).parent / f"{name}.py").is_file()

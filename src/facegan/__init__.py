@@ -1,4 +1,4 @@
-"""Train, watch, judge and use small face GANs."""
+"""Train, sample and evaluate small face GANs."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -6,7 +6,9 @@ if TYPE_CHECKING:
     from facegan.images import save_grid as save_grid
     from facegan.networks.base import Generator as Generator
 
-__all__ = ["Generator", "save_grid"]
+__version__: str
+
+__all__ = ["Generator", "__version__", "save_grid"]
 
 
 def __getattr__(name: str) -> Any:
@@ -19,4 +21,12 @@ def __getattr__(name: str) -> Any:
         from facegan.images import save_grid
 
         return save_grid
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("facegan")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -40,11 +40,12 @@ LITERAL_KEYS = {
 }
 ENCODED = "%%"  # begins a value that is percent-encoded
 BUNDLED = Path(__file__).resolve().parent / "weights"
-HELP = """\
-{keys} {are} taken literally: spaces, commas, brackets, quotes, = and # need no
-escape for Hydra, only the shell's quotes. ~ and relative paths mean what they mean to the shell.
-A sweep (-m) over such a key lists its values in brackets, separated by commas: '{example}=[a,b]';
-a value that holds a comma itself stands in quotes."""
+HELP = (
+    "{keys} and hydra.run.dir are taken literally: spaces, commas, brackets, quotes, = and # need "
+    "no escape for Hydra, only the shell's quotes. ~ and relative paths are those of the shell. A "
+    "sweep (-m) over such a key lists its values in brackets: '{example}=[a,b]'; a value that "
+    "holds a comma stands in quotes there."
+)
 
 
 def quote_literals(arguments: list[str]) -> list[str]:

@@ -2,10 +2,10 @@
 
 import errno
 import functools
-import io
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
+from facegan._console import never_fail_to_print
 from facegan.arguments import HELP, LITERAL_KEYS, ArgumentKind, quote_literals
 from facegan.config import CONFIG_PATH, first_line, resolve_paths, unknown_key, validate
 from facegan.errors import FaceganError
@@ -57,7 +58,7 @@ def command(
         run = hydra.main(version_base="1.3", config_path=str(CONFIG_PATH), config_name=name)(task)
 
         def run_command() -> None:
-            _never_fail_to_print()
+            never_fail_to_print()
             if {"--help", "-h"} & set(sys.argv[1:]):
                 print(help_text(name, sys.modules[main.__module__].__doc__ or ""))
                 return
@@ -85,43 +86,47 @@ def _print_error(name: str, error: Exception) -> None:
 
 
 def help_text(name: str, usage: str) -> str:
-    """What `--help` prints: the verb's docstring, the groups with their options, the keys.
+    """What `--help` prints: the command's docstring, the groups with their options, the keys.
 
     Hydra's own help composes the config first, which takes longer than importing it.
     """
-    groups = {
+    text = (CONFIG_PATH / f"{name}.yaml").read_text(encoding="utf-8")
+    keys = re.split(r"^hydra:", text.split("\n\n", 2)[2], maxsplit=1, flags=re.M)[0].strip()
+    sections = [
+        usage.strip(),
+        _group_help(text),
+        f"Keys and their defaults (conf/{name}.yaml):\n\n{keys}" if keys else "",
+        _literal_help(text),
+        f"`python -m facegan.{name} --cfg job` prints all keys, also those of the groups.",
+    ]
+    return "\n\n".join(section for section in sections if section)
+
+
+def _group_help(text: str) -> str:
+    """The config groups that a command's YAML uses, with their options."""
+    options = {
         str(folder.relative_to(CONFIG_PATH)): sorted(
-            file.stem for file in folder.glob("[!_]*.yaml")
+            str(file.relative_to(folder).with_suffix("")) for file in folder.glob("[!_]*.yaml")
         )
         for folder in sorted(CONFIG_PATH.rglob("*"))
         if folder.is_dir()
     }
-    text = (CONFIG_PATH / f"{name}.yaml").read_text(encoding="utf-8")
-    used = {
-        group: options for group, options in groups.items() if f"{group.split('/')[0]}:" in text
-    }
+    used = {name: files for name, files in options.items() if f"- {name.split('/')[0]}:" in text}
     width = max(map(len, used), default=0)
-    lines = [f"  {group:{width}} = {', '.join(options)}" for group, options in used.items()]
-    keys = text.split("\n\n", 1)[1].rstrip()
-    return "\n".join(
-        [
-            usage.strip(),
-            "\nGroups and their options:",
-            *lines,
-            f"\nKeys and their defaults (conf/{name}.yaml):\n",
-            keys,
-            f"\n{_literal_help(text)}",
-            f"\n`python -m facegan.{name} --cfg job` prints all keys with the groups' own.",
-        ]
-    )
+    lines = [f"  {name:{width}} = {', '.join(files)}" for name, files in used.items()]
+    return "\n".join(["Groups and their options:", *lines]) if used else ""
 
 
 def _literal_help(text: str) -> str:
-    """Which keys of the command's YAML are taken literally."""
-    keys = [key for key in LITERAL_KEYS if re.search(rf"^ *{key.split('.')[0]}:", text, re.M)]
-    keys = [key for key in keys if not key.startswith("data.") or "data: " in text]
-    example = next((key for key in keys if not key.startswith("hydra")), keys[0])
-    return HELP.format(keys=", ".join(keys), are="are" if len(keys) > 1 else "is", example=example)
+    """Which keys of the command are taken literally."""
+    keys = [
+        key
+        for key in LITERAL_KEYS
+        if re.search(rf"^{key}:", text, re.M)
+        or (key.startswith("data.") and "- data:" in text)
+        or (key == "evaluation.inception_weights" and "evaluation:" in text)
+    ]
+    return "\n".join(textwrap.wrap(HELP.format(keys=", ".join(keys), example=keys[0]), width=100))
 
 
 def format_error(error: Exception) -> str:
@@ -149,13 +154,6 @@ def _format_os_error(error: OSError) -> str:
     if error.filename is None:
         raise error
     return f"{error.filename}: {error.strerror}; give a path that exists and that you may use"
-
-
-def _never_fail_to_print() -> None:
-    """Prints a character that the console's encoding lacks as an escape sequence."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
 
 
 def _make_folders(cfg: DictConfig) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Judge a generator: how good are its faces, how varied, how original, and how sure is that.
+"""Evaluate a generator: quality, variety and memorization of its faces.
 
 python -m facegan.evaluate weights=outputs/latest           a run, against its own data's test split
 python -m facegan.evaluate images=DIR data.root=…           any other generator's output

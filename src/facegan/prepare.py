@@ -1,4 +1,4 @@
-"""Make the dataset of faces that training reads: download, verify, crop, resize, pack.
+"""Prepare a data set: download, verify, crop, resize, pack.
 
 python -m facegan.prepare                             CelebA, from the network or from data/celeba
 python -m facegan.prepare data=folder data.root=DIR   your own photographs, or a zip of them

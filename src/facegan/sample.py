@@ -1,4 +1,4 @@
-"""Draw faces that nobody has.
+"""Draw synthetic faces: images, a video or a stream.
 
 python -m facegan.sample                                     ten faces, by the bundled weights
 python -m facegan.sample weights=outputs/latest seeds=0-63,100 truncation=0.7 grid=true

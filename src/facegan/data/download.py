@@ -16,6 +16,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from facegan._console import progress_bar
 from facegan.errors import FaceganError
 
 if TYPE_CHECKING:
@@ -126,11 +127,10 @@ def _download(source: Source, part: Path) -> None:
 @contextmanager
 def _progress(part: Path) -> Iterator[Progress]:
     """A progress bar that also knows how much the disk has still to hold."""
-    from tqdm import tqdm
 
     needed: int | None = None
     start = _size(part)
-    with tqdm(desc=part.stem, initial=start, unit="B", unit_scale=True, disable=None) as bar:
+    with progress_bar(desc=part.stem, initial=start, unit="B", unit_scale=True) as bar:
 
         def update(done: int, total: int | None) -> None:
             nonlocal needed

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from facegan import pretrained
+from facegan._console import progress_bar
 from facegan.data.base import FaceSource
 from facegan.data.dataset import Labels
 from facegan.data.folder import split_by_name
@@ -73,6 +73,6 @@ class GeneratedDataset(FaceSource):
     @torch.inference_mode()
     def _predict(self, images: Tensor) -> NDArray[np.bool_]:
         """The attributes that the classifier sees: (N, 3, H, W) uint8 -> (N, A) bool."""
-        parts = tqdm(images.split(BATCH_SIZE), desc="classifying them", disable=None)
+        parts = progress_bar(images.split(BATCH_SIZE), desc="classifying them")
         logits = [self.classifier.logits(self.classifier.embed(part)) for part in parts]
         return (torch.cat(logits) > 0).numpy()

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
-from tqdm import tqdm
 
+from facegan._console import progress_bar
 from facegan.data.photos import PhotoStore
 from facegan.errors import FaceganError
 
@@ -85,7 +85,7 @@ def _pack_in_processes(
 ) -> list[Failure]:
     chunks = [(start, names[start : start + CHUNK]) for start in range(0, len(names), CHUNK)]
     failures: list[Failure] = []
-    with tqdm(total=len(names), unit=" photographs", desc="packing", disable=None) as bar:
+    with progress_bar(total=len(names), unit=" photographs", desc="packing") as bar:
         for done, failed in _run(_Job(store, crop, target), chunks):
             failures += failed
             bar.update(done)

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-from tqdm import tqdm
 
 from facegan import pretrained
+from facegan._console import progress_bar
 from facegan._files import write_tensors
 from facegan.data.dataset import PackedDataset
 from facegan.errors import FaceganError
@@ -45,7 +45,9 @@ class FeatureExtractor(ABC):
         Embedded on `device`: where nothing is said, on a GPU if there is one.
         """
         device = device or best_device()
-        parts = tqdm(images.split(BATCH), desc=progress, disable=None if progress else True)
+        parts = images.split(BATCH)
+        if progress:
+            parts = progress_bar(parts, desc=progress)
         return torch.cat([self.embed(part.to(device)).cpu() for part in parts])
 
 

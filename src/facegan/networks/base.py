@@ -7,9 +7,9 @@ from typing import Any, Self
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from facegan import pretrained
+from facegan._console import progress_bar
 from facegan.images import to_uint8
 from facegan.sampling.latents import latents
 
@@ -73,7 +73,9 @@ class Generator(nn.Module):
         """
         was_training = self.training
         self.eval()
-        batches = tqdm(z.split(DRAW_BATCH), desc=progress, disable=None if progress else True)
+        batches = z.split(DRAW_BATCH)
+        if progress:
+            batches = progress_bar(batches, desc=progress)
         images = [to_uint8(self._draw_batch(batch)).cpu() for batch in batches]
         self.train(was_training)
         return torch.cat(images)
