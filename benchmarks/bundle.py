@@ -1,4 +1,4 @@
-"""Put trained weights into the package, in half precision.
+"""Writes trained weights into the package, in half precision and with their licence.
 
 python benchmarks/bundle.py outputs/latest/attributes.safetensors attributes-28
 python benchmarks/bundle.py outputs/latest/generator-best.safetensors lite-28
@@ -12,11 +12,15 @@ from torch import nn
 from facegan import pretrained
 
 TARGET = Path(__file__).resolve().parents[1] / "src" / "facegan" / "weights"
+LICENSE = (
+    "LicenseRef-CelebA-NonCommercial: non-commercial research only, since the weights were trained on "
+    "CelebA; terms in facegan/weights/LICENSE.md"
+)
 
 
 def main(source: str, name: str) -> None:
     network = pretrained.load(source, nn.Module)
-    about = pretrained.metadata(source)
+    about = pretrained.metadata(source) | {"license": LICENSE}
     path = TARGET / f"{name}.safetensors"
     pretrained.save(network.half(), path, about)
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
