@@ -13,8 +13,8 @@ from facegan import pretrained
 
 TARGET = Path(__file__).resolve().parents[1] / "src" / "facegan" / "weights"
 LICENSE = (
-    "LicenseRef-CelebA-NonCommercial: non-commercial research only, since the weights were trained on "
-    "CelebA; terms in facegan/weights/LICENSE.md"
+    "LicenseRef-CelebA-NonCommercial: non-commercial research only, since the weights were trained "
+    "on CelebA; terms in facegan/weights/LICENSE.md"
 )
 
 
