@@ -1,8 +1,8 @@
-"""Does every measure move the right way? Real photographs, spoilt in known ways, are judged.
+"""Does every metric react in the right direction? Corrupted real photographs are evaluated.
 
 python benchmarks/measures.py data.root=PATH data.verify=false +trained=outputs/latest
 
-Half of the training photographs play the training set, the other half the generated faces; the
+Half of the training photographs are the training set, the other half the generated faces; the
 held-out ones are the test split. Prints a Markdown table (docs/evaluation.md).
 """
 
@@ -16,12 +16,12 @@ from omegaconf import DictConfig
 from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
 
-from facegan.config import CONFIG_PATH, build
+from facegan.config import CONFIG_PATH, instantiate
 from facegan.data.dataset import PackedDataset
 from facegan.evaluation.coverage import attribute_coverage
 from facegan.evaluation.distances import subsample
 from facegan.evaluation.features import AttributeFeatures, split_images
-from facegan.evaluation.metrics import measure_distances, measure_manifolds, measure_memorization
+from facegan.evaluation.metrics import METRICS, Comparison, Photographs, measure
 from facegan.images import to_float, to_uint8
 from facegan.networks.base import Generator
 from facegan.networks.dcgan import DCGANGenerator
@@ -75,12 +75,12 @@ def _column(dataset: PackedDataset, attribute: str) -> int:
 
 @hydra.main(version_base="1.3", config_path=str(CONFIG_PATH), config_name="prepare")
 def main(cfg: DictConfig) -> None:
-    dataset = build(cfg.data, "data").dataset()
-    space = AttributeFeatures()
+    dataset = instantiate(cfg.data, "data").dataset()
+    extractor = AttributeFeatures()
     images = split_images(dataset, "train")
-    held_out = space(split_images(dataset, "test"))
-    training = space(images[0::2])
-    real = space.has_attributes(training)
+    held_out = extractor(split_images(dataset, "test"))
+    training = extractor(images[0::2])
+    real = extractor.has_attributes(training)
     torch.manual_seed(0)
     generators: dict[str, Generator] = {
         "an untrained generator": DCGANGenerator(latent_dim=64, width=160),
@@ -90,19 +90,16 @@ def main(cfg: DictConfig) -> None:
         name: lambda network=network: network.sample(n=COUNT)
         for name, network in generators.items()
     }
-    names = ("Fréchet", "kernel", "precision", "recall", "density", "coverage", "copied")
-    print("| offered as generated |", " | ".join(names), "| dropped most |")
-    print("|---|" + "---|" * (len(names) + 1))
+    labels = " | ".join(metric.label for metric in METRICS)
+    print("| offered as generated |", labels, "| most under-represented |")
+    print("|---|" + "---|" * (len(METRICS) + 1))
+    photographs = Photographs(held_out, training)
     for name, make in rows.items():
-        fake = subsample(space(make()), COUNT) if name[:5] != "1,000" else space(make())
-        measures = {
-            **measure_distances(held_out, training, fake),
-            **measure_manifolds(held_out, training, fake),
-            **measure_memorization(held_out, training, fake)[0],
-        }
-        dropped = attribute_coverage(real, space.has_attributes(fake), space.attributes)[0]
-        numbers = " | ".join(f"{measure.value:.3g}" for measure in measures.values())
-        share = f"{dropped.name} {dropped.real:.1%} → {dropped.generated:.1%}"
+        fake = subsample(extractor(make()), COUNT) if name[:5] != "1,000" else extractor(make())
+        measures = measure(Comparison(photographs, fake, min(len(fake), len(training))))
+        under = attribute_coverage(real, extractor.has_attributes(fake), extractor.attributes)[0]
+        numbers = " | ".join(f"{result.value:.3g}" for result in measures.values())
+        share = f"{under.name} {under.reference:.1%} → {under.generated:.1%}"
         print(f"| {name} | {numbers} | {share} |", flush=True)
 
 

@@ -53,7 +53,7 @@ class Passthrough(nn.Module):
         return features
 
 
-def test_statistics_are_those_of_numpy() -> None:
+def test_statistics_agree_with_numpy() -> None:
     features = correlated(50, 8, seed=1)
     statistics = gaussian_statistics(features)
     np.testing.assert_allclose(statistics.mean, features.double().numpy().mean(0), rtol=1e-12)
@@ -113,7 +113,7 @@ def test_frechet_distance_agrees_with_torchmetrics() -> None:
     assert distance(real, fake) == pytest.approx(float(metric.compute()), rel=1e-4)
 
 
-def test_frechet_interval_holds_the_value_and_narrows() -> None:
+def test_frechet_interval_contains_the_value_and_narrows() -> None:
     real, fake = correlated(400, 16, seed=1), correlated(1600, 16, seed=2) * 1.5
     statistics = gaussian_statistics(real)
     low, high = frechet_interval(statistics, fake)
@@ -124,7 +124,7 @@ def test_frechet_interval_holds_the_value_and_narrows() -> None:
     assert (loose_high - loose_low) / (high - low) == pytest.approx(0.6745 / 1.96, rel=1e-3)
 
 
-def test_frechet_interval_is_the_same_to_the_last_digit() -> None:
+def test_frechet_interval_depends_on_the_seed_alone() -> None:
     statistics, fake = gaussian_statistics(normal(99, 8, seed=1)), normal(99, 8, seed=2)
     first = frechet_interval(statistics, fake, resamples=10, seed=3)
     assert frechet_interval(statistics, fake, resamples=10, seed=3) == first
@@ -160,7 +160,7 @@ def naive_squared_mmd(real: Tensor, fake: Tensor) -> float:
     return within_real / (n * (n - 1)) + within_fake / (m * (m - 1)) - 2 * between / (n * m)
 
 
-def test_kernel_distance_is_the_double_loop() -> None:
+def test_kernel_distance_agrees_with_a_double_loop() -> None:
     real, fake = correlated(15, 8, seed=1), correlated(22, 8, seed=2)
     assert kernel_distance(real, fake).value == pytest.approx(naive_squared_mmd(real, fake))
 
@@ -186,7 +186,7 @@ def test_kernel_distance_agrees_with_torch_fidelity() -> None:
     )["kernel_inception_distance_mean"]
     value = kernel_distance(real, fake).value
     assert value == pytest.approx(expected, rel=1e-4)
-    assert abs(value) > 1e-3  # so that the agreement means something
+    assert abs(value) > 1e-3  # so that the agreement is not trivial
 
 
 @pytest.mark.filterwarnings("ignore:Metric `Kernel Inception Distance` will save all")
@@ -223,7 +223,7 @@ def test_kernel_distance_is_unbiased() -> None:
     assert sum(values) / 400 == pytest.approx(0, abs=4 * float(np.std(values)) / 20)
 
 
-def test_kernel_distance_knows_its_standard_error() -> None:
+def test_standard_error_of_the_kernel_distance() -> None:
     results = [
         kernel_distance(normal(150, 4, seed), normal(250, 4, seed + 5000, shift=0.4))
         for seed in range(300)
@@ -241,7 +241,7 @@ def test_subsample_draws_without_replacement() -> None:
     assert torch.equal(subsample(rows, 20).sort(dim=0).values, rows)
 
 
-def test_what_is_refused() -> None:
+def test_bad_arguments() -> None:
     good = normal(10, 4, seed=1)
     bad = good.clone()
     bad[3, 2] = float("nan")

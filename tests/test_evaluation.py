@@ -1,4 +1,4 @@
-"""The judge as a whole: features, coverage, originality, the report, the verb."""
+"""The evaluation as a whole: features, attribute coverage, metrics, report, command."""
 
 import json
 from pathlib import Path
@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 import torch
 from conftest import Cli
+from omegaconf import OmegaConf
 from PIL import Image
 from torch import Tensor
 
 from facegan.data.dataset import PackedDataset, open_dataset
 from facegan.errors import FaceganError
 from facegan.evaluation import features as features_module
+from facegan.evaluation import metrics as registry
+from facegan.evaluation import run
 from facegan.evaluation.coverage import attribute_coverage
 from facegan.evaluation.features import (
     AttributeFeatures,
@@ -21,17 +24,21 @@ from facegan.evaluation.features import (
     split_images,
 )
 from facegan.evaluation.metrics import (
-    measure_distances,
-    measure_manifolds,
-    measure_memorization,
+    METRICS,
+    Comparison,
+    Measure,
+    Metric,
+    Photographs,
+    measure,
+    nearest_pairs,
 )
-from facegan.evaluation.report import coverage_chart, text_table
+from facegan.evaluation.report import bar, html_page, text_table
 from facegan.images import to_float
 from facegan.networks.dcgan import DCGANGenerator
 
 
 @pytest.fixture(scope="module")
-def space() -> AttributeFeatures:
+def extractor() -> AttributeFeatures:
     return AttributeFeatures()
 
 
@@ -40,48 +47,48 @@ def normal(count: int, shift: float = 0.0, seed: int = 0) -> Tensor:
     return torch.randn(count, 8, generator=stream) + shift
 
 
-def test_attribute_features_are_the_pooled_last_map(space: AttributeFeatures) -> None:
+def test_attribute_features_are_the_pooled_last_map(extractor: AttributeFeatures) -> None:
     images = torch.randint(256, (3, 3, 28, 28), dtype=torch.uint8)
     with torch.inference_mode():
-        expected = space.network.trunk(to_float(images)).mean(dim=(2, 3))
-    torch.testing.assert_close(space(images), expected)
-    assert space(images).shape == (3, 256)
+        expected = extractor.network.trunk(to_float(images)).mean(dim=(2, 3))
+    torch.testing.assert_close(extractor(images), expected)
+    assert extractor(images).shape == (3, 256)
 
 
-def test_features_do_not_depend_on_the_batch(space: AttributeFeatures) -> None:
+def test_features_do_not_depend_on_the_batch(extractor: AttributeFeatures) -> None:
     images = torch.randint(256, (260, 3, 28, 28), dtype=torch.uint8)
-    torch.testing.assert_close(space(images)[255:], space(images[255:]), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        extractor(images)[255:], extractor(images[255:]), rtol=1e-4, atol=1e-4
+    )
 
 
-def test_other_sizes_are_resized_to_the_networks(space: AttributeFeatures) -> None:
+def test_images_of_another_size_are_resized(extractor: AttributeFeatures) -> None:
     small = torch.full((2, 3, 28, 28), 128, dtype=torch.uint8)
     large = torch.full((2, 3, 56, 56), 128, dtype=torch.uint8)
-    torch.testing.assert_close(space(large), space(small), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(extractor(large), extractor(small), rtol=1e-4, atol=1e-4)
 
 
-def test_the_key_names_the_weights(space: AttributeFeatures, tmp_path: Path) -> None:
+def test_the_key_depends_on_the_weights(extractor: AttributeFeatures, tmp_path: Path) -> None:
     other = AttributeFeatures()
-    assert other.key == space.key
+    assert other.key == extractor.key
     with torch.no_grad():
         other.network.head.bias.add_(1)
     other.network.config = dict(other.network.config)
     path = tmp_path / "other.safetensors"
     features_module.pretrained.save(other.network, path)
-    assert AttributeFeatures(path).key != space.key
+    assert AttributeFeatures(path).key != extractor.key
 
 
-def test_split_features_are_cached_beside_the_archive(
-    dataset: PackedDataset, space: AttributeFeatures, monkeypatch: pytest.MonkeyPatch
+def test_split_features_are_cached(
+    dataset: PackedDataset, extractor: AttributeFeatures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = split_features(dataset, "val", space)
-    torch.testing.assert_close(first, space(split_images(dataset, "val")))
+    first = split_features(dataset, "val", extractor)
+    torch.testing.assert_close(first, extractor(split_images(dataset, "val")))
     monkeypatch.setattr(AttributeFeatures, "embed", lambda *_: pytest.fail("computed again"))
-    assert torch.equal(split_features(dataset, "val", space), first)
+    assert torch.equal(split_features(dataset, "val", extractor), first)
 
 
-def test_inception_without_network_says_what_to_download(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_inception_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def unreachable(*_: object, **__: object) -> None:
         raise OSError("no network")
 
@@ -91,93 +98,121 @@ def test_inception_without_network_says_what_to_download(
         InceptionFeatures()
 
 
-def test_inception_gives_its_pooled_features(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_inception_has_2048_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "inception.pth"
     torch.save({}, path)  # no weights: the network stays as it was made
     monkeypatch.setattr(torch.nn.Module, "load_state_dict", lambda *_, **__: None)
-    space = InceptionFeatures(str(path))
+    extractor = InceptionFeatures(str(path))
     images = torch.randint(256, (2, 3, 28, 28), dtype=torch.uint8)
-    assert space(images).shape == (2, 2048)
-    assert (space.frechet, space.kernel) == ("FID", "KID")
+    assert extractor(images).shape == (2, 2048)
+    assert extractor.labels == {"frechet_distance": "FID", "kernel_distance": "KID"}
 
 
-def test_a_pickle_is_no_inception(tmp_path: Path) -> None:
+def test_inception_refuses_a_pickle(tmp_path: Path) -> None:
     path = tmp_path / "inception.pth"
     torch.save({"run": Path}, path)
     with pytest.raises(FaceganError, match="does not hold the weights of Inception-v3"):
         InceptionFeatures(str(path))
 
 
-def test_inception_weights_that_do_not_exist(tmp_path: Path) -> None:
+def test_inception_refuses_missing_weights(tmp_path: Path) -> None:
     with pytest.raises(FaceganError, match=r"inception_weights=.*does not exist"):
         InceptionFeatures(str(tmp_path / "none.pth"))
 
 
-def test_attribute_coverage_against_shares_by_hand() -> None:
+def test_attribute_coverage_by_hand() -> None:
     real = torch.tensor([[1, 0], [1, 0], [0, 0], [0, 1]], dtype=torch.bool)
     generated = torch.tensor([[0, 1], [1, 1]], dtype=torch.bool)
-    dropped, overdone = attribute_coverage(real, generated, ("hat", "smile"))
-    assert (dropped.name, dropped.real, dropped.generated) == ("hat", 0.5, 0.5)
-    assert (overdone.name, overdone.real, overdone.generated) == ("smile", 0.25, 1.0)
-    assert overdone.log_ratio == pytest.approx(np.log2((2.5 / 3) / (1.5 / 5)))
+    under, over = attribute_coverage(real, generated, ("hat", "smile"))
+    assert (under.name, under.reference, under.generated) == ("hat", 0.5, 0.5)
+    assert (over.name, over.reference, over.generated) == ("smile", 0.25, 1.0)
+    assert over.log_ratio == pytest.approx(np.log2((2.5 / 3) / (1.5 / 5)))
 
 
-def test_attribute_coverage_refuses_other_columns() -> None:
+def test_attribute_coverage_refuses_a_wrong_number_of_columns() -> None:
     with pytest.raises(ValueError, match="one column for each of the 1 names"):
         attribute_coverage(torch.ones(2, 2).bool(), torch.ones(2, 2).bool(), ("hat",))
 
 
-def test_real_faces_are_judged_as_real() -> None:
-    measures = measure_distances(normal(500), normal(800, seed=1), normal(800, seed=2))
-    frechet, kernel = measures["frechet_distance"], measures["kernel_distance"]
-    assert frechet.value == pytest.approx(frechet.real, rel=0.5)
+def compare(fake: Tensor, training: Tensor | None = None) -> Comparison:
+    training = normal(800, seed=1) if training is None else training
+    photographs = Photographs(normal(500), training)
+    return Comparison(photographs, fake, min(len(fake), len(training)))
+
+
+def by_name(measures: dict[Metric, Measure]) -> dict[str, Measure]:
+    return {metric.name: value for metric, value in measures.items()}
+
+
+def test_names_of_metrics_are_unique() -> None:
+    assert len({metric.name for metric in METRICS}) == len(METRICS)
+
+
+def test_real_faces_score_like_the_reference() -> None:
+    measures = by_name(measure(compare(normal(800, seed=2))))
+    frechet, kernel = measures.pop("frechet_distance"), measures.pop("kernel_distance")
+    assert frechet.value == pytest.approx(frechet.reference, rel=0.5)
     assert abs(kernel.value) < 4 * kernel.standard_error
-    manifolds = measure_manifolds(normal(500), normal(800, seed=1), normal(800, seed=2))
-    for measure in manifolds.values():
-        assert measure.value == pytest.approx(measure.real, abs=0.1)
+    for value in measures.values():
+        assert value.value == pytest.approx(value.reference, abs=0.1)
 
 
-def test_a_shift_is_seen_by_every_distance() -> None:
-    measures = measure_distances(normal(500), normal(800, seed=1), normal(800, 1.0, seed=2))
+def test_a_shift_increases_the_distances() -> None:
+    measures = by_name(measure(compare(normal(800, 1.0, seed=2))))
     frechet = measures["frechet_distance"]
     assert frechet.value == pytest.approx(8, rel=0.2)  # |shift|², eight dimensions
     assert frechet.low < frechet.value < frechet.high
-    assert measures["kernel_distance"].value > 10 * measures["kernel_distance"].real
+    assert measures["kernel_distance"].value > 10 * measures["kernel_distance"].reference
 
 
-def test_the_floor_has_as_many_faces_as_are_judged() -> None:
-    few, many = (
-        measure_distances(normal(500), normal(800, seed=1), normal(count, seed=2))
-        for count in (50, 800)
-    )
-    assert few["frechet_distance"].real > 3 * many["frechet_distance"].real
+def test_the_reference_has_as_many_images_as_there_are_faces() -> None:
+    few, many = (by_name(measure(compare(normal(count, seed=2)))) for count in (50, 800))
+    assert few["frechet_distance"].reference > 3 * many["frechet_distance"].reference
 
 
-def test_copies_shout() -> None:
+def test_copies_of_training_faces_are_memorized() -> None:
     training = normal(300, seed=1)
-    measures, nearest_pairs = measure_memorization(normal(200), training, training[[5, 7, 9]] + 0)
-    assert measures["copied"].value == 1.0
-    assert measures["copied"].real == pytest.approx(0.01)
-    assert sorted(nearest_pairs.training) == [5, 7, 9]
-    assert nearest_pairs.distances == [0.0, 0.0, 0.0]
+    comparison = compare(training[[5, 7, 9]] + 0, training)
+    metric = next(metric for metric in METRICS if metric.name == "memorization")
+    assert metric.value(comparison) == 1.0
+    held_out = Comparison(comparison.photographs, comparison.photographs.held_out)
+    assert metric.value(held_out) == pytest.approx(0.01)
+    pairs = nearest_pairs(comparison)
+    assert sorted(pairs.training) == [5, 7, 9]
+    assert pairs.distances == [0.0, 0.0, 0.0]
 
 
-def test_table_shows_every_measure() -> None:
-    measures = measure_distances(normal(50), normal(80, seed=1), normal(80, seed=2))
-    table = text_table(measures, {"frechet_distance": "FID"})
-    assert len(table.splitlines()) == 3
-    assert "FID" in table
+def test_metrics_during_training_need_no_training_photographs() -> None:
+    comparison = Comparison(Photographs(normal(100)), normal(100, seed=2))
+    assert all(np.isfinite(m.value(comparison)) for m in METRICS if m.during_training)
+    with pytest.raises(ValueError, match="needs the features of the training photographs"):
+        METRICS[-1].value(comparison)
+
+
+def test_a_new_metric_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    new = Metric("count", "the <count>", "how many", "higher", lambda faces: len(faces.images))
+    monkeypatch.setattr(registry, "METRICS", (new,))
+    measures = measure(compare(normal(60, seed=2)))
+    assert by_name(measures) == {"count": Measure(60, 800)}
+    assert "the <count>" in text_table(measures, "real photographs")
+    faces = torch.zeros(2, 3, 28, 28, dtype=torch.uint8)
+    page = html_page({}, measures, [], "real photographs", faces, (faces, faces), [0.5, 1.0])
+    assert "the &lt;count&gt;" in page
+    assert "how many; higher is better" in page
+
+
+def test_the_table_names_the_reference_and_shows_uncertainty() -> None:
+    table = text_table(measure(compare(normal(80, seed=2))), "training images")
+    assert len(table.splitlines()) == 1 + len(METRICS)
+    assert "training images" in table
     assert "±" in table
 
 
-def test_chart_has_a_bar_for_every_attribute() -> None:
-    columns = torch.tensor([[1, 0, 1], [0, 1, 1]], dtype=torch.bool)
-    chart = coverage_chart(attribute_coverage(columns, columns, ("a", "b_c", "<d>")))
-    assert chart.count("<rect") == 3
-    assert "b c" in chart
-    assert "&lt;d&gt;" in chart
+@pytest.mark.parametrize(
+    ("log_ratio", "left", "width"), [(0, 50, 0), (-1.5, 25, 25), (3, 50, 50), (9, 50, 50)]
+)
+def test_bar_of_the_coverage_chart(log_ratio: float, left: float, width: float) -> None:
+    assert bar(log_ratio) == (left, width)
 
 
 def test_evaluate_writes_the_same_numbers_twice(
@@ -194,10 +229,14 @@ def test_evaluate_writes_the_same_numbers_twice(
     assert len(report["coverage"]) == 40
     page = (workdir / "report1" / "evaluation.html").read_text()
     assert page.count("data:image/png") == 1 + 2 * 12
+    assert page.count('class="track"') == 40
     assert "http" not in page
+    assert "training images" in page
+    assert "real photographs" not in page
+    assert "training images" in result[0].out
 
 
-def test_evaluate_judges_a_folder_of_images(
+def test_evaluate_a_folder_of_images(
     cli: Cli, generated_faces: tuple[str, ...], workdir: Path
 ) -> None:
     folder = workdir / "images"
@@ -212,9 +251,7 @@ def test_evaluate_judges_a_folder_of_images(
     assert report["measures"]["frechet_distance"]["value"] > 50
 
 
-def test_evaluate_refuses_a_resolution_that_the_weights_do_not_have(
-    cli: Cli, small_photos: tuple[str, ...]
-) -> None:
+def test_evaluate_refuses_another_image_size(cli: Cli, small_photos: tuple[str, ...]) -> None:
     result = cli("evaluate", "weights=lite-28", *small_photos, "evaluation.faces=60")
     assert result.code == 2
     assert "makes faces of 28 pixels, the data has 8" in result.err
@@ -240,6 +277,44 @@ def test_evaluate_refuses(
     assert "Traceback" not in result.err
 
 
+def test_results_are_written_before_they_are_printed(
+    cli: Cli, generated_faces: tuple[str, ...], workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unencodable(*_: object) -> str:
+        raise UnicodeEncodeError("ascii", "é", 0, 1, "ordinal not in range(128)")
+
+    monkeypatch.setattr(run, "text_table", unencodable)
+    with pytest.raises(UnicodeEncodeError):
+        cli("evaluate", "weights=lite-28", "evaluation.faces=60", "out=report", *generated_faces)
+    assert sorted(path.name for path in (workdir / "report").iterdir()) == [
+        "evaluation.html",
+        "evaluation.json",
+    ]
+
+
+def test_evaluate_refuses_small_splits(cli: Cli, small_photos: tuple[str, ...]) -> None:
+    DCGANGenerator(latent_dim=4, width=8, image_size=8).save_pretrained("w.safetensors")
+    result = cli("evaluate", "weights=w.safetensors", *small_photos)
+    assert result.code == 2
+    assert "36 in the train split and 2 in the test split" in result.err
+    assert "at least 50 images in each: use more images" in result.err
+
+
+@pytest.mark.parametrize(
+    ("trained", "data", "warned"),
+    [
+        ("{crop: 108}", "{crop: 148}", True),
+        ("{crop: null}", "{crop: 108}", True),
+        ("{crop: 108}", "{crop: 108}", False),
+        ("{count: 20000}", "{crop: 108}", False),
+    ],
+)
+def test_crop_warning(trained: str, data: str, warned: bool, workdir: Path) -> None:
+    (workdir / "config.yaml").write_text(f"data: {trained}")
+    cfg = OmegaConf.create({"weights": ".", "images": None, "data": OmegaConf.create(data)})
+    assert ("set data.crop=" in run.crop_warning(cfg)) == warned
+
+
 @pytest.mark.celeba
 @pytest.mark.slow
 def test_the_bundled_classifier_keeps_its_accuracy(celeba_root: Path, tmp_path: Path) -> None:
@@ -247,7 +322,7 @@ def test_the_bundled_classifier_keeps_its_accuracy(celeba_root: Path, tmp_path: 
 
     source = CelebA(str(celeba_root), str(tmp_path), crop=108, image_size=28, verify=False)
     dataset = open_dataset(source.dataset().path)
-    space = AttributeFeatures()
-    guesses = space.has_attributes(space(split_images(dataset, "test")))
+    extractor = AttributeFeatures()
+    guesses = extractor.has_attributes(extractor(split_images(dataset, "test")))
     labels = torch.from_numpy(dataset.labels.attributes[dataset.indices("test")])
     assert (guesses == labels).double().mean() > 0.89

@@ -1,4 +1,4 @@
-"""Neighbour measures by hand, against naive numpy, and against torch-fidelity."""
+"""Nearest-neighbour metrics by hand, against naive numpy and against torch-fidelity."""
 
 import numpy as np
 import pytest
@@ -8,8 +8,8 @@ from torch_fidelity.metric_prc import prc_features_to_metric
 
 from facegan.evaluation.neighbours import (
     density_coverage,
+    memorized_share,
     nearest_neighbours,
-    originality,
     precision_recall,
 )
 
@@ -53,7 +53,7 @@ def test_prdc_on_a_line_by_hand() -> None:
 
 
 @pytest.mark.parametrize("k", [1, 3, 5])
-def test_prdc_is_the_naive_one(k: int) -> None:
+def test_prdc_agrees_with_a_naive_implementation(k: int) -> None:
     real, fake = normal(120, 3, seed=1), normal(150, 3, seed=2, shift=0.5, scale=0.7)
     precision, recall, density, coverage = naive_prdc(real, fake, k)
     assert precision_recall(real, fake, k) == pytest.approx((precision, recall))
@@ -87,13 +87,13 @@ def test_prdc_of_a_set_with_itself() -> None:
     assert (density, coverage) == (6 / 5, 1.0)  # each ball holds its k neighbours and its centre
 
 
-def test_prdc_of_one_distribution_is_at_its_ceiling() -> None:
+def test_prdc_of_two_samples_of_one_distribution() -> None:
     density, coverage = density_coverage(normal(1000, 4, seed=1), normal(1000, 4, seed=2), k=5)
     assert density == pytest.approx(1, abs=0.1)
     assert coverage == pytest.approx(1 - 0.5**5, abs=0.03)
 
 
-def test_copies_of_one_face_are_precise_and_not_varied() -> None:
+def test_copies_of_one_face_have_precision_and_no_recall() -> None:
     real = normal(200, 32, seed=1) + 5
     copies = real[:1].expand(200, -1)
     assert precision_recall(real, copies) == (1.0, 1 / 200)  # balls of radius zero hold a copy
@@ -101,7 +101,9 @@ def test_copies_of_one_face_are_precise_and_not_varied() -> None:
     assert coverage < 0.2
 
 
-def test_nearest_neighbours_are_the_naive_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nearest_neighbours_agree_with_a_naive_implementation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("facegan.evaluation.neighbours.CHUNK", 7)
     queries, references = normal(40, 5, seed=1), normal(60, 5, seed=2)
     distances, indices = nearest_neighbours(queries, references)
@@ -120,26 +122,25 @@ def test_a_copy_is_at_distance_zero() -> None:
     assert torch.allclose(nearly, step.norm(dim=1), rtol=1e-12)
 
 
-def test_originality_by_hand() -> None:
+def test_memorized_share_by_hand() -> None:
     real = torch.arange(101.0)  # the first percentile is 1
-    result = originality(torch.tensor([0.0, 0.5, 1.5, 50.0]), real)
-    assert (result.share, result.threshold) == (0.5, 1.0)
-    assert originality(real, real, percentile=10).share == 11 / 101
+    assert memorized_share(torch.tensor([0.0, 0.5, 1.5, 50.0]), real) == 0.5
+    assert memorized_share(real, real, percentile=10) == 11 / 101
 
 
-def test_originality_shouts_at_the_training_set() -> None:
+def test_memorized_share_of_the_training_set_is_1() -> None:
     train, held_out = normal(500, 16, seed=1), normal(300, 16, seed=2)
     held_out_distances, _ = nearest_neighbours(held_out, train)
-    assert originality(nearest_neighbours(train, train)[0], held_out_distances).share == 1
+    assert memorized_share(nearest_neighbours(train, train)[0], held_out_distances) == 1
     fresh, _ = nearest_neighbours(normal(1000, 16, seed=3), train)
-    assert originality(fresh, held_out_distances).share < 0.05
+    assert memorized_share(fresh, held_out_distances) < 0.05
 
 
-def test_originality_counts_copies_though_the_data_holds_some() -> None:
-    assert originality(torch.tensor([0.0, 1.0]), torch.tensor([0.0, 0.0, 2.0])).share == 0.5
+def test_memorized_share_counts_copies_where_held_out_photographs_are_copies_too() -> None:
+    assert memorized_share(torch.tensor([0.0, 1.0]), torch.tensor([0.0, 0.0, 2.0])) == 0.5
 
 
-def test_what_is_refused() -> None:
+def test_bad_arguments() -> None:
     good = normal(10, 4, seed=1)
     with pytest.raises(ValueError, match="fake must have 4 rows or more, got 3"):
         precision_recall(good, good[:3])
@@ -148,4 +149,4 @@ def test_what_is_refused() -> None:
     with pytest.raises(ValueError, match="got 4 and 3"):
         nearest_neighbours(good, good[:, :3])
     with pytest.raises(ValueError, match="got 101"):
-        originality(good[:, 0], good[:, 0], percentile=101)
+        memorized_share(good[:, 0], good[:, 0], percentile=101)

@@ -11,6 +11,8 @@ from facegan.networks.resolutions import base_and_levels
 class FaceSource(ABC):
     """Images that are packed into a data set of `image_size` pixels in the folder `packed_dir`."""
 
+    images_are = "real photographs"  # in the columns of a report
+
     def __init__(self, packed_dir: str, image_size: int) -> None:
         base_and_levels(image_size)  # refuses a size that no network makes, before hours of packing
         self.packed_dir = Path(packed_dir)

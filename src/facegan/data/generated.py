@@ -28,6 +28,8 @@ class GeneratedDataset(FaceSource):
     classifier sees them. What is trained on them can at best be as good as that generator.
     """
 
+    images_are = "training images"
+
     def __init__(self, packed_dir: str, weights: str, count: int, image_size: int) -> None:
         super().__init__(packed_dir, image_size)
         if count < 1:

@@ -1,4 +1,4 @@
-"""Attribute coverage: what of the data's variety the generated faces drop or overdo."""
+"""Attribute coverage: which attributes are under- or over-represented in generated faces."""
 
 import math
 from dataclasses import dataclass
@@ -8,21 +8,21 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class AttributeShare:
-    """The shares, in [0, 1], of faces with one attribute; both as the same classifier sees them."""
+    """The shares of faces with one attribute, in [0, 1], both predicted by the same classifier."""
 
     name: str
-    real: float
+    reference: float  # of the training images
     generated: float
-    log_ratio: float  # log2(generated / real): -1 is half as often, 0 as it should be
+    log_ratio: float  # log2(generated / reference): -1 is half as often, 0 equally often
 
 
 def attribute_coverage(
     real: Tensor, generated: Tensor, names: tuple[str, ...]
 ) -> list[AttributeShare]:
-    """Compares (N, A) with (M, A) bool; sorted from what is dropped most to what is overdone most.
+    """Compares (N, A) with (M, A) bool; sorted from most under- to most over-represented.
 
-    Both sides are judged by the classifier, never by hand-made labels: its mistakes then shift
-    both shares alike. Half a face is added to each count, so that a ratio is always finite.
+    Both sides are predictions of the classifier, never labels made by hand, so that its errors
+    shift both shares alike. Half a face is added to each count, so that a ratio is always finite.
     """
     if real.shape[1] != len(names) or generated.shape[1] != len(names):
         raise ValueError(

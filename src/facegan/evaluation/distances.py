@@ -1,16 +1,16 @@
 """Distances between two sets of features: Fréchet and kernel, with their uncertainty.
 
-Features are (N, D) float tensors on the CPU, one row per image; statistics are float64. What is
-compared with what decides what a number means, since a Fréchet distance between finite samples
-is too large by roughly a constant over each sample's count. Its floor is what as many real
-photos would have scored in the place of the generated ones:
+Features are (N, D) float tensors on the CPU, one row per image; statistics are float64. A Fréchet
+distance between finite samples is biased upwards by roughly a constant over each sample's count.
+Its reference value is therefore that of as many real photographs in the place of the generated
+faces:
 
     test = gaussian_statistics(test_features)
     value = frechet_distance(test, gaussian_statistics(fake_features))
-    others = subsample(train_features, len(fake_features))  # as many, and none of the test photos
-    floor = frechet_distance(test, gaussian_statistics(others))
+    others = subsample(train_features, len(fake_features))  # as many, none of them a test photo
+    reference = frechet_distance(test, gaussian_statistics(others))
 
-Where there are fewer such photos than generated faces, `subsample` the faces to their count too.
+Where there are fewer such photographs than generated faces, `subsample` the faces to their count.
 """
 
 from dataclasses import dataclass
@@ -126,7 +126,7 @@ def frechet_interval(
     The value ± z standard errors, these from resampled fakes. Percentiles of the resamples would
     not do: each resample carries the bias of a finite sample a second time, and lies too high.
     What is covered is the expected distance of N such fakes from these same photos: how far the
-    number moves when other faces are drawn. The bias itself is for the floor to show.
+    number moves when other faces are drawn. The bias itself shows in the reference value.
     """
     if resamples < 2 or not 0 < level < 1:
         raise ValueError(

@@ -1,8 +1,9 @@
-"""Feature spaces: uint8 images -> vectors whose distances mean something."""
+"""Feature extractors: uint8 images -> vectors whose distances measure similarity."""
 
 import hashlib
 import pickle
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,14 @@ BUNDLED = "attributes-28"
 
 
 class FeatureExtractor(ABC):
-    """A ruler. `frechet` and `kernel` are what distances in this space may be called."""
+    """Maps images to features. `labels` renames metrics that have a name of their own here."""
 
-    frechet: str
-    kernel: str
+    labels: Mapping[str, str] = {}
 
     @property
     @abstractmethod
     def key(self) -> str:
-        """Names the space and its weights: features with different keys cannot be compared."""
+        """Names the network and its weights: features with different keys are not comparable."""
 
     @abstractmethod
     def embed(self, images: Tensor) -> Tensor:
@@ -42,7 +42,7 @@ class FeatureExtractor(ABC):
     ) -> Tensor:
         """(N, 3, H, W) uint8 -> (N, D) float32 on the CPU; `progress` titles a bar.
 
-        Embedded on `device`: where nothing is said, on a GPU if there is one.
+        Computed on `device`; by default on a GPU if there is one.
         """
         device = device or best_device()
         parts = images.split(BATCH)
@@ -52,12 +52,9 @@ class FeatureExtractor(ABC):
 
 
 class AttributeFeatures(FeatureExtractor):
-    """The pooled features of the attribute classifier: made for faces, and 50 times cheaper than
+    """The pooled features of the attribute classifier: trained on faces, 50 times cheaper than
     Inception at 299 pixels. Images of another size are resized to the network's, antialiased.
     """
-
-    frechet = "Fréchet distance"
-    kernel = "kernel distance"
 
     def __init__(self, weights: str | Path = BUNDLED) -> None:
         self.network = pretrained.load(weights, AttributeNetwork)
@@ -76,7 +73,7 @@ class AttributeFeatures(FeatureExtractor):
 
     @torch.inference_mode()
     def has_attributes(self, features: Tensor) -> Tensor:
-        """What the classifier says of each face: (N, D) on the CPU -> (N, A) bool."""
+        """The attributes that the classifier predicts: (N, D) on the CPU -> (N, A) bool."""
         return self.network.cpu().logits(features) > 0
 
 
@@ -85,8 +82,7 @@ class InceptionFeatures(FeatureExtractor):
     (Heusel et al. 2017), by torch-fidelity, which resizes to 299 pixels as the original does.
     """
 
-    frechet = "FID"
-    kernel = "KID"
+    labels: Mapping[str, str] = {"frechet_distance": "FID", "kernel_distance": "KID"}
 
     def __init__(self, weights: str | None = None) -> None:
         try:
@@ -144,7 +140,7 @@ def split_images(dataset: PackedDataset, split: str) -> Tensor:
 
 
 def _refuse_code(path: Path) -> None:
-    """torch-fidelity would unpickle anything: only a file of plain tensors gets that far."""
+    """Refuses a file with more than tensors, since torch-fidelity would unpickle anything."""
     try:
         torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:

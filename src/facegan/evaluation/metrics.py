@@ -1,11 +1,20 @@
-"""All measures of one set of generated faces: how good, how varied, how original, how sure."""
+"""The registry of metrics: generated faces against photographs, as features.
 
+A new metric is one function and one entry of METRICS. It is then part of the evaluation during
+training (where the entry asks for it), of the table, of evaluation.json and of the page.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from facegan.evaluation.distances import (
+    GaussianStatistics,
+    KernelDistance,
     frechet_distance,
     frechet_interval,
     gaussian_statistics,
@@ -14,83 +23,216 @@ from facegan.evaluation.distances import (
 )
 from facegan.evaluation.neighbours import (
     density_coverage,
+    memorized_share,
     nearest_neighbours,
-    originality,
     precision_recall,
 )
 
-MIN_FACES = 50  # on either side, under which no measure says anything
+MIN_FACES = 50  # on either side; with fewer no metric says anything
+
+
+class Photographs:
+    """Features of the held-out photographs, (N, D), and of the training photographs, (M, D).
+
+    `training` is None where only metrics are computed that do without.
+    """
+
+    def __init__(self, held_out: Tensor, training: Tensor | None = None) -> None:
+        self.held_out = held_out
+        self.training = training
+
+    @cached_property
+    def statistics(self) -> GaussianStatistics:
+        """Of the held-out photographs."""
+        return gaussian_statistics(self.held_out)
+
+    @cached_property
+    def held_out_nearest_training(self) -> tuple[Tensor, Tensor]:
+        """As `nearest_training`, of the held-out photographs."""
+        return self.nearest_training(self.held_out)
+
+    def nearest_training(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Distances (K,) of `images` (K, D) to the nearest training photographs, and their rows."""
+        if self.training is None:
+            raise ValueError("this metric needs the features of the training photographs")
+        return nearest_neighbours(images, self.training)
+
+
+class Comparison:
+    """Features (K, D) of some images, compared with photographs.
+
+    Work that several metrics share is done once. With `count`, distances use that many of the
+    images, since their bias depends on it.
+    """
+
+    def __init__(self, photographs: Photographs, images: Tensor, count: int | None = None) -> None:
+        self.photographs = photographs
+        self.images = images
+        self.sample = images if count is None else subsample(images, count)
+
+    @cached_property
+    def statistics(self) -> GaussianStatistics:
+        return gaussian_statistics(self.sample)
+
+    @cached_property
+    def kernel_distance(self) -> KernelDistance:
+        return kernel_distance(self.photographs.held_out, self.sample)
+
+    @cached_property
+    def precision_recall(self) -> tuple[float, float]:
+        return precision_recall(*self._balanced)
+
+    @cached_property
+    def density_coverage(self) -> tuple[float, float]:
+        return density_coverage(*self._balanced)
+
+    @cached_property
+    def nearest_training(self) -> tuple[Tensor, Tensor]:
+        """The distance of each image to the nearest training photograph, and its row: (K,) each."""
+        if self.images is self.photographs.held_out:
+            return self.photographs.held_out_nearest_training
+        return self.photographs.nearest_training(self.images)
+
+    @cached_property
+    def _balanced(self) -> tuple[Tensor, Tensor]:
+        """As many held-out photographs as images: recall and coverage depend on the counts."""
+        held_out = self.photographs.held_out
+        count = min(len(held_out), len(self.sample))
+        return subsample(held_out, count), subsample(self.images, count)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What is computed, and how it is presented.
+
+    `reference` names the photographs that take the place of the generated faces to show which
+    value real photographs reach. `interval` is of 95%.
+    """
+
+    name: str
+    label: str
+    description: str
+    better: Literal["lower", "higher"]
+    value: Callable[[Comparison], float]
+    interval: Callable[[Comparison], tuple[float, float]] | None = None
+    standard_error: Callable[[Comparison], float] | None = None
+    reference: Literal["training", "held_out"] = "training"
+    during_training: bool = False
 
 
 @dataclass(frozen=True)
 class Measure:
-    """One number, and what real photographs score in the place of the generated faces."""
+    """A metric's value, its value for photographs in the place of the faces, its uncertainty."""
 
     value: float
-    real: float
+    reference: float
     low: float | None = None  # of a 95% interval
     high: float | None = None
     standard_error: float | None = None
 
 
+def _frechet_distance(faces: Comparison) -> float:
+    return frechet_distance(faces.photographs.statistics, faces.statistics)
+
+
+def _frechet_interval(faces: Comparison) -> tuple[float, float]:
+    return frechet_interval(faces.photographs.statistics, faces.sample)
+
+
+def _memorization(faces: Comparison) -> float:
+    distances, _ = faces.nearest_training
+    held_out_distances, _ = faces.photographs.held_out_nearest_training
+    return memorized_share(distances, held_out_distances)
+
+
+METRICS = (
+    Metric(
+        "frechet_distance",
+        "Fréchet distance",
+        "distance between Gaussians fitted to generated and held-out faces",
+        "lower",
+        _frechet_distance,
+        interval=_frechet_interval,
+        during_training=True,
+    ),
+    Metric(
+        "kernel_distance",
+        "kernel distance",
+        "squared maximum mean discrepancy: unbiased, without the assumption of Gaussians",
+        "lower",
+        lambda faces: faces.kernel_distance.value,
+        standard_error=lambda faces: faces.kernel_distance.standard_error,
+        during_training=True,
+    ),
+    Metric(
+        "precision",
+        "precision",
+        "share of generated faces that lie among the held-out ones: quality",
+        "higher",
+        lambda faces: faces.precision_recall[0],
+        during_training=True,
+    ),
+    Metric(
+        "recall",
+        "recall",
+        "share of held-out faces that lie among the generated ones: variety",
+        "higher",
+        lambda faces: faces.precision_recall[1],
+        during_training=True,
+    ),
+    Metric(
+        "density",
+        "density",
+        "how densely held-out faces surround the generated ones: quality, may exceed 1",
+        "higher",
+        lambda faces: faces.density_coverage[0],
+    ),
+    Metric(
+        "coverage",
+        "coverage",
+        "share of held-out faces with a generated one nearby: variety",
+        "higher",
+        lambda faces: faces.density_coverage[1],
+    ),
+    Metric(
+        "memorization",
+        "memorization",
+        "share of generated faces as close to a training face as the closest 1% of held-out ones",
+        "lower",
+        _memorization,
+        reference="held_out",
+    ),
+)
+
+
 @dataclass(frozen=True)
 class NearestPairs:
-    """The generated faces that are nearest to a training face, nearest first."""
+    """The generated faces that are closest to a training face, closest first."""
 
     generated: list[int]  # rows of the generated faces
-    training: list[int]  # rows of the training faces, each the nearest to its suspect
+    training: list[int]  # rows of the training faces, each the nearest to its generated face
     distances: list[float]
 
 
-def measure_distances(held_out: Tensor, training: Tensor, fake: Tensor) -> dict[str, Measure]:
-    """Fréchet and kernel distance of `fake` to `held_out`, features (N, D) of any counts.
-
-    The floor is the distance of as many training photographs to the same held-out ones.
-    """
-    count = min(len(fake), len(training))
-    fake, real = subsample(fake, count), subsample(training, count)
-    target = gaussian_statistics(held_out)
-    low, high = frechet_interval(target, fake)
-    kernel = kernel_distance(held_out, fake)
-    return {
-        "frechet_distance": Measure(
-            frechet_distance(target, gaussian_statistics(fake)),
-            frechet_distance(target, gaussian_statistics(real)),
-            low,
-            high,
-        ),
-        "kernel_distance": Measure(
-            kernel.value,
-            kernel_distance(held_out, real).value,
-            standard_error=kernel.standard_error,
-        ),
+def measure(faces: Comparison) -> dict[Metric, Measure]:
+    """Every metric of `faces`, with the photographs' own value as its reference."""
+    photographs = faces.photographs
+    assert photographs.training is not None
+    references = {
+        "training": Comparison(photographs, photographs.training, len(faces.sample)),
+        "held_out": Comparison(photographs, photographs.held_out),
     }
+    return {metric: _measure(metric, faces, references[metric.reference]) for metric in METRICS}
 
 
-def measure_manifolds(held_out: Tensor, training: Tensor, fake: Tensor) -> dict[str, Measure]:
-    """Precision, recall, density and coverage, with as many faces on either side."""
-    count = min(map(len, (held_out, training, fake)))
-    target = subsample(held_out, count)
-    scores = [
-        [*precision_recall(target, some), *density_coverage(target, some)]
-        for some in (subsample(fake, count), subsample(training, count))
-    ]
-    names = ("precision", "recall", "density", "coverage")
-    return {name: Measure(value, real) for name, value, real in zip(names, *scores, strict=True)}
+def _measure(metric: Metric, faces: Comparison, reference: Comparison) -> Measure:
+    low, high = metric.interval(faces) if metric.interval else (None, None)
+    error = metric.standard_error(faces) if metric.standard_error else None
+    return Measure(metric.value(faces), metric.value(reference), low, high, error)
 
 
-def measure_memorization(
-    held_out: Tensor, training: Tensor, fake: Tensor, suspects: int = 12
-) -> tuple[dict[str, Measure], NearestPairs]:
-    """The share of faces that look copied, and the most suspicious of them.
-
-    Copied means: as near to a training face as only 1% of held-out photographs are.
-    """
-    distances, nearest = nearest_neighbours(fake, training)
-    held_out_distances, _ = nearest_neighbours(held_out, training)
-    copied = originality(distances, held_out_distances)
-    share = (held_out_distances <= copied.threshold).double().mean().item()
-    first = torch.argsort(distances, stable=True)[:suspects]
-    return {"copied": Measure(copied.share, share)}, NearestPairs(
-        first.tolist(), nearest[first].tolist(), distances[first].tolist()
-    )
+def nearest_pairs(faces: Comparison, count: int = 12) -> NearestPairs:
+    """The `count` generated faces that are closest to a training face."""
+    distances, rows = faces.nearest_training
+    first = torch.argsort(distances, stable=True)[:count]
+    return NearestPairs(first.tolist(), rows[first].tolist(), distances[first].tolist())

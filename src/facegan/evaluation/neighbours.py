@@ -1,4 +1,4 @@
-"""What nearest neighbours say: precision, recall, density, coverage, and originality.
+"""What nearest neighbours say: precision, recall, density, coverage, and memorization.
 
 Features are (N, D) float tensors on the CPU, one row per image. All distances are Euclidean and
 computed in float64, in chunks. Recall and above all coverage rise with the number of fakes at an
@@ -7,7 +7,6 @@ counts: `precision_recall(test_features, subsample(fake_features, len(test_featu
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -17,14 +16,6 @@ from facegan.evaluation.distances import CHUNK, checked, checked_pair
 # Squared distances from a matrix product are off by about 1e-14 of the largest squared norm; a
 # point on the rim of a ball is meant to lie inside, and a copy to lie in a ball of radius zero.
 ROUNDING = 1e-12
-
-
-@dataclass(frozen=True)
-class Originality:
-    """The share of faces no farther from a training face than `threshold`, a distance."""
-
-    share: float
-    threshold: float
 
 
 def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, float]:
@@ -67,14 +58,15 @@ def nearest_neighbours(queries: Tensor, references: Tensor) -> tuple[Tensor, Ten
     return (queries - references[indices]).norm(dim=1), indices
 
 
-def originality(
+def memorized_share(
     fake_distances: Tensor, real_distances: Tensor, percentile: float = 1.0
-) -> Originality:
-    """How often generated faces lie as close to a training face as held-out real ones hardly do.
+) -> float:
+    """The share of generated faces that are unusually close to a training face, in [0, 1].
 
-    Both (N,) and (M,) are distances to the nearest of the same training features. The threshold
-    is the given percentile of the real ones, so held-out photos score percentile / 100 (0.01), a
-    generator that copies scores towards 1, and one whose faces are like no photo scores 0.
+    `fake_distances` (N,) and `real_distances` (M,) are distances to the nearest training features,
+    of generated faces and of held-out photographs. Unusually close means: no farther than the
+    given percentile of the real distances. Held-out photographs score percentile / 100 (0.01), a
+    generator that copies scores 1, one whose faces resemble no photograph scores 0.
     """
     if not 0 < percentile < 100:
         raise ValueError(
@@ -84,7 +76,7 @@ def originality(
     real = checked(real_distances[:, None], "real_distances")
     threshold = real.quantile(percentile / 100)
     # "no farther than" rather than "closer": a copy counts even where the threshold is 0
-    return Originality(float((fake <= threshold).double().mean()), float(threshold))
+    return float((fake <= threshold).double().mean())
 
 
 def _centred_pair(real: Tensor, fake: Tensor, k: int) -> tuple[Tensor, Tensor]:

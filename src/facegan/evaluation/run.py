@@ -1,13 +1,15 @@
-"""From a config to a judgement: draw or read the faces, measure them, write the report."""
+"""From a config to a report: draw or read the faces, compute the metrics, write the results."""
 
 import dataclasses
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from facegan import pretrained
@@ -27,60 +29,63 @@ from facegan.evaluation.features import (
 )
 from facegan.evaluation.metrics import (
     MIN_FACES,
+    Comparison,
     Measure,
+    Metric,
     NearestPairs,
-    measure_distances,
-    measure_manifolds,
-    measure_memorization,
+    Photographs,
+    measure,
+    nearest_pairs,
 )
 from facegan.evaluation.report import html_page, text_table
 from facegan.networks.base import Generator
 from facegan.sampling.latents import latents
 
-SHOWN = 128  # faces in the report's grid
+GRID_FACES = 128  # in the report
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What is known of a set of generated faces."""
+    """The results for one set of generated faces."""
 
-    measures: dict[str, Measure]
+    measures: dict[Metric, Measure]
     coverage: list[AttributeShare]
     nearest_pairs: NearestPairs
 
 
 def evaluate(cfg: DictConfig) -> None:
-    """Judges what `cfg` names, prints a table, and writes evaluation.json and evaluation.html."""
+    """Evaluates what `cfg` names; writes evaluation.json and evaluation.html, prints a table."""
     if cfg.evaluation.faces < MIN_FACES:
         raise ConfigError(
             f"evaluation.faces must be at least {MIN_FACES}, got {cfg.evaluation.faces}; try 10000"
         )
     extractor = instantiate(cfg.features, "features")
-    faces = _faces(cfg)
-    dataset = instantiate(cfg.data, "data").dataset()
-    _check_data(cfg, dataset, faces)
+    source = instantiate(cfg.data, "data")
+    warning = crop_warning(cfg)
+    if warning:
+        print(f"warning: {warning}", file=sys.stderr)
+    faces, dataset = _faces_and_dataset(cfg, source)
     evaluation = evaluate_faces(dataset, cfg.evaluation.split, faces, extractor)
     facts = _facts(cfg, dataset, faces, extractor)
-    labels = {"frechet_distance": extractor.frechet, "kernel_distance": extractor.kernel}
-    run = pretrained.run_folder(cfg.weights) if cfg.images is None else None
-    out = Path(cfg.out or run or "outputs/evaluation")
-    print(text_table(evaluation.measures, labels))
-    write_json(out / "evaluation.json", {"facts": facts, **dataclasses.asdict(evaluation)})
+    if warning:
+        facts["warning"] = warning
+    out = _output_folder(cfg)
+    write_json(out / "evaluation.json", to_json(facts, evaluation))
     with atomic_path(out / "evaluation.html") as temporary:
-        page = _page(facts, evaluation, labels, faces, dataset)
+        page = _page(facts, evaluation, source.images_are, faces, dataset)
         temporary.write_text(page, encoding="utf-8")
+    print(text_table(evaluation.measures, source.images_are))
     print(f"{out / 'evaluation.html'} shows faces, attribute coverage and nearest neighbours")
 
 
 def evaluate_faces(
     dataset: PackedDataset, split: str, faces: Tensor, extractor: FeatureExtractor
 ) -> Evaluation:
-    """Measures `faces`, (N, 3, H, W) uint8, against the dataset's held-out and training faces."""
+    """Compares `faces`, (N, 3, H, W) uint8, with the dataset's held-out and training images."""
     attributes = extractor if isinstance(extractor, AttributeFeatures) else AttributeFeatures()
     fake = extractor(faces, "generated faces")
     held_out = split_features(dataset, split, extractor, progress=True)
     training = split_features(dataset, "train", extractor, progress=True)
-    memorization, nearest_pairs = measure_memorization(held_out, training, fake)
     coverage = attribute_coverage(
         attributes.has_attributes(split_features(dataset, "train", attributes, progress=True)),
         attributes.has_attributes(
@@ -88,28 +93,69 @@ def evaluate_faces(
         ),
         attributes.attributes,
     )
+    comparison = Comparison(Photographs(held_out, training), fake, min(len(fake), len(training)))
     measures = {
-        **measure_distances(held_out, training, fake),
-        **measure_manifolds(held_out, training, fake),
-        **memorization,
+        dataclasses.replace(metric, label=extractor.labels.get(metric.name, metric.label)): value
+        for metric, value in measure(comparison).items()
     }
-    return Evaluation(measures, coverage, nearest_pairs)
+    return Evaluation(measures, coverage, nearest_pairs(comparison))
 
 
-def _faces(cfg: DictConfig) -> Tensor:
-    """The faces to judge: (N, 3, H, W) uint8, drawn from weights or read from images."""
+def to_json(facts: dict[str, str], evaluation: Evaluation) -> dict[str, Any]:
+    """The content of evaluation.json."""
+    return {
+        "facts": facts,
+        "measures": {
+            metric.name: dataclasses.asdict(value) for metric, value in evaluation.measures.items()
+        },
+        "coverage": [dataclasses.asdict(share) for share in evaluation.coverage],
+        "nearest_pairs": dataclasses.asdict(evaluation.nearest_pairs),
+    }
+
+
+def _faces_and_dataset(cfg: DictConfig, source: Any) -> tuple[Tensor, PackedDataset]:
+    """The faces to evaluate, (N, 3, H, W) uint8, and the data to compare them with.
+
+    Everything that can be wrong is checked before faces are drawn, which may take minutes.
+    """
     if cfg.images is not None:
-        return read_images(Path(cfg.images), cfg.evaluation.faces, cfg.data.image_size)
+        faces = read_images(Path(cfg.images), cfg.evaluation.faces, source.image_size)
+        if len(faces) < MIN_FACES:
+            raise FaceganError(
+                f"images={cfg.images} holds {len(faces)} images, at least {MIN_FACES} are needed; "
+                "generate more"
+            )
+        return faces, _dataset(source, cfg.evaluation.split)
     generator = Generator.from_pretrained(cfg.weights)
+    if generator.image_size != source.image_size:
+        raise ConfigError(
+            f"weights={cfg.weights} makes faces of {generator.image_size} pixels, the data has "
+            f"{source.image_size}; evaluate it with data.image_size={generator.image_size}"
+        )
+    dataset = _dataset(source, cfg.evaluation.split)
     seed = cfg.evaluation.seed
     z = latents(range(seed, seed + cfg.evaluation.faces), generator.latent_dim)
-    return generator.to(best_device()).draw(z, progress="drawing faces")
+    return generator.to(best_device()).draw(z, progress="drawing faces"), dataset
+
+
+def _dataset(source: Any, split: str) -> PackedDataset:
+    dataset: PackedDataset = source.dataset()
+    counts = dataset.manifest["counts"]
+    few = {name: counts[name] for name in ("train", split) if counts[name] < MIN_FACES}
+    if few:
+        found = " and ".join(f"{count} in the {name} split" for name, count in few.items())
+        raise FaceganError(
+            f"the data has {found}, but an evaluation needs at least {MIN_FACES} images in each: "
+            "use more images (of a folder, 5% are held out for each of val and test, so "
+            f"{20 * MIN_FACES} are enough), or evaluate against another data set with data=…"
+        )
+    return dataset
 
 
 def read_images(root: Path, count: int, image_size: int) -> Tensor:
     """At most `count` images of a folder or zip, spread over it: (N, 3, H, W) uint8.
 
-    Images of another size or shape give their largest centre square, resized.
+    Images of another size or shape are cropped to their largest centre square and resized.
     """
     photos = open_photos(root, "images")
     names = photos.names()
@@ -120,32 +166,44 @@ def read_images(root: Path, count: int, image_size: int) -> Tensor:
         return torch.from_numpy(np.load(packed)).permute(0, 3, 1, 2)
 
 
-def _check_data(cfg: DictConfig, dataset: PackedDataset, faces: Tensor) -> None:
-    size, held_out = faces.shape[-1], dataset.manifest["counts"][cfg.evaluation.split]
-    if size != dataset.image_size:
-        raise ConfigError(
-            f"weights={cfg.weights} makes faces of {size} pixels, the data has "
-            f"{dataset.image_size}; judge it with data.image_size={size}"
-        )
-    if min(len(faces), held_out) < MIN_FACES:
-        raise FaceganError(
-            f"{len(faces)} generated faces cannot be judged by {held_out} faces of the "
-            f"{cfg.evaluation.split} split: at least {MIN_FACES} are needed on both sides"
-        )
+def crop_warning(cfg: DictConfig) -> str:
+    """What to say if the run was trained on another crop than the data's; else an empty string."""
+    run = _run_folder(cfg)
+    if run is None or not (run / "config.yaml").is_file():
+        return ""
+    trained_on = OmegaConf.select(OmegaConf.load(run / "config.yaml"), "data")
+    if any("crop" not in data for data in (trained_on, cfg.data)):
+        return ""
+    trained, crop = ("null" if data.crop is None else data.crop for data in (trained_on, cfg.data))
+    if trained == crop:
+        return ""
+    return (
+        f"weights={cfg.weights} were trained with data.crop={trained}, and the data has "
+        f"data.crop={crop}: the distances include the difference between the crops; "
+        f"set data.crop={trained}, or leave data=… out to use the run's own data"
+    )
+
+
+def _run_folder(cfg: DictConfig) -> Path | None:
+    return pretrained.run_folder(cfg.weights) if cfg.images is None else None
+
+
+def _output_folder(cfg: DictConfig) -> Path:
+    return Path(cfg.out or _run_folder(cfg) or "outputs/evaluation")
 
 
 def _facts(
     cfg: DictConfig, dataset: PackedDataset, faces: Tensor, extractor: FeatureExtractor
 ) -> dict[str, str]:
     size = faces.shape[-1]
-    judged = {"images": str(cfg.images)}
+    subject = {"images": str(cfg.images)}
     if cfg.images is None:
         seen = pretrained.metadata(cfg.weights).get("images_seen", "unknown")
         seeds = f"seeds from {cfg.evaluation.seed} on"
-        judged = {"weights": cfg.weights, "images seen": seen, "drawn": seeds}
+        subject = {"weights": cfg.weights, "images seen": seen, "drawn": seeds}
     counts = dataset.manifest["counts"]
     return {
-        **judged,
+        **subject,
         "faces": f"{len(faces)} of {size}x{size}",
         "against": f"{counts[cfg.evaluation.split]} faces of the {cfg.evaluation.split} split, "
         f"{counts['train']} of the train split",
@@ -157,19 +215,18 @@ def _facts(
 def _page(
     facts: dict[str, str],
     evaluation: Evaluation,
-    labels: dict[str, str],
+    reference: str,
     faces: Tensor,
     dataset: PackedDataset,
 ) -> str:
-    nearest_pairs = evaluation.nearest_pairs
+    pairs = evaluation.nearest_pairs
     training = split_images(dataset, "train")
     return html_page(
-        title="Evaluation of generated faces",
         facts=facts,
         measures=evaluation.measures,
-        labels=labels,
         coverage=evaluation.coverage,
-        faces=faces[:SHOWN],
-        pairs=(faces[nearest_pairs.generated], training[nearest_pairs.training]),
-        distances=nearest_pairs.distances,
+        reference=reference,
+        faces=faces[:GRID_FACES],
+        pairs=(faces[pairs.generated], training[pairs.training]),
+        distances=pairs.distances,
     )

@@ -9,15 +9,8 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from facegan.data.dataset import PackedDataset
-from facegan.evaluation.distances import (
-    frechet_distance,
-    gaussian_statistics,
-    kernel_distance,
-    subsample,
-)
 from facegan.evaluation.features import AttributeFeatures, split_features
-from facegan.evaluation.metrics import MIN_FACES
-from facegan.evaluation.neighbours import precision_recall
+from facegan.evaluation.metrics import METRICS, MIN_FACES, Comparison, Photographs
 from facegan.gan.ema import recalibrate_batch_norm
 from facegan.images import grid, open_image, save_image, save_video, to_pil
 from facegan.networks.base import Generator
@@ -153,12 +146,5 @@ class EvaluateDuringTraining(Callback):
         held_out = split_features(self.dataset, "val", self.extractor, device=device)
         z = latents(range(EVALUATION_FACES), generator.latent_dim)
         fake = self.extractor(generator.draw(z), device=device)
-        count = min(len(held_out), len(fake))
-        precision, recall = precision_recall(subsample(held_out, count), subsample(fake, count))
-        target, drawn = gaussian_statistics(held_out), gaussian_statistics(fake)
-        return {
-            "frechet_distance": frechet_distance(target, drawn),
-            "kernel_distance": kernel_distance(held_out, fake).value,
-            "precision": precision,
-            "recall": recall,
-        }
+        faces = Comparison(Photographs(held_out), fake)
+        return {metric.name: metric.value(faces) for metric in METRICS if metric.during_training}
