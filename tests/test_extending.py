@@ -1,0 +1,91 @@
+"""The examples of docs/extending.md, applied to a copy of the package."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY
+
+TEXT = (REPOSITORY / "docs" / "extending.md").read_text(encoding="utf-8")
+METRICS_FILE = "src/facegan/evaluation/metrics.py"
+
+pytestmark = pytest.mark.slow
+
+
+def block(introduction: str) -> str:
+    """The code block that follows the line `introduction`."""
+    match = re.search(rf"^{re.escape(introduction)}\n\n```\w+\n(.*?)^```", TEXT, re.M | re.S)
+    assert match, introduction
+    return match[1]
+
+
+def write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+@pytest.fixture
+def extended(tmp_path: Path) -> Path:
+    """A copy of src/ and conf/ with all examples in it."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    for folder in ("src", "conf"):
+        shutil.copytree(REPOSITORY / folder, tmp_path / folder, ignore=ignored)
+    for name in ("src/facegan/networks/mlp.py", "conf/model/mlp.yaml"):
+        assert not (REPOSITORY / name).exists(), "the example must add a file"
+        write(tmp_path / name, block(f"Create `{name}`:"))
+    name = "conf/model/loss/relativistic_average.yaml"
+    write(tmp_path / name, block(f"Create `{name}`:"))
+    losses = tmp_path / "src/facegan/gan/losses.py"
+    code = block("Append to `src/facegan/gan/losses.py`:")
+    write(losses, f"{losses.read_text(encoding='utf-8')}\n\n{code}")
+    function = block(f"Insert before `METRICS` in `{METRICS_FILE}`:")
+    entry = block("Insert at the top of `METRICS`:")
+    metrics = (tmp_path / METRICS_FILE).read_text(encoding="utf-8")
+    assert metrics.count("\nMETRICS = (\n") == 1
+    start = f"\n{function}\n\nMETRICS = (\n{entry}"
+    write(tmp_path / METRICS_FILE, metrics.replace("\nMETRICS = (\n", start))
+    return tmp_path
+
+
+def run(folder: Path, command: str, *arguments: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(folder / "src"), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", f"facegan.{command}", *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_examples_train_and_are_evaluated(extended: Path) -> None:
+    run(
+        extended,
+        "train",
+        *("model=mlp", "model/loss=relativistic_average", "data=generated", "data.count=1000"),
+        *("trainer.accelerator=cpu", "trainer.max_epochs=1", "hydra.run.dir=run"),
+    )
+    config = (extended / "run/config.yaml").read_text(encoding="utf-8")
+    assert "facegan.gan.losses.RelativisticAverage" in config
+    curve = (extended / "run/metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    assert any(json.loads(line).get("variance_ratio", 0) > 0 for line in curve)
+    table = run(extended, "evaluate", "weights=run", "evaluation.faces=100")
+    assert "variance ratio" in table
+    assert "variance ratio" in (extended / "run/evaluation.html").read_text(encoding="utf-8")
+
+
+def test_the_examples_are_formatted(extended: Path) -> None:
+    shutil.copy(REPOSITORY / "pyproject.toml", extended)
+    changed = [extended / "src/facegan/gan/losses.py", extended / METRICS_FILE]
+    files = [*changed, extended / "src/facegan/networks/mlp.py"]
+    for check in (["check"], ["format", "--check"]):
+        command = [sys.executable, "-m", "ruff", *check, *map(str, files)]
+        done = subprocess.run(command, cwd=extended, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout
