@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 from conftest import REPOSITORY
@@ -43,7 +44,8 @@ def extended(tmp_path: Path) -> Path:
     code = block("Append to `src/facegan/gan/losses.py`:")
     write(losses, f"{losses.read_text(encoding='utf-8')}\n\n{code}")
     function = block(f"Insert before `METRICS` in `{METRICS_FILE}`:")
-    entry = block("Insert at the top of `METRICS`:")
+    code = block("Add to the tuple `METRICS`, as its first entry:")
+    entry = indent(f"{code.rstrip()},\n", " " * 4)
     metrics = (tmp_path / METRICS_FILE).read_text(encoding="utf-8")
     assert metrics.count("\nMETRICS = (\n") == 1
     start = f"\n{function}\n\nMETRICS = (\n{entry}"
