@@ -79,7 +79,7 @@ def test_faces_are_measured_where_they_are_trained(run, monkeypatch: pytest.Monk
 def test_the_gif_is_in_the_order_of_the_epochs(tmp_path: Path) -> None:
     for epoch, grey in ((998, 0), (999, 100), (1000, 200)):
         Image.new("RGB", (8, 8), (grey, grey, grey)).save(tmp_path / f"epoch-{epoch:03}.png")
-    callbacks.SampleGrid(tmp_path).on_train_end(None, None)
+    callbacks.SampleGrid(tmp_path).on_fit_end(None, None)
     with Image.open(tmp_path / "epochs.gif") as video:
         shown = []
         for frame in range(video.n_frames):

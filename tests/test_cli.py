@@ -180,7 +180,7 @@ def test_resume_of_a_run_without_a_checkpoint(
     shutil.rmtree(tmp_path / "run" / "checkpoints")
     result = cli("train", "resume=run")
     assert result.code == 2
-    assert "no checkpoints/last.ckpt" in result.err
+    assert "has lost its checkpoints" in result.err
 
 
 def test_a_disk_that_is_full(

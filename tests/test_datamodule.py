@@ -34,7 +34,11 @@ def attached(data: FaceDataModule, epoch: int = 0, world: int = 1, rank: int = 0
     """The data module as a device of a training sees it."""
     strategy = SimpleNamespace(root_device=torch.device("cpu"))
     trainer: Any = SimpleNamespace(
-        current_epoch=epoch, world_size=world, global_rank=rank, strategy=strategy
+        current_epoch=epoch,
+        world_size=world,
+        global_rank=rank,
+        strategy=strategy,
+        fit_loop=SimpleNamespace(restarting=False, epoch_loop=None),
     )
     data.trainer = trainer
     data.setup("fit")

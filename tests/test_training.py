@@ -1,6 +1,7 @@
 """Real trainings of tiny networks on a few small photographs, by the verb's own code."""
 
 import json
+import os
 import platform
 import signal
 import subprocess
@@ -25,8 +26,10 @@ from facegan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from facegan.pretrained import metadata
 from facegan.sampling.latents import latents
 from facegan.train import TrainConfig, stored_config
+from facegan.training.checkpoints import AtomicCheckpointIO
 from facegan.training.devices import default_precision
-from facegan.training.run import AtomicCheckpointIO, one_process, train
+from facegan.training.interruption import Interruption
+from facegan.training.run import one_process, train
 
 pytestmark = pytest.mark.usefixtures("workdir")
 
@@ -118,7 +121,10 @@ def test_a_run_leaves_what_the_design_says(tiny: Any, capsys: pytest.CaptureFixt
     (events,) = RUN.glob("events.out.tfevents.*")
     assert files == {
         "config.yaml",
+        ".lock",
+        "run.json",
         "checkpoints/last.ckpt",
+        "checkpoints/previous-1.ckpt",
         "samples/epoch-001.png",
         "samples/epoch-002.png",
         "samples/epochs.gif",
@@ -292,31 +298,59 @@ def test_a_killed_run_goes_on_bit_for_bit(
         ).read_bytes()
 
 
-@pytest.mark.parametrize(
-    ("images", "advice"),
-    [(16, "no epoch was finished"), (48, f"by resume={RUN}")],  # an epoch has 32 images
-)
-def test_an_interrupted_training_says_how_to_go_on(
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize("images", [16, 24])  # 24: the last step of an epoch of 32
+def test_a_signal_ends_a_training_after_a_checkpoint(
+    name: str,
     images: int,
-    advice: str,
     tiny: Any,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def step_until_interrupted(self: GAN, *arguments: Any) -> Any:
+    def step_with_signal(self: GAN, *arguments: Any) -> Any:
         if self.images_seen == images:
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), signum)
         return generator_step(self, *arguments)
 
-    generator_step = GAN.generator_step
-    monkeypatch.setattr(GAN, "generator_step", step_until_interrupted)
-    try:
-        with pytest.raises(SystemExit) as end:
-            train(tiny("model=lite", "trainer.max_epochs=2"), RUN, resume=False)
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # Lightning has switched it off
-    assert end.value.code == 1
-    assert advice in capsys.readouterr().err
+    signum = getattr(signal, name)
+    generator_step, handler = GAN.generator_step, signal.getsignal(signum)
+    monkeypatch.setattr(GAN, "generator_step", step_with_signal)
+    with pytest.raises(SystemExit) as end:
+        train(tiny("model=lite", "trainer.max_epochs=2"), RUN, resume=False)
+    assert end.value.code == 128 + signum
+    assert f"ended by {name}; its state is saved: go on by resume={RUN}" in capsys.readouterr().err
+    assert checkpoint(RUN)["images_seen"] == images + 8
+    assert signal.getsignal(signum) == handler
+    monkeypatch.setattr(GAN, "generator_step", generator_step)
+    train(stored_config(RUN, []), RUN, resume=True)
+    train(tiny("model=lite", "trainer.max_epochs=2"), RUN.with_name("whole"), resume=False)
+    assert_same(checkpoint(RUN)["state_dict"], checkpoint(RUN.with_name("whole"))["state_dict"])
+    assert [line["images"] for line in lines(RUN)] == list(range(8, 72, 8))
+
+
+def test_a_second_signal_ends_a_training_at_once() -> None:
+    interruption = Interruption(RUN)
+    interruption.receive(signal.SIGINT, None)
+    with pytest.raises(SystemExit) as end:
+        interruption.receive(signal.SIGINT, None)
+    assert end.value.code == 130
+
+
+def test_a_run_without_a_checkpoint_starts_again(
+    tiny: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def killed(*arguments: Any) -> None:
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(GAN, "generator_step", killed)
+        with pytest.raises(KilledError):
+            train(tiny("model=lite", "trainer.max_epochs=1"), RUN, resume=False)
+    with pytest.raises(FaceganError, match="holds a run already, with another model, seed; go on"):
+        train(tiny("model=lite", "trainer.max_epochs=1", "seed=1"), RUN, resume=False)
+    train(tiny("model=lite", "trainer.max_epochs=1"), RUN, resume=False)
+    assert "has no checkpoint yet: the run starts again" in capsys.readouterr().out
+    assert checkpoint(RUN)["images_seen"] == 32
 
 
 def test_half_a_day_more(tiny: Any) -> None:
@@ -351,10 +385,11 @@ def test_a_checkpoint_is_written_beside_the_last_one(
 
     path = workdir / "last.ckpt"
     AtomicCheckpointIO().save_checkpoint({"images_seen": 1}, path)
+    before = path.read_bytes()
     monkeypatch.setattr("os.replace", never)
     with pytest.raises(KilledError):
         AtomicCheckpointIO().save_checkpoint({"images_seen": 2}, path)
-    assert torch.load(path, weights_only=True) == {"images_seen": 1}
+    assert path.read_bytes() == before
     assert list(workdir.iterdir()) == [path]
 
 
@@ -396,7 +431,7 @@ def test_a_training_that_diverges_stops_with_words(tiny: Any) -> None:
 def test_a_folder_that_holds_a_run_is_not_overwritten(tiny: Any) -> None:
     train(tiny("model=lite", "trainer.max_epochs=1"), RUN, resume=False)
     before = (RUN / "generator.safetensors").read_bytes()
-    with pytest.raises(FaceganError, match=r"holds a run already; go on with it by resume="):
+    with pytest.raises(FaceganError, match=r"holds a finished run already; go on"):
         train(tiny("model=lite", "trainer.max_epochs=1"), RUN, resume=False)
     assert (RUN / "generator.safetensors").read_bytes() == before
 

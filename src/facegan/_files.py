@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def remove_temporary_files(folder: Path) -> None:
+    """Removes the temporary files of killed processes below `folder`, to which nobody writes."""
+    for path in folder.rglob(".*"):
+        if re.fullmatch(r"\..+\.\d+(\.[a-z]+)?", path.name) and path.is_file():
+            path.unlink(missing_ok=True)
+
+
 def _umask() -> int:
     """The permissions that this user withholds from new files; to read it is to set it."""
     mask = os.umask(0)
@@ -41,7 +49,21 @@ def write_tensors(
     from safetensors.torch import save  # torch, which not everything that writes files needs
 
     with atomic_path(path) as temporary:
-        temporary.write_bytes(save(tensors, metadata))
+        temporary.write_bytes(_sorted_header(save(tensors, metadata)))
+
+
+def _sorted_header(data: bytes) -> bytes:
+    """The bytes of a safetensors file with the keys of its metadata in order.
+
+    safetensors itself writes them in a random order, so that equal weights give unequal files.
+    """
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    if "__metadata__" in header:
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # as safetensors aligns the tensors
+    return len(text).to_bytes(8, "little") + text + data[8 + length :]
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -4,10 +4,14 @@ import errno
 import functools
 import os
 import re
+import signal
 import sys
 import textwrap
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -28,29 +32,28 @@ from facegan.errors import FaceganError
 USER_ERRORS = (FaceganError, HydraException, OmegaConfBaseException, OSError)
 
 
-def command(
-    name: str, schema: type
-) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
+def command(name: str, schema: type) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
     """Makes `main(cfg)` a command: conf/<name>.yaml composed, and validated by `schema`.
 
     An error that the user can repair is printed as one message, with exit code 2; any other
     exception is a bug and shows its traceback.
     """
 
-    def decorate(main: Callable[[DictConfig], None]) -> Callable[[], None]:
+    def decorate(main: Callable[[DictConfig], Any]) -> Callable[[], None]:
         failures: list[Exception] = []
 
         @functools.wraps(main)
-        def task(cfg: DictConfig) -> None:
+        def task(cfg: DictConfig) -> Any:
             folders = [Path(HydraConfig.get().runtime.output_dir)]
             try:
                 cfg = validate(cfg, schema)
                 resolve_paths(cfg)
                 folders += _make_folders(cfg)
-                main(cfg)
+                return main(cfg)
             except USER_ERRORS as error:  # Hydra would add a line of its own
                 failures.append(error)
                 _print_error(name, error)
+                return None
             finally:
                 for folder in folders:
                     _remove_if_empty(folder)
@@ -66,7 +69,8 @@ def command(
             failures.clear()
             try:
                 sys.argv[1:] = quote_literals(sys.argv[1:])
-                run()
+                with ending_signals():
+                    run()
             except USER_ERRORS as error:
                 failures.append(error)
                 _print_error(name, error)
@@ -79,6 +83,25 @@ def command(
         return run_command
 
     return decorate
+
+
+@contextmanager
+def ending_signals() -> Iterator[None]:
+    """Within the block, SIGTERM and SIGHUP end the process as Ctrl-C does: temporary files go."""
+
+    def end(signum: int, frame: Any) -> None:
+        raise SystemExit(128 + signum)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {name: signal.signal(getattr(signal, name), end) for name in names}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
 
 
 def _print_error(name: str, error: Exception) -> None:

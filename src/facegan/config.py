@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+import yaml
 from hydra.errors import HydraException
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException, UnsupportedValueType
@@ -87,6 +88,21 @@ def _map_strings(node: Any, change: Callable[[str], str]) -> Any:
     if isinstance(node, list):
         return [_map_strings(child, change) for child in node]
     return change(node) if isinstance(node, str) else node
+
+
+def load_config(path: Path) -> DictConfig:
+    """The config in the file `path`, such as a run folder's. Raises FaceganError if it is none."""
+    try:
+        cfg = OmegaConf.load(path)
+    except FileNotFoundError as error:
+        raise FaceganError(f"{path} does not exist; give the folder of a run") from error
+    except (yaml.YAMLError, UnicodeDecodeError, OmegaConfBaseException, ValueError) as error:
+        raise FaceganError(
+            f"{path} is no readable YAML ({first_line(error)}): restore it, or start a new run"
+        ) from error
+    if not isinstance(cfg, DictConfig):
+        raise FaceganError(f"{path} holds no config of a run: restore it, or start a new run")
+    return cfg
 
 
 def instantiate(node: DictConfig, kind: str, **extra: Any) -> Any:

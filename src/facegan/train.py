@@ -6,7 +6,6 @@ python -m facegan.train -m model/loss=hinge,least_squares seed=1,2     a sweep
 python -m facegan.train resume=outputs/latest                 go on with a run
 """
 
-import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,11 @@ from hydra.types import RunMode
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from facegan.cli import command
-from facegan.config import ConfigError, number
+from facegan.config import ConfigError, load_config, number
 from facegan.errors import FaceganError
+
+# what may be changed where a run goes on
+CHANGEABLE = ("trainer.", "checkpoint.", "data.root=", "data.packed_dir=")
 
 
 @dataclass
@@ -30,6 +32,14 @@ class LoaderConfig:
 
 
 @dataclass
+class CheckpointConfig:
+    """When the state of a run is saved."""
+
+    every: float = number(0, 10**6)  # minutes
+    keep: int = number(1, 1000)
+
+
+@dataclass
 class TrainConfig:
     """The types of conf/train.yaml."""
 
@@ -38,12 +48,13 @@ class TrainConfig:
     resume: str | None = MISSING
     model: Any = None
     data: Any = None
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     loader: LoaderConfig = field(default_factory=LoaderConfig)
     trainer: Any = None
 
 
 @command("train", TrainConfig)
-def main(cfg: DictConfig) -> None:
+def main(cfg: DictConfig) -> float | None:
     hydra_config = HydraConfig.get()
     folder, resume = Path(hydra_config.runtime.output_dir), cfg.resume is not None
     if resume:
@@ -51,29 +62,33 @@ def main(cfg: DictConfig) -> None:
         cfg = stored_config(folder, list(hydra_config.overrides.task))
     from facegan.training.run import one_process, train  # seconds, which --help does not need
 
-    if hydra_config.mode == RunMode.MULTIRUN and not one_process(cfg.trainer):
+    multirun = hydra_config.mode == RunMode.MULTIRUN
+    if multirun and not one_process(cfg.trainer):
         raise ConfigError(
             f"trainer.devices={cfg.trainer.devices} in a sweep: every process but the first would "
             "start the sweep again; use one device, or a launcher such as hydra-submitit-launcher"
         )
-    train(cfg, folder, resume)
+    chosen = any(text.startswith("hydra.run.dir=") for text in hydra_config.overrides.hydra)
+    automatic = not (resume or multirun or chosen)
+    return train(cfg, folder, resume, automatic_folder=automatic, skip_finished=multirun)
 
 
 def stored_config(folder: Path, overrides: list[str]) -> DictConfig:
-    """The config that the run in `folder` was started with; only trainer.… may be changed."""
+    """The config that the run in `folder` was started with, with the changes in `overrides`."""
     path = folder / "config.yaml"
     if not path.is_file():
         raise FaceganError(
             f"resume={folder} is no run folder (it has no config.yaml); try resume=outputs/latest"
         )
     changes = [text for text in overrides if not text.startswith("resume=")]
-    foreign = [text for text in changes if not text.lstrip("+").startswith("trainer.")]
+    foreign = [text for text in changes if not text.lstrip("+").startswith(CHANGEABLE)]
     if foreign:
         raise ConfigError(
             f"{', '.join(foreign)} with resume: a run goes on with its own config, of which only "
-            "trainer.… can be changed (trainer.max_epochs=12); start a new run for the rest"
+            f"{'…, '.join(CHANGEABLE)} can be changed (trainer.max_epochs=12); start a new run for "
+            "the rest"
         )
-    stored = typing.cast(DictConfig, OmegaConf.load(path))
+    stored = load_config(path)
     for change in OverridesParser.create().parse_overrides(changes):  # 12:00:00 is text to Hydra
         OmegaConf.update(stored, change.key_or_group, change.value())
     return stored

@@ -1,5 +1,6 @@
 """Whole uint8 batches by index: no worker processes, no sampler state."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -70,7 +71,7 @@ class FaceDataModule(pl.LightningDataModule):
             shuffled, flips = shuffle(rows, self.seed, trainer.current_epoch)
             return shuffled[:whole], flips[:whole] & self.flip
 
-        return self._batches(order, whole)
+        return self._batches(order, whole, lambda: batches_done(trainer))
 
     def val_dataloader(self) -> "DeviceLoader":
         return self._ordered("val")
@@ -82,7 +83,9 @@ class FaceDataModule(pl.LightningDataModule):
         rows = torch.from_numpy(self.dataset.indices(split))
         return self._batches(lambda: (rows, torch.zeros(len(rows), dtype=torch.bool)), len(rows))
 
-    def _batches(self, order: "Order", count: int) -> "DeviceLoader":
+    def _batches(
+        self, order: "Order", count: int, first_batch: Callable[[], int] = lambda: 0
+    ) -> "DeviceLoader":
         assert self.trainer is not None
         images = torch.from_numpy(self.dataset.images)
         attributes = torch.from_numpy(self.dataset.labels.attributes)
@@ -90,7 +93,9 @@ class FaceDataModule(pl.LightningDataModule):
             device = self.trainer.strategy.root_device
             images, attributes = images.to(device), attributes.to(device)
         rank_slice = slice(self.trainer.global_rank, None, self.trainer.world_size)
-        return DeviceLoader(images, attributes, order, count, self.batch_size, rank_slice)
+        return DeviceLoader(
+            images, attributes, order, count, self.batch_size, rank_slice, first_batch
+        )
 
 
 class Batch(NamedTuple):
@@ -106,6 +111,7 @@ Order = Callable[[], tuple[Tensor, Tensor]]  # -> rows (N,) int64, flips (N,) bo
 class DeviceLoader:
     """One epoch of batches, in the order that `order` gives when the epoch begins.
 
+    `first_batch` is the number of the batch that an interrupted epoch goes on with.
     `rank_slice` selects the part of each batch that belongs to this process.
     """
 
@@ -117,10 +123,12 @@ class DeviceLoader:
         count: int,
         batch_size: int,
         rank_slice: slice,
+        first_batch: Callable[[], int] = lambda: 0,
     ) -> None:
         self.images = images  # (N, H, W, 3) uint8
         self.attributes = attributes  # (N, A) bool
         self.order = order
+        self.first_batch = first_batch
         self.count = count
         self.batch_size = batch_size
         self.rank_slice = rank_slice
@@ -131,15 +139,21 @@ class DeviceLoader:
     def __iter__(self) -> Iterator[Batch]:
         # to the device once an epoch: a step copies nothing from the host
         rows, flips = (part.to(self.images.device) for part in self.order())
-        for some, flip in zip(
-            rows.split(self.batch_size), flips.split(self.batch_size), strict=True
-        ):
+        batches = zip(rows.split(self.batch_size), flips.split(self.batch_size), strict=True)
+        for some, flip in itertools.islice(batches, self.first_batch(), None):
             yield self._gather(some[self.rank_slice], flip[self.rank_slice])
 
     def _gather(self, rows: Tensor, flip: Tensor) -> Batch:
         faces = self.images[rows]
         faces = torch.where(flip[:, None, None, None], faces.flip(2), faces)
         return Batch(faces.permute(0, 3, 1, 2), self.attributes[rows])
+
+
+def batches_done(trainer: pl.Trainer) -> int:
+    """The batches of the current epoch before the checkpoint that the trainer goes on from."""
+    if not trainer.fit_loop.restarting:
+        return 0
+    return trainer.fit_loop.epoch_loop.batch_progress.current.ready
 
 
 def shuffle(rows: Tensor, seed: int, epoch: int) -> tuple[Tensor, Tensor]:

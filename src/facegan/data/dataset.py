@@ -5,12 +5,14 @@ import json
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from facegan._files import write_json
@@ -96,9 +98,39 @@ def write_dataset(
 ) -> PackedDataset:
     """Writes a data set into a temporary folder, which is then renamed to `path`.
 
+    Where another process is writing the same data set, its end is waited for.
+
     `write` gets the path of images.npy, writes it, and returns labels and notes for the manifest.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    with _packing_lock(path):
+        if not _is_whole(path):
+            _write(path, recipe, write)
+    return open_dataset(path)
+
+
+@contextmanager
+def _packing_lock(path: Path) -> Iterator[None]:
+    """Within the block, no other process writes the data set `path`."""
+    file = path.with_name(f".{path.name}.lock")
+    lock = FileLock(file, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        print(f"waiting for another process that writes {path}", flush=True)
+        lock.acquire(timeout=-1)
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+        lock.release()
+
+
+def _write(
+    path: Path, recipe: dict[str, Any], write: Callable[[Path], tuple[Labels, dict[str, Any]]]
+) -> None:
+    for abandoned in path.parent.glob(f".{path.name}.*/"):  # by a process that was killed
+        shutil.rmtree(abandoned)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         labels, notes = write(temporary / "images.npy")
@@ -117,12 +149,10 @@ def write_dataset(
         }
         write_json(temporary / "manifest.json", manifest)
         temporary.chmod(0o755)  # mkdtemp keeps others out
-        if not _is_whole(path):  # else another process was faster, and may be using it
-            shutil.rmtree(path, ignore_errors=True)
-            temporary.rename(path)
+        shutil.rmtree(path, ignore_errors=True)
+        temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return open_dataset(path)
 
 
 def _is_whole(path: Path) -> bool:

@@ -7,6 +7,7 @@ import math
 import multiprocessing
 import os
 import shutil
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -131,6 +132,15 @@ class _Job:
 
 def _begin(job: _Job) -> None:
     _jobs.append(job)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Ends this worker when the process that began it is gone, killed or not."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _continue(chunk: Chunk) -> tuple[int, list[Failure]]:

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
@@ -16,6 +17,7 @@ from facegan.images import grid, open_image, save_image, save_video, to_pil
 from facegan.networks.base import Generator
 from facegan.pretrained import WEIGHTS_FILE
 from facegan.sampling.latents import latents
+from facegan.training.health import CheckWeights
 from facegan.training.loggers import MetricsLogger
 from facegan.training.progress import print_line
 from facegan.training.protocols import generative
@@ -33,7 +35,12 @@ def gan_callbacks(
     folder: Path, dataset: PackedDataset, metrics: MetricsLogger, evaluate_every: int
 ) -> list[Callback]:
     """The callbacks of a GAN run that writes to `folder`, in the order they must run in."""
-    callbacks = [RecalibrateBatchNorm(), SampleGrid(folder / "samples"), SaveGenerator(folder)]
+    callbacks = [
+        CheckWeights(),
+        RecalibrateBatchNorm(),
+        SampleGrid(folder / "samples"),
+        SaveGenerator(folder),
+    ]
     if evaluate_every:
         callbacks.append(EvaluateDuringTraining(folder, dataset, metrics, evaluate_every))
     return callbacks
@@ -71,7 +78,8 @@ class SampleGrid(Callback):
                 logger.experiment.add_image("samples", faces, module.images_seen)
 
     @rank_zero_only
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # not on_train_end, which Lightning leaves out where no epoch is left to train
         paths = sorted(self.folder.glob("epoch-*.png"), key=lambda path: int(path.stem[6:]))
         frames = [open_image(path) for path in paths]
         if frames:
@@ -106,12 +114,14 @@ class EvaluateDuringTraining(Callback):
         self.metrics = metrics
         self.every = every
         self.best = math.inf
+        self.best_images_seen: int | None = None
 
-    def state_dict(self) -> dict[str, float]:
-        return {"best": self.best}
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "best_images_seen": self.best_images_seen}
 
-    def load_state_dict(self, state_dict: dict[str, float]) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best = state_dict["best"]
+        self.best_images_seen = state_dict["best_images_seen"]
 
     @rank_zero_only
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -135,6 +145,7 @@ class EvaluateDuringTraining(Callback):
         print_line(trainer, "  ".join(f"{name} {value:.4g}" for name, value in scores.items()))
         if scores["frechet_distance"] < self.best:
             self.best = scores["frechet_distance"]
+            self.best_images_seen = module.images_seen
             about = {
                 "images_seen": str(module.images_seen),
                 "frechet_distance": str(self.best),

@@ -1,7 +1,6 @@
 """Metrics against the number of images seen: TensorBoard and metrics.jsonl."""
 
 import json
-import math
 import time
 from argparse import Namespace
 from collections import defaultdict
@@ -16,7 +15,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from facegan._files import atomic_path
-from facegan.errors import FaceganError
+from facegan.training.health import check_losses
 from facegan.training.protocols import TrainedModule, trained
 
 
@@ -40,21 +39,19 @@ class RunTensorBoard(TensorBoardLogger):
 class JSONLLogger(Logger):
     """metrics.jsonl: one JSON object per line, with the step under "images"."""
 
-    def __init__(self, path: Path, after: int) -> None:
-        """Lines of an earlier try with more than `after` images are removed."""
+    def __init__(self, path: Path, lines: int) -> None:
+        """Keeps the first `lines` lines of an earlier process, which its checkpoint counts."""
         super().__init__()
         self.path = path
-        self._truncate(after)
+        self.lines = lines
+        self._truncate()
 
     @rank_zero_only
-    def _truncate(self, after: int) -> None:
-        lines = self.path.read_text().splitlines(keepends=True) if self.path.exists() else []
-        if lines and not lines[-1].endswith("\n"):  # the process was killed while it wrote this one
-            lines[-1] = json.dumps({"images": math.inf})
-        kept = [line for line in lines if json.loads(line)["images"] <= after]
-        if len(kept) < len(lines):
+    def _truncate(self) -> None:
+        lines = self.path.read_bytes().splitlines(keepends=True) if self.path.exists() else []
+        if len(lines) > self.lines:
             with atomic_path(self.path) as temporary:
-                temporary.write_text("".join(kept))
+                temporary.write_bytes(b"".join(lines[: self.lines]))
 
     @property
     def name(self) -> str:
@@ -70,7 +67,8 @@ class JSONLLogger(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        with self.path.open("a") as file:
+        self.lines += 1
+        with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"images": step, **metrics}) + "\n")
 
 
@@ -91,13 +89,17 @@ class MetricsLogger(Callback):
         self.clock, self.images = 0.0, 0  # at the last log entry
 
     def state_dict(self) -> dict[str, Any]:
-        return {"seconds": self.seconds}
+        return {"seconds": self.seconds, "sums": dict(self.sums), "counts": dict(self.counts)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.seconds = state_dict["seconds"]
+        self.sums = dict(state_dict["sums"])
+        self.counts.update(state_dict["counts"])
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.clock = time.perf_counter()
+        device = pl_module.device
+        self.sums = {name: total.to(device) for name, total in self.sums.items()}
         self.images = trained(pl_module).images_seen
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -141,7 +143,7 @@ class MetricsLogger(Callback):
         }
         metrics = {**self.latest, **rates, "epoch": trainer.current_epoch + 1}
         self.write(trainer, metrics, self.images)
-        _check_finite(means, self.images)
+        check_losses(means, self.images)
 
     def _advance_clock(self) -> float:
         """The seconds since the last call, which are added to `seconds`."""
@@ -149,13 +151,3 @@ class MetricsLogger(Callback):
         passed, self.clock = now - self.clock, now
         self.seconds += passed
         return passed
-
-
-def _check_finite(means: dict[str, float], images: int) -> None:
-    diverged = [name for name, value in means.items() if not math.isfinite(value)]
-    if diverged:
-        raise FaceganError(
-            f"{', '.join(diverged)} became NaN or infinite after {images:,} images: the training "
-            "has diverged; try half of the learning rates, or a stronger model/penalty; "
-            "the last good epoch, if there was one, is in checkpoints/"
-        )

@@ -55,7 +55,13 @@ class ETA(Callback):
         self.budget = budget
         self.announced = False
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._restart()  # an epoch that a resumed run goes on with has no start of its own
+
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._restart()
+
+    def _restart(self) -> None:
         self.steps = 0
         self.printed = time.perf_counter()
 

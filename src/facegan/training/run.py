@@ -1,12 +1,11 @@
 """A training from its config to a finished run folder."""
 
-import io
 import logging
-import os
-import pickle
+import math
 import re
 import sys
 import warnings
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -15,24 +14,38 @@ import pytorch_lightning as pl
 import torch
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint
-from pytorch_lightning.plugins.io import TorchCheckpointIO
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
-from facegan._files import atomic_path
-from facegan.config import ConfigError, instantiate, save_config
+from facegan.config import ConfigError, instantiate, load_config, save_config
 from facegan.data.datamodule import FaceDataModule
 from facegan.data.dataset import PackedDataset
 from facegan.errors import FaceganError
-from facegan.training.callbacks import gan_callbacks
+from facegan.training.callbacks import EvaluateDuringTraining, gan_callbacks
+from facegan.training.checkpoints import AtomicCheckpointIO, RunCheckpoints, newest_checkpoint
 from facegan.training.devices import (
     check_compiler,
     default_precision,
     describe_device,
     keep_freed_memory,
 )
+from facegan.training.folder import (
+    CONFIG,
+    LATEST,
+    changes,
+    check_same_run,
+    is_finished,
+    is_rank_zero,
+    point_latest_at,
+    record,
+    run_identity,
+    write_record,
+    writer_lock,
+)
+from facegan.training.interruption import Interruption
 from facegan.training.loggers import JSONLLogger, MetricsLogger, RunTensorBoard
 from facegan.training.progress import ETA, EpochSummary, ProgressBar
 from facegan.training.protocols import GenerativeModule
@@ -59,15 +72,43 @@ RESERVED_KEYS = (  # the Trainer's, but set by this module, or without effect in
     "strategy",
 )
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
-CHECKPOINT = "checkpoints/last.ckpt"
-LATEST = Path("outputs/latest")
 
 
-def train(cfg: DictConfig, folder: Path, resume: bool) -> None:
-    """Trains the model of `cfg` in `folder`, or resumes the training that is there."""
+@dataclass(frozen=True)
+class StartingPoint:
+    """Where a training begins: at nothing, or at a checkpoint of an earlier process."""
+
+    identity: str  # of the run, which its checkpoints carry
+    checkpoint: Path | None = None
+    images_seen: int = 0
+    metrics_lines: int = 0
+
+
+def train(
+    cfg: DictConfig,
+    folder: Path,
+    resume: bool,
+    automatic_folder: bool = False,
+    skip_finished: bool = False,
+) -> float | None:
+    """Trains the model of `cfg` in `folder`, or goes on with the training that is there.
+
+    With `automatic_folder`, a folder that another run has taken is replaced by a free one. With
+    `skip_finished`, a finished run of the same config is left as it is. Returns the least Fréchet
+    distance on the validation faces, None where it was not measured.
+    """
     silence_warnings()
     _check(cfg)
     keep_freed_memory()
+    config = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
+    if skip_finished and is_finished(folder) and not changes(stored(folder), config):
+        print(f"{folder} is finished already", flush=True)
+        return record(folder).get("frechet_distance")
+    with writer_lock(folder, automatic_folder) as locked:
+        return _train(cfg, locked, _starting_point(cfg, locked, resume))
+
+
+def _train(cfg: DictConfig, folder: Path, start: StartingPoint) -> float | None:
     pl.seed_everything(cfg.seed, verbose=False)
     model = instantiate(cfg.model, "model")
     if cfg.trainer.compile:
@@ -77,16 +118,46 @@ def train(cfg: DictConfig, folder: Path, resume: bool) -> None:
     data = FaceDataModule(
         dataset, model.batch_size, cfg.seed, cfg.loader.flip, cfg.loader.on_device
     )
-    checkpoint = _checkpoint(folder, resume)
-    images_seen = _images_seen(checkpoint) if checkpoint else 0
-    callbacks = build_callbacks(cfg, folder, model, dataset)
-    trainer = build_trainer(cfg.trainer, folder, images_seen, callbacks)
+    loggers = build_loggers(folder, start)
+    callbacks = build_callbacks(cfg, folder, model, dataset, start, loggers)
+    trainer = build_trainer(cfg.trainer, folder, loggers, callbacks)
     _begin(cfg, folder, trainer)
     print_summary(model, dataset, trainer)
-    trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    trainer.fit(model, datamodule=data, ckpt_path=start.checkpoint, weights_only=True)
     if is_overridden("test_step", model):
         trainer.test(model, datamodule=data, verbose=False)
+    best = best_distance(callbacks)
+    write_record(folder, finished=True, frechet_distance=best)
     print_results(folder)
+    return best
+
+
+def stored(folder: Path) -> dict[str, Any]:
+    """The config.yaml of the run in `folder`."""
+    return cast(dict[str, Any], OmegaConf.to_container(load_config(folder / CONFIG), resolve=True))
+
+
+def _starting_point(cfg: DictConfig, folder: Path, resume: bool) -> StartingPoint:
+    """The newest good checkpoint in `folder`; the beginning, where there is none."""
+    config = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
+    begun = (folder / CONFIG).exists()
+    if begun and not resume and is_rank_zero():
+        check_same_run(folder, stored(folder), config)
+    identity = run_identity(config)
+    found = newest_checkpoint(folder, identity)
+    if found is None and is_finished(folder):
+        raise FaceganError(
+            f"{folder} has lost its checkpoints, so the run cannot go on; its weights are in "
+            f"{folder}/generator.safetensors: start a new run"
+        )
+    if found is None:
+        if begun and is_rank_zero():
+            print(f"{folder} has no checkpoint yet: the run starts again", flush=True)
+        return StartingPoint(identity)
+    path, checkpoint = found
+    images, lines = checkpoint["images_seen"], checkpoint["facegan"]["metrics_lines"]
+    rank_zero_only(print)(f"the run goes on from {path}, after {images:,} images", flush=True)
+    return StartingPoint(identity, path, images, lines)
 
 
 def _dataset(cfg: DictConfig, model: Any) -> PackedDataset:
@@ -101,35 +172,52 @@ def _dataset(cfg: DictConfig, model: Any) -> PackedDataset:
     return source.dataset()
 
 
+def build_loggers(folder: Path, start: StartingPoint) -> list[Logger]:
+    """TensorBoard and metrics.jsonl, without what lies after the starting point."""
+    return [
+        RunTensorBoard(folder, start.images_seen),
+        JSONLLogger(folder / "metrics.jsonl", start.metrics_lines),
+    ]
+
+
 def build_callbacks(
-    cfg: DictConfig, folder: Path, model: pl.LightningModule, dataset: PackedDataset
+    cfg: DictConfig,
+    folder: Path,
+    model: pl.LightningModule,
+    dataset: PackedDataset,
+    start: StartingPoint,
+    loggers: list[Logger],
 ) -> list[Callback]:
     """All callbacks of a run, in the order in which Lightning calls them."""
     budget = build_budget(cfg.trainer)
     metrics = MetricsLogger(cfg.trainer.log_every_n_steps)
-    callbacks: list[Callback] = [
-        metrics,
-        EpochSummary(metrics),
-        budget,
-        ETA(budget),
-        ResumeHint(folder),
-        ModelCheckpoint(
-            folder / Path(CHECKPOINT).parent,
-            Path(CHECKPOINT).stem,
-            save_on_train_epoch_end=True,
-            enable_version_counter=False,
-        ),
-    ]
+    callbacks: list[Callback] = [metrics, EpochSummary(metrics), budget, ETA(budget)]
     if sys.stderr.isatty():
         callbacks.append(ProgressBar(metrics))
     if isinstance(model, GenerativeModule):
         callbacks.append(LearningRateSchedule(budget))
         callbacks += gan_callbacks(folder, dataset, metrics, cfg.evaluate_every)
-    return callbacks
+    interruption = Interruption(folder)
+    checkpoints = RunCheckpoints(
+        folder,
+        start.identity,
+        cfg.checkpoint.every,
+        cfg.checkpoint.keep,
+        next(logger for logger in loggers if isinstance(logger, JSONLLogger)),
+        interruption,
+        next((c for c in callbacks if isinstance(c, EvaluateDuringTraining)), None),
+    )
+    return [*callbacks, interruption, checkpoints]
+
+
+def best_distance(callbacks: list[Callback]) -> float | None:
+    """The least Fréchet distance that was measured during the training."""
+    measured = [c.best for c in callbacks if isinstance(c, EvaluateDuringTraining)]
+    return next(filter(math.isfinite, measured), None)
 
 
 def build_trainer(
-    node: DictConfig, folder: Path, images_seen: int, callbacks: list[Callback]
+    node: DictConfig, folder: Path, loggers: list[Logger], callbacks: list[Callback]
 ) -> pl.Trainer:
     """Lightning's Trainer with this project's loggers, writing to `folder`."""
     arguments = OmegaConf.masked_copy(node, [str(key) for key in node if key not in EXTRA_KEYS])
@@ -139,10 +227,7 @@ def build_trainer(
             arguments,
             "trainer",
             default_root_dir=folder,
-            logger=[
-                RunTensorBoard(folder, images_seen),
-                JSONLLogger(folder / "metrics.jsonl", images_seen),
-            ],
+            logger=loggers,
             callbacks=callbacks,
             plugins=[AtomicCheckpointIO()],
             max_epochs=-1 if timed else node.max_epochs,
@@ -167,36 +252,6 @@ def one_process(node: DictConfig) -> bool:
         devices = 1 if node.accelerator == "cpu" else max(torch.cuda.device_count(), 1)
     count = len(devices) if isinstance(devices, ListConfig) else devices
     return count == 1 and node.get("num_nodes", 1) == 1
-
-
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Never half of one: Lightning's own takes the way through /tmp, which may be another disk."""
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
-    ) -> None:
-        buffer = io.BytesIO()  # of a full disk torch tells nothing that a user could understand
-        torch.save(checkpoint, buffer)
-        with atomic_path(Path(path)) as temporary:
-            temporary.write_bytes(buffer.getbuffer())
-
-
-class ResumeHint(Callback):
-    """On Ctrl-C, the command that goes on with the run."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    @rank_zero_only
-    def on_exception(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
-    ) -> None:
-        if not isinstance(exception, KeyboardInterrupt):
-            return
-        how = "no epoch was finished, so there is nothing to go on from"
-        if (self.folder / CHECKPOINT).is_file():
-            how = f"go on from its last whole epoch by resume={self.folder}"
-        print(f"\nthe training was interrupted; {how}", file=sys.stderr)
 
 
 def _check(cfg: DictConfig) -> None:
@@ -289,42 +344,11 @@ def print_results(folder: Path) -> None:
 @rank_zero_only
 def _begin(cfg: DictConfig, folder: Path, trainer: pl.Trainer) -> None:
     """Writes the config into the run folder, and points outputs/latest at it."""
-    save_config(cfg, folder / "config.yaml")
+    save_config(cfg, folder / CONFIG)
+    write_record(folder, finished=False)
     for logger in trainer.loggers:
         logger.log_hyperparams(cast(dict, OmegaConf.to_container(cfg, resolve=True)))
-    LATEST.parent.mkdir(exist_ok=True)
-    temporary = LATEST.with_name(f".latest.{os.getpid()}")
-    try:
-        temporary.symlink_to(os.path.relpath(folder, LATEST.parent), target_is_directory=True)
-        temporary.replace(LATEST)
-    except OSError as error:  # Windows grants links to developers only
-        print(f"{LATEST} could not be pointed at {folder}: {error}")
-
-
-def _checkpoint(folder: Path, resume: bool) -> Path | None:
-    """The checkpoint to go on from. Lightning itself would silently start afresh without one."""
-    path = folder / CHECKPOINT
-    if resume and not path.is_file():
-        raise FaceganError(
-            f"resume={folder}: there is no {CHECKPOINT}, so no epoch was finished; start a new run"
-        )
-    begun = (folder / "config.yaml").exists()
-    if begun and not resume and "LOCAL_RANK" not in os.environ:  # which Lightning's children have
-        raise FaceganError(
-            f"{folder} holds a run already; go on with it by resume={folder}, or choose another "
-            "folder by hydra.run.dir=…"
-        )
-    return path if resume else None
-
-
-def _images_seen(checkpoint: Path) -> int:
-    try:
-        return torch.load(checkpoint, map_location="cpu", weights_only=True)["images_seen"]
-    except (RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
-        raise FaceganError(
-            f"{checkpoint} is damaged ({error}), and the run cannot go on from it; its weights so "
-            "far are in generator.safetensors: start a new run"
-        ) from error
+    point_latest_at(folder)
 
 
 def silence_warnings() -> None:
@@ -332,6 +356,9 @@ def silence_warnings() -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", ".*have no `validation_step`.*")
     warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")  # the average
+    warnings.filterwarnings(
+        "ignore", ".*dataloader is not resumable.*"
+    )  # ours begins where Lightning's own progress says
     warnings.filterwarnings(
         "ignore", ".*smaller than the logging interval.*"
     )  # MetricsLogger logs too

@@ -1,0 +1,88 @@
+"""Runs a command in a process of its own, which ends itself by SIGKILL at a chosen event.
+
+Events are the steps of a training, the renames of files (before and after), and the lines of
+metrics.jsonl, of which a killed process leaves a half.
+"""
+
+import contextlib
+import importlib
+import itertools
+import json
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from facegan.data.pack import _Job
+from facegan.gan.module import GAN
+from facegan.training.loggers import JSONLLogger
+
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["killing", "facegan.train", "facegan.training.run"])
+
+
+def run(folder: Path, verb: str, *arguments: str, kill_at: int | None = None) -> int:
+    """The exit code of `python -m facegan.VERB ARGUMENTS` in `folder`; -9 if it was killed.
+
+    What it prints is added to `folder`/log.
+    """
+    process = CONTEXT.Process(target=_run, args=(folder, verb, arguments, kill_at))
+    process.start()
+    process.join()
+    assert process.exitcode is not None
+    return process.exitcode
+
+
+def count_events(folder: Path) -> int:
+    """The number of events of the last run in `folder` that was not killed."""
+    return int((folder / "events").read_text())
+
+
+def _run(folder: Path, verb: str, arguments: tuple[str, ...], kill_at: int | None) -> None:
+    os.chdir(folder)
+    events = itertools.count()
+    _watch(events, kill_at)
+    sys.argv = [f"facegan.{verb}", *arguments]
+    with (
+        open("log", "a", encoding="utf-8") as log,
+        contextlib.redirect_stdout(log),
+        contextlib.redirect_stderr(log),
+    ):
+        importlib.import_module(f"facegan.{verb}").main()
+    Path("events").write_text(str(next(events)))
+
+
+def _watch(events: "itertools.count[int]", kill_at: int | None) -> None:
+    def event(before_the_kill: Callable[[], Any] = lambda: None) -> None:
+        if next(events) == kill_at:
+            before_the_kill()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    training_step, replace, log_metrics = GAN.training_step, os.replace, JSONLLogger.log_metrics
+    pack_chunk = _Job.__call__
+
+    def watched_step(self: GAN, *args: Any) -> Any:
+        event()
+        return training_step(self, *args)
+
+    def watched_replace(source: Any, target: Any) -> None:
+        event()
+        replace(source, target)
+        event()
+
+    def watched_line(self: JSONLLogger, metrics: Any, step: Any = None) -> None:
+        line = json.dumps({"images": step, **metrics})
+        event(lambda: self.path.open("a").write(line[: len(line) // 2]))
+        log_metrics(self, metrics, step)
+
+    def watched_chunk(self: _Job, chunk: Any) -> Any:
+        event()
+        return pack_chunk(self, chunk)
+
+    GAN.training_step = watched_step  # type: ignore[method-assign]
+    os.replace = watched_replace
+    JSONLLogger.log_metrics = watched_line  # type: ignore[method-assign]
+    _Job.__call__ = watched_chunk  # type: ignore[method-assign]
