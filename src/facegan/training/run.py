@@ -256,8 +256,6 @@ def one_process(node: DictConfig) -> bool:
 
 def _check(cfg: DictConfig) -> None:
     """What neither the schema nor a signature can know."""
-    if not 0 <= cfg.seed < 2**32:
-        raise ConfigError(f"seed must lie in [0, 2^32), got {cfg.seed}; try 0")
     _check_count(cfg.trainer, "log_every_n_steps", 25)
     if not isinstance(cfg.trainer.compile, bool):
         raise ConfigError(f"trainer.compile must be true or false, got {cfg.trainer.compile!r}")
