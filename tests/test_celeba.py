@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ATTRIBUTES
+from torchvision import datasets
 
-from facegan.data import celeba, sources
+from facegan.data import celeba, download
 from facegan.data import pack as packing
 from facegan.data.celeba import FOLDER, ZIP, CelebA, read_annotations
 from facegan.data.dataset import PackedDataset
-from facegan.data.download import Source, md5_of
-from facegan.data.sources import RemoteFile
+from facegan.data.download import RemoteFile, Source, md5_of
 from facegan.errors import FaceganError
 
 
@@ -37,7 +37,7 @@ def remove_photos(root: Path) -> None:
 
 
 def check(dataset: PackedDataset, keep: list[int]) -> None:
-    """Every photograph of `keep` stands beside its own labels."""
+    """Every photograph of `keep` has its own labels."""
     dataset.verify()
     reds = dataset.images[:, 14, 14, 0].astype(int)
     assert np.all(abs(reds - 20 * np.array(keep)) <= 2)
@@ -48,7 +48,7 @@ def check(dataset: PackedDataset, keep: list[int]) -> None:
 
 
 @pytest.mark.parametrize("zipped", [False, True])
-def test_folder_and_zip_are_read_as_they_lie(tiny_celeba: Path, zipped: bool) -> None:
+def test_photographs_in_a_folder_or_a_zip(tiny_celeba: Path, zipped: bool) -> None:
     if zipped:
         zip_photos(tiny_celeba)
         remove_photos(tiny_celeba)
@@ -58,7 +58,7 @@ def test_folder_and_zip_are_read_as_they_lie(tiny_celeba: Path, zipped: bool) ->
     assert dataset.labels.attribute_names == ATTRIBUTES
 
 
-def test_root_may_be_the_folder_of_the_files_itself(tiny_celeba: Path) -> None:
+def test_root_may_be_the_celeba_folder_itself(tiny_celeba: Path) -> None:
     one, other = faces(tiny_celeba), faces(tiny_celeba / "celeba")
     assert one.folder == other.folder == tiny_celeba / "celeba"
     assert one.recipe() == other.recipe()
@@ -84,32 +84,48 @@ def test_labels_stay_with_their_photographs(
     assert "left out 1 of 11" in capsys.readouterr().out
 
 
-def test_torchvision_reads_the_same_annotations(tiny_celeba: Path) -> None:
-    names, labels = read_annotations(tiny_celeba / "celeba")
-    assert names == [f"{i:06}.jpg" for i in range(1, 13)]
-    assert labels.splits.tolist() == [0] * 8 + [1, 1, 2, 2]
-    assert labels.attributes.shape == (12, 40)
+def test_torchvision_and_numpy_read_the_same_annotations(
+    tiny_celeba: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tiny_celeba / "celeba"
+    by_numpy = read_annotations(folder)
+    names = [f"{i:06}.jpg" for i in range(1, 13)]
+    for name, columns in (("list_bbox_celeba.txt", 4), ("list_landmarks_align_celeba.txt", 10)):
+        rows = [f"{name} {' 1' * columns}" for name in names]
+        (folder / name).write_text("\n".join(["12", "header", *rows]) + "\n")
+    monkeypatch.setattr(datasets.CelebA, "_check_integrity", lambda _: True)
+    monkeypatch.setattr(celeba, "_read_with_numpy", lambda _: pytest.fail("read by numpy"))
+    (by_torchvision_names, by_torchvision) = read_annotations(folder)
+    assert by_torchvision_names == by_numpy[0] == names
+    for label, other in zip(vars(by_torchvision).values(), vars(by_numpy[1]).values(), strict=True):
+        assert np.array_equal(label, other)
+
+
+def test_a_text_file_that_is_none(tiny_celeba: Path) -> None:
+    (tiny_celeba / "celeba" / "identity_CelebA.txt").write_text("<html>\n<body>Quota exceeded\n")
+    with pytest.raises(FaceganError, match=r"identity_CelebA\.txt cannot be read"):
+        faces(tiny_celeba).dataset()
 
 
 @pytest.mark.parametrize(
     "name", ["list_eval_partition.txt", "list_attr_celeba.txt", "identity_CelebA.txt"]
 )
-def test_an_annotation_file_that_is_missing(tiny_celeba: Path, name: str) -> None:
+def test_a_missing_annotation_file(tiny_celeba: Path, name: str) -> None:
     (tiny_celeba / "celeba" / name).unlink()
     with pytest.raises(FaceganError, match=rf"lacks {name}; .*torchvision's layout.*verify=true"):
         faces(tiny_celeba).dataset()
 
 
-def test_photographs_that_are_missing(tiny_celeba: Path) -> None:
+def test_missing_photographs(tiny_celeba: Path) -> None:
     remove_photos(tiny_celeba)
-    with pytest.raises(FaceganError, match=rf"neither {ZIP} nor {FOLDER}/; .*verify=true"):
+    with pytest.raises(FaceganError, match=rf"has neither {ZIP} nor {FOLDER}/; .*verify=true"):
         faces(tiny_celeba).dataset()
 
 
-def test_photographs_that_no_list_names(tiny_celeba: Path) -> None:
+def test_photographs_without_annotations(tiny_celeba: Path) -> None:
     for photo in (tiny_celeba / "celeba" / FOLDER).iterdir():
         photo.rename(photo.with_stem(f"x{photo.stem}"))
-    with pytest.raises(FaceganError, match="holds 0 of the 12 photographs"):
+    with pytest.raises(FaceganError, match="has 0 of the 12 photographs"):
         faces(tiny_celeba).dataset()
 
 
@@ -120,7 +136,7 @@ def test_annotations_of_different_photographs(tiny_celeba: Path) -> None:
         faces(tiny_celeba).dataset()
 
 
-def test_a_root_that_is_empty(tmp_path: Path) -> None:
+def test_an_empty_root(tmp_path: Path) -> None:
     with pytest.raises(FaceganError, match=r"lacks list_eval_partition\.txt, list_attr"):
         faces(tmp_path).dataset()
 
@@ -142,15 +158,15 @@ def official(tiny_celeba: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     remote = tuple(RemoteFile(file.name, md5_of(file), "id", ()) for file in files)
 
     def only_source(file: RemoteFile) -> list[Source]:
-        return [Source("beside", "", lambda part, _: shutil.copyfile(source / file.name, part))]
+        return [Source("beside", "", lambda _, part: shutil.copyfile(source / file.name, part))]
 
     monkeypatch.setattr(celeba, "CELEBA_FILES", remote)
     monkeypatch.setattr(celeba, "PHOTOGRAPHS", 12)
-    monkeypatch.setattr(sources, "_sources", only_source)
+    monkeypatch.setattr(download, "_sources", only_source)
     return tiny_celeba
 
 
-def test_the_whole_of_celeba_is_verified(official: Path) -> None:
+def test_complete_celeba_is_verified(official: Path) -> None:
     check(faces(official, verify=True).dataset(), list(range(12)))
     assert faces(official, verify=True).recipe()["photos"] == "official"
 
@@ -162,12 +178,12 @@ def test_an_extracted_folder_needs_no_zip(official: Path) -> None:
     check(faces(official, verify=True).dataset(), list(range(12)))
 
 
-def test_an_extracted_folder_that_is_not_whole(official: Path) -> None:
+def test_an_incomplete_extracted_folder(official: Path) -> None:
     with zipfile.ZipFile(official / "celeba" / ZIP) as file:
         file.extractall(official / "celeba")
     (official / "celeba" / ZIP).unlink()
     (official / "celeba" / FOLDER / "000003.jpg").unlink()
-    with pytest.raises(FaceganError, match=r"holds 11 of the 12 photographs.*verify=false"):
+    with pytest.raises(FaceganError, match=r"has 11 of the 12 photographs.*verify=false"):
         faces(official, verify=True).dataset()
 
 
@@ -175,13 +191,13 @@ def test_an_extracted_folder_that_is_not_whole(official: Path) -> None:
 def test_a_wrong_md5(official: Path, name: str) -> None:
     with (official / "celeba" / name).open("ab") as file:
         file.write(b"x")
-    with pytest.raises(FaceganError, match=rf"{name} has md5 .*expected .*remove it.*verify=false"):
+    with pytest.raises(FaceganError, match=rf"{name} has the md5 .*verify=false"):
         faces(official, verify=True).dataset()
     assert not any((official.parent / "packed_dir").iterdir())
 
 
 @pytest.mark.parametrize("name", [ZIP, "identity_CelebA.txt", ""])
-def test_what_is_missing_is_fetched(official: Path, name: str) -> None:
+def test_missing_files_are_downloaded(official: Path, name: str) -> None:
     for path in (official / "celeba").glob(name or "*"):
         path.unlink()
     check(faces(official, verify=True).dataset(), list(range(12)))

@@ -1,30 +1,31 @@
-"""CelebA (Liu et al. 2015): fetched, verified, and packed from its zip as it lies."""
+"""CelebA (Liu et al. 2015): downloaded, verified, and packed from its zip or folder."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facegan.data.base import FaceSource
 from facegan.data.dataset import Labels
-from facegan.data.download import md5_of
+from facegan.data.download import CELEBA_FILES, fetch, md5_of
 from facegan.data.pack import PACK_VERSION, describe, pack
 from facegan.data.photos import PhotoFolder, PhotoStore, PhotoZip
-from facegan.data.sources import CELEBA_FILES, fetch
 from facegan.errors import FaceganError
 
 PHOTOGRAPHS = 202_599
 ZIP = "img_align_celeba.zip"
 FOLDER = "img_align_celeba"
 ANNOTATIONS = ("list_eval_partition.txt", "list_attr_celeba.txt", "identity_CelebA.txt")
+OTHER_ANNOTATIONS = ("list_bbox_celeba.txt", "list_landmarks_align_celeba.txt")  # torchvision's
 
 
 class CelebA(FaceSource):
     """CelebA in torchvision's layout, `root`/celeba/, or in `root` itself.
 
-    With `verify` it is the whole of CelebA or nothing: what is missing is downloaded, every file
-    must have its md5. Without, whatever part of it lies there is taken, and nothing is fetched.
-    An extracted img_align_celeba/ serves as well as the zip.
+    With `verify`, the data set is complete: missing files are downloaded, and every file must have
+    its md5. Without, any part of it is taken as it is, and nothing is downloaded. The photographs
+    may lie in the zip or in an extracted img_align_celeba/.
     """
 
     def __init__(
@@ -66,16 +67,16 @@ class CelebA(FaceSource):
             if path.exists():
                 return store(path)
         raise FaceganError(
-            f"{self.folder} holds neither {ZIP} nor {FOLDER}/; data.root must be a folder with "
+            f"{self.folder} has neither {ZIP} nor {FOLDER}/; data.root must be a folder with "
             "CelebA in torchvision's layout; data.verify=true downloads it"
         )
 
     def _check_count(self, there: int, listed: int) -> None:
         if there == 0 or (self.verify and there != PHOTOGRAPHS):
             raise FaceganError(
-                f"{self.folder} holds {there} of the {listed} photographs that "
-                f"list_eval_partition.txt names; the whole of CelebA has {PHOTOGRAPHS}: unpack "
-                f"{ZIP} again, or take the part that is there with data.verify=false"
+                f"{self.folder} has {there} of the {listed} photographs in "
+                f"list_eval_partition.txt, CelebA has {PHOTOGRAPHS}: unpack {ZIP} again, or use "
+                "the part that is there with data.verify=false"
             )
 
     def _fingerprint(self) -> str:
@@ -84,29 +85,82 @@ class CelebA(FaceSource):
         return f"{self._photos().fingerprint()} {texts}"
 
 
+class Annotations(NamedTuple):
+    """What the text files say about N photographs, beside their split."""
+
+    names: list[str]
+    attributes: NDArray[np.bool_]  # (N, 40)
+    identities: NDArray[np.int64]  # (N,)
+    attribute_names: tuple[str, ...]
+
+
 def read_annotations(folder: Path) -> tuple[list[str], Labels]:
-    """File names and labels from CelebA's text files, by torchvision's own reader.
+    """File names and labels from CelebA's text files.
 
-    torchvision's class would also ask for boxes, landmarks and an unpacked folder of photographs;
-    none of these is needed here, so that a subset or the zip alone will do.
+    torchvision's class reads them where its whole layout is there. It also requires boxes,
+    landmarks and extracted photographs, which are not used here: without them, numpy reads them.
     """
-    from torchvision.datasets import CelebA as Reader  # takes a second to import
-
     _require_annotations(folder)
-    reader = Reader.__new__(Reader)
-    reader.root, reader.base_folder = str(folder.parent), folder.name
-    splits = reader._load_csv("list_eval_partition.txt")
-    attributes = reader._load_csv("list_attr_celeba.txt", header=1)
-    identities = reader._load_csv("identity_CelebA.txt")
-    if not splits.index == attributes.index == identities.index:
+    names, splits = _read_table(folder / "list_eval_partition.txt")
+    annotations = _read_with_torchvision(folder) or _read_with_numpy(folder)
+    if names != annotations.names:
+        raise _different_photographs(folder)
+    return names, Labels(
+        splits=splits[:, 0].astype(np.uint8),
+        attributes=annotations.attributes,
+        identities=annotations.identities,
+        attribute_names=annotations.attribute_names,
+    )
+
+
+def _read_with_torchvision(folder: Path) -> Annotations | None:
+    """None where torchvision finds its layout incomplete, or a text file with another md5."""
+    layout = (FOLDER, *ANNOTATIONS, *OTHER_ANNOTATIONS)
+    if folder.name != "celeba" or not all((folder / name).exists() for name in layout):
+        return None
+    from torchvision import datasets  # takes a second to import
+
+    try:
+        celeba = datasets.CelebA(folder.parent, split="all", target_type=["attr", "identity"])
+    except RuntimeError:  # "Dataset not found or corrupted"
+        return None
+    return Annotations(
+        celeba.filename,
+        celeba.attr.numpy() > 0,
+        celeba.identity[:, 0].numpy(),
+        tuple(name for name in celeba.attr_names if name),
+    )
+
+
+def _read_with_numpy(folder: Path) -> Annotations:
+    names, identities = _read_table(folder / "identity_CelebA.txt")
+    attributes_path = folder / "list_attr_celeba.txt"
+    attributed, signs = _read_table(attributes_path, header=2)
+    if names != attributed:
+        raise _different_photographs(folder)
+    header = attributes_path.read_text(encoding="utf-8").split("\n", 2)[1]
+    return Annotations(names, signs > 0, identities[:, 0], tuple(header.split()))
+
+
+def _read_table(path: Path, header: int = 0) -> tuple[list[str], NDArray[np.int64]]:
+    """File names and whole numbers, (N, columns), of a text file after `header` lines."""
+    lines = path.read_text(encoding="utf-8").splitlines()[header:]
+    try:
+        columns = range(1, len(lines[0].split()))
+        if not columns:
+            raise ValueError("there are no numbers")
+        numbers = np.loadtxt(lines, dtype=np.int64, usecols=columns, ndmin=2)
+    except (ValueError, IndexError) as error:
         raise FaceganError(
-            f"the text files in {folder} name different photographs; take all three from one source"
-        )
-    return splits.index, Labels(
-        splits=splits.data.squeeze(1).numpy().astype(np.uint8),
-        attributes=attributes.data.numpy() > 0,
-        identities=identities.data.squeeze(1).numpy(),
-        attribute_names=tuple(name for name in attributes.header if name),
+            f"{path} cannot be read ({error}): it must have a file name and whole numbers in each "
+            "line; download it again"
+        ) from error
+    return [line.split(maxsplit=1)[0] for line in lines], numbers
+
+
+def _different_photographs(folder: Path) -> FaceganError:
+    return FaceganError(
+        f"the text files in {folder} name different photographs; take all three from one source"
     )
 
 

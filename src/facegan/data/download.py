@@ -1,57 +1,121 @@
-"""The transport: one file from one source, through dropped connections, until its md5 is right.
+"""Download CelebA's files: resumable, verified by md5, put in place only when complete.
 
-Bytes gather in a part file that any source can go on from. What the caller must tell apart is
-raised as a `SourceError`, what only the user can mend (a full disk) as a `FaceganError`.
+    fetch(CELEBA_FILES, Path("data/celeba"))
+
+Each file is tried at Google Drive, where its authors keep it, and then at the mirrors. Bytes are
+collected in `<name>.part`, from which the next attempt or mirror continues.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from facegan._console import progress_bar
 from facegan.errors import FaceganError
 
 if TYPE_CHECKING:
     import requests
 
 TIMEOUTS = (10.0, 60.0)  # seconds: to connect, between two reads
-PAUSES = (1.0, 2.0, 4.0, 8.0)  # seconds before each new attempt after a dropped connection
-CHUNK = 1 << 16  # bytes; a drop loses less than this
+ATTEMPTS = 5  # without a new byte, after a connection that broke
+PAUSE = 2.0  # seconds before another attempt
+CHUNK = 1 << 16  # bytes; a broken connection loses less than this
+PROJECT_PAGE = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
 
-Progress = Callable[[int, int | None], None]  # bytes so far, bytes in all if known
+TERMS = f"""\
+CelebA (Liu et al. 2015) may be used for non-commercial research only. Neither the photographs
+nor parts of them may be passed on, sold or published. By downloading it you agree to the terms
+on its home page: {PROJECT_PAGE}
+The mirrors that are tried when Google Drive fails are not run by CelebA's authors; what comes
+from them is compared with the md5 of the original files."""
+
+REMEDIES = f"""
+Try again later (partial downloads are kept and resumed), or download each file in a browser, from
+its link or from {PROJECT_PAGE},
+put it at its path and run the same command again. Without a download, data=generated trains on
+synthetic faces, and data=folder data.root=PATH on your own photographs."""
 
 
-class SourceError(Exception):
-    """This source does not give the file; the next one is tried."""
+class DownloadError(Exception):
+    """One source does not give the file; the next one is tried."""
 
 
-class Unreachable(SourceError):  # noqa: N818
-    """No answer at all: the host is not asked again, for other files neither."""
+class Unreachable(DownloadError):  # noqa: N818
+    """No answer at all: the host is not asked again for other files."""
 
 
-class Dropped(SourceError):  # noqa: N818
-    """The connection broke in the middle: worth another attempt from where it broke."""
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file, its md5, and where it can be downloaded."""
 
+    name: str
+    md5: str
+    google_drive_id: str
+    mirrors: tuple[str, ...]
 
-class NotResumable(SourceError):  # noqa: N818
-    """The source cannot go on from the part that is there, a fresh start may do."""
+    @property
+    def browser_link(self) -> str:
+        return f"https://drive.google.com/file/d/{self.google_drive_id}/view"
 
 
 @dataclass(frozen=True)
 class Source:
-    """A place that has the file, and the way to get it from there."""
+    """One place to download a file from."""
 
     label: str
     host: str
-    download: Callable[[Path, Progress], None]  # goes on from the part, or starts it
+    download: Callable[[str, Path], None]  # (md5, part): leaves the verified file in `part`
+
+
+# path in the authors' folder, md5, Google Drive id
+_CELEBA_TABLE = """\
+Img/img_align_celeba.zip 00d2c5bc6d35e252742224ab0c1e8fcb 0B7EVK8r0v71pZjFTYXZWM3FlRnM
+Anno/list_attr_celeba.txt 75e246fa4810816ffd6ee81facbd244c 0B7EVK8r0v71pblRyaVFSWGxPY0U
+Anno/identity_CelebA.txt 32bd1bd63d3c78cd57e08160ec5ed1e2 1_ee_0u7vcNLOfNLegJRHmolfH5ICW-XS
+Eval/list_eval_partition.txt d32c9cbf5e040fd4025c592c306e6668 0B7EVK8r0v71pY0NSMzRuSXJEVkk
+"""
+
+# the source of the 2018 article: the photographs only, the same archive byte for byte
+_UDACITY = "https://s3-us-west-1.amazonaws.com/udacity-dlnfd/datasets/celeba.zip"
+
+
+def _celeba(path: str, md5: str, google_drive_id: str) -> RemoteFile:
+    name = path.rpartition("/")[2]
+    archive = f"https://archive.org/download/celeba/{path}"
+    laval = f"https://graal.ift.ulaval.ca/public/celeba/{name}"
+    more = (_UDACITY,) if name.endswith(".zip") else ()
+    return RemoteFile(name, md5, google_drive_id, mirrors=(archive, laval, *more))
+
+
+CELEBA_FILES = tuple(_celeba(*row.split()) for row in _CELEBA_TABLE.splitlines())
+
+
+def fetch(files: Sequence[RemoteFile], folder: Path) -> None:
+    """Makes every file lie in `folder` with its md5, downloading what is missing.
+
+    Raises one FaceganError for all files that no source could give, and one for a file that has
+    another md5. Such a file may be the user's own, so it is neither replaced nor removed.
+    """
+    missing = [file for file in files if not _is_verified(file, folder / file.name)]
+    if not missing:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    print(TERMS, flush=True)
+    unreachable: set[str] = set()  # hosts
+    errors = {file: _fetch_one(file, folder, unreachable) for file in missing}
+    failed = {file: lines for file, lines in errors.items() if lines}
+    if failed:
+        raise FaceganError(_failure(failed, folder, of=len(files)))
 
 
 def md5_of(path: Path) -> str:
@@ -61,18 +125,162 @@ def md5_of(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def mismatch(path: Path, md5: str) -> str:
-    """What is wrong with the file's content, or an empty string."""
+def _is_verified(file: RemoteFile, path: Path) -> bool:
+    """False if the file is not there. Raises FaceganError if it has another md5."""
+    if not path.exists():
+        return False
     found = md5_of(path)
-    if found == md5:
-        return ""
-    with path.open("rb") as file:
-        page = " and is a web page (of a quota or a log-in?)" if _is_html(file.read(64)) else ""
-    return f"has md5 {found}, expected {md5}{page}"
+    if found != file.md5:
+        raise FaceganError(
+            f"{path.absolute()} has the md5 {found}, CelebA's is {file.md5}: use your own archive "
+            "as it is with data.verify=false, or remove a damaged download and run the same "
+            "command again"
+        )
+    return True
 
 
-def _is_html(head: bytes) -> bool:
-    return head.lstrip().lower().startswith((b"<!doctype html", b"<html"))
+def _fetch_one(file: RemoteFile, folder: Path, unreachable: set[str]) -> list[str]:
+    """An empty list once the file is in place, otherwise a line for each source that failed."""
+    part = folder / f"{file.name}.part"
+    errors = []
+    for source in _sources(file):
+        if source.host in unreachable:
+            errors.append(f"{source.label}: not asked again, since it did not answer")
+            continue
+        print(f"{file.name} from {source.label}", flush=True)
+        try:
+            # a complete part is left if the process was killed just before the renaming
+            if not (part.exists() and md5_of(part) == file.md5):
+                source.download(file.md5, part)
+        except DownloadError as error:
+            errors.append(f"{source.label}: {error}")
+            if isinstance(error, Unreachable):
+                unreachable.add(source.host)
+        else:
+            os.replace(part, folder / file.name)
+            shutil.rmtree(_drive_folder(part), ignore_errors=True)
+            return []
+    return errors
+
+
+def _sources(file: RemoteFile) -> list[Source]:
+    drive = partial(_from_google_drive, file.google_drive_id)
+    return [
+        Source("Google Drive", "drive.google.com", drive),
+        *(Source(url, urlsplit(url).netloc, partial(_from_mirror, url)) for url in file.mirrors),
+    ]
+
+
+def _failure(failed: dict[RemoteFile, list[str]], folder: Path, of: int) -> str:
+    lines = [f"{len(failed)} of {of} files could not be downloaded:"]
+    for file, errors in failed.items():
+        lines += [
+            "",
+            file.name,
+            *(f"  tried {line}" for line in errors),
+            f"  path     {(folder / file.name).absolute()}",
+            f"  md5      {file.md5}",
+            f"  browser  {file.browser_link}",
+        ]
+    return "\n".join([*lines, REMEDIES])
+
+
+def _from_mirror(url: str, md5: str, part: Path) -> None:
+    """Downloads `url` to `part`, through broken connections; continues what is there."""
+    import requests
+
+    failures, start = 0, _size(part)
+    while failures < ATTEMPTS:
+        before = _size(part)
+        try:
+            _receive(url, part)
+        except requests.RequestException as error:
+            if failures == 0 and _size(part) == start:
+                raise Unreachable(_reason(error)) from error
+            failures = 0 if _size(part) > before else failures + 1
+            time.sleep(PAUSE)
+            continue
+        if md5_of(part) == md5:
+            return
+        part.unlink()
+        if not before:
+            raise DownloadError("what came has another md5")
+    raise DownloadError(f"the connection broke {ATTEMPTS} times")
+
+
+def _receive(url: str, part: Path) -> None:
+    """One request for what follows the part. Raises DownloadError for an answer without it."""
+    import requests
+
+    offset = _size(part)
+    headers = {"Accept-Encoding": "identity"}  # offsets count the file's own bytes
+    if offset:
+        headers["Range"] = f"bytes={offset}-"
+    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUTS) as response:
+        if response.status_code == 416 and offset:  # nothing follows: complete, or another file
+            return
+        if not response.ok:
+            raise DownloadError(f"HTTP {response.status_code} {response.reason}")
+        resumed = response.status_code == 206  # else Range was ignored: the whole file comes
+        chunks = response.iter_content(CHUNK)
+        first = next(chunks, b"")
+        # before anything is written: a page must not replace a part that is nearly complete
+        if _is_html(response, b"" if resumed else first):
+            raise DownloadError("a web page came instead of the file (of a quota or a log-in?)")
+        with part.open("ab" if resumed else "wb") as file:
+            for chunk in _with_bar(chain([first], chunks), part, response):
+                file.write(chunk)
+
+
+def _is_html(response: requests.Response, head: bytes) -> bool:
+    is_page = head.lstrip().lower().startswith((b"<!doctype html", b"<html"))
+    return is_page or response.headers.get("Content-Type", "").startswith("text/html")
+
+
+def _with_bar(chunks: Iterator[bytes], part: Path, response: requests.Response) -> Iterator[bytes]:
+    """The chunks, with a progress bar over their bytes."""
+    from tqdm import tqdm
+
+    total = int(response.headers.get("Content-Length", 0)) or None
+    with tqdm(desc=part.stem, total=total, unit="B", unit_scale=True, disable=None) as bar:
+        for chunk in chunks:
+            yield chunk
+            bar.update(len(chunk))
+
+
+def _from_google_drive(file_id: str, md5: str, part: Path) -> None:
+    """Downloads a file by gdown, which resumes from its own partial file, to `part`."""
+    import gdown
+    import requests
+
+    folder = _drive_folder(part)
+    folder.mkdir(exist_ok=True)
+    output = folder / part.stem
+    quiet = not sys.stderr.isatty()
+    try:
+        gdown.download(id=file_id, output=str(output), quiet=quiet, resume=True, timeout=TIMEOUTS)
+    except requests.ConnectionError as error:
+        raise Unreachable(_reason(error)) from error
+    except (gdown.DownloadError, requests.RequestException) as error:
+        # the context is the page's own words, without gdown's paragraph around them
+        raise DownloadError(_reason(error.__context__ or error)) from error
+    except OSError:  # of the disk
+        raise
+    except Exception as error:  # gdown reads pages that Google changes: anything can break in it
+        raise DownloadError(_reason(error)) from error
+    finally:
+        if not any(folder.iterdir()):
+            folder.rmdir()
+    if md5_of(output) != md5:
+        shutil.rmtree(folder)
+        raise DownloadError("what came has another md5")
+    os.replace(output, part)
+    shutil.rmtree(folder)
+
+
+def _drive_folder(part: Path) -> Path:
+    """Where gdown writes, and keeps what it resumes from."""
+    return part.with_suffix(".gdown")
 
 
 def _size(path: Path) -> int:
@@ -80,195 +288,8 @@ def _size(path: Path) -> int:
 
 
 def _reason(error: BaseException) -> str:
-    """The root cause in one line: what requests and urllib3 wrap around it fills a screen."""
+    """The root cause in one line, without what requests and urllib3 wrap around it."""
     for deeper in (error.__cause__, *error.args):
         if isinstance(deeper, BaseException):
             return _reason(deeper)
     return " ".join(str(error).split()) or type(error).__name__
-
-
-def download_verified(source: Source, md5: str, part: Path) -> None:
-    """Once from the part that another source or run left, and once afresh if that went wrong."""
-    for _ in range(2 if part.exists() else 1):
-        try:
-            _download(source, part)
-            wrong = mismatch(part, md5)
-            if not wrong:
-                return
-            failure = SourceError(f"what came {wrong}")
-        except NotResumable as error:
-            failure = error
-        part.unlink(missing_ok=True)
-    raise failure
-
-
-def _download(source: Source, part: Path) -> None:
-    """One source until the end of the file, through dropped connections."""
-    answered, pauses = False, iter(PAUSES)
-    while True:
-        before = _size(part)
-        try:
-            with _progress(part) as progress:
-                return source.download(part, progress)
-        except Dropped as error:
-            answered, failure = True, str(error)
-        except Unreachable as error:
-            if not answered:  # one that has answered may only be away for a moment
-                raise
-            failure = str(error)
-        if _size(part) > before:
-            pauses = iter(PAUSES)
-        pause = next(pauses, None)
-        if pause is None:
-            raise SourceError(f"the connection broke {len(PAUSES) + 1} times ({failure})")
-        time.sleep(pause)
-
-
-@contextmanager
-def _progress(part: Path) -> Iterator[Progress]:
-    """A progress bar that also knows how much the disk has still to hold."""
-
-    needed: int | None = None
-    start = _size(part)
-    with progress_bar(desc=part.stem, initial=start, unit="B", unit_scale=True) as bar:
-
-        def update(done: int, total: int | None) -> None:
-            nonlocal needed
-            if needed is None and total is not None:
-                bar.total, needed = total, total - done
-                if shutil.disk_usage(part.parent).free < needed:
-                    raise _cannot_write(part, "the disk is too full", needed)
-            bar.update(done - bar.n)
-
-        try:
-            yield update
-        except OSError as error:  # the network's errors have become SourceErrors further in
-            raise _cannot_write(part, error.strerror or str(error), needed) from error
-
-
-def _cannot_write(part: Path, why: str, needed: int | None) -> FaceganError:
-    free = shutil.disk_usage(part.parent).free
-    size = "an unknown number of" if needed is None else f"{needed:,}"
-    return FaceganError(
-        f"cannot write {part.absolute()}: {why}; {size} bytes are needed there and {free:,} are "
-        "free; make room and run the same command again, which resumes, or choose another disk "
-        "with data.root=PATH"
-    )
-
-
-def from_mirror(url: str, part: Path, progress: Progress) -> None:
-    import requests
-
-    offset = _size(part)
-    headers = {"Accept-Encoding": "identity"}  # offsets count the file's own bytes
-    if offset:
-        headers["Range"] = f"bytes={offset}-"
-    with requests.Session() as session:
-        try:
-            response = session.get(url, headers=headers, stream=True, timeout=TIMEOUTS)
-        except requests.RequestException as error:
-            raise Unreachable(_reason(error)) from error
-        with response:
-            try:
-                _receive(response, part, offset, progress)
-            except requests.RequestException as error:
-                raise Dropped(_reason(error)) from error
-
-
-def _receive(response: requests.Response, part: Path, offset: int, progress: Progress) -> None:
-    status = response.status_code
-    if status == 416 and offset:  # nothing comes after the part: complete or wrong, says its md5
-        return
-    if not response.ok:
-        raise SourceError(f"HTTP {status} {response.reason}")
-    if status != 206:  # Range was ignored: the whole file comes
-        offset = 0
-    elif not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
-        raise NotResumable("another range came than the one that was asked for")
-    chunks = response.iter_content(CHUNK)
-    first = next(chunks, b"")
-    # before anything is written: a page must not replace a part that is nearly complete
-    html = response.headers.get("Content-Type", "").startswith("text/html")
-    if html or (offset == 0 and _is_html(first)):
-        raise SourceError("a web page came instead of the file (of a quota or a log-in?)")
-    total = _total(response, offset)
-    with part.open("ab" if offset else "wb") as file:
-        progress(offset, total)
-        for chunk in chain([first], chunks):
-            file.write(chunk)
-            offset += len(chunk)
-            progress(offset, total)
-
-
-def _total(response: requests.Response, offset: int) -> int | None:
-    length = response.headers.get("Content-Length", "")
-    if "Content-Encoding" in response.headers or not length.isdigit():
-        return None
-    return offset + int(length)
-
-
-def from_google_drive(file_id: str, part: Path, progress: Progress) -> None:
-    import requests
-
-    before = _size(part)
-    try:
-        with _gdown_output(part) as output:
-            _gdown(file_id, output, progress)
-    except Dropped as error:
-        if before and _size(part) == before:
-            raise NotResumable(str(error)) from error
-        raise
-    except requests.HTTPError as error:
-        raise SourceError(_reason(error)) from error
-    except requests.RequestException as error:
-        kind = Dropped if _size(part) > before else Unreachable
-        raise kind(_reason(error)) from error
-    except (SourceError, FaceganError, OSError):
-        raise
-    except Exception as error:  # gdown reads pages that Google changes: anything can break in it
-        raise SourceError(_reason(error)) from error
-
-
-@contextmanager
-def _gdown_output(part: Path) -> Iterator[Path]:
-    """A path in a folder where gdown finds our part as its own, and we find what it leaves.
-
-    gdown gathers bytes in files named by itself, and leaves them when it fails.
-    """
-    folder = part.with_suffix(".gdown")
-    folder.mkdir(exist_ok=True)
-    output = folder / part.stem
-    left = [*folder.iterdir(), *([part] if part.exists() else [])]  # a killed run leaves some too
-    if left:
-        best = max(left, key=_size).replace(part)
-        for file in folder.iterdir():
-            file.unlink()
-        # gdown resumes a single file of this form: its output's name, 8 characters, .part
-        best.replace(folder / f"{output.name}-resumed.part")
-    try:
-        yield output
-    finally:
-        received = max(folder.iterdir(), key=_size, default=None)
-        if received:
-            received.replace(part)
-        shutil.rmtree(folder)
-
-
-def _gdown(file_id: str, output: Path, progress: Progress) -> None:
-    """All that is asked of gdown (6.3 and later: `timeout`, checked resume, honest callbacks)."""
-    import gdown
-
-    try:
-        gdown.download(
-            id=file_id,
-            output=str(output),
-            quiet=True,
-            resume=True,
-            timeout=TIMEOUTS,
-            progress=progress,
-        )
-    except gdown.FileURLRetrievalError as error:  # the quota, or a file that is gone
-        # the context is the page's own words, without gdown's paragraph around them
-        raise SourceError(_reason(error.__context__ or error)) from error
-    except gdown.DownloadError as error:  # the body ended early, or cannot be resumed
-        raise Dropped(_reason(error)) from error
