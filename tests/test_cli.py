@@ -12,7 +12,7 @@ import pytest
 from conftest import Cli
 
 from facegan.data import celeba
-from facegan.data.sources import RemoteFile
+from facegan.data.download import RemoteFile
 
 TINY = (
     "model=lite",
@@ -140,7 +140,7 @@ def test_a_wrong_md5(cli: Cli, tiny_celeba: Path, monkeypatch: pytest.MonkeyPatc
     wrong = RemoteFile("identity_CelebA.txt", "0" * 32, "id", ())
     monkeypatch.setattr(celeba, "CELEBA_FILES", (wrong,))
     parts = (
-        "identity_CelebA.txt has md5",
+        "identity_CelebA.txt has the md5",
         f"expected {'0' * 32}",
         "remove it",
         "data.verify=false",
