@@ -1,15 +1,15 @@
-"""How fast is it, as ratios that one noisy machine can measure: make bench
+"""Speed as ratios, which a noisy machine can measure: make bench
 
-1. verb_over_bare: images/s of the whole `train` verb over a bare PyTorch loop of the same networks
-2. share_of_matmul: FLOP/s of lite's training step over those of a large matrix product, in fp32
+1. command_over_bare: images/s of `facegan train` over a bare PyTorch loop of the same networks
+2. matmul_fraction: FLOP/s of lite's training step over those of a large matrix product, in fp32
 3. bf16_over_fp32: images/s of lite's training step, as above
-4. compiled_over_eager: the same, in the precision that the verb would choose
+4. compiled_over_eager: the same, in the default precision of `facegan train`
 5. pack_over_pillow: photographs/s of `prepare` over a bare Pillow loop on as many processes
 6. help_over_hydra: seconds of `train --help` over `import hydra`
 7. sample_over_torch: seconds of `sample`, ten PNGs, over `import torch, torchvision`
 
-Every ratio is the median of several, each of two measurements right after one another, all on the
-CPU. Writes benchmarks/results/bench.json.
+Each ratio is the median of several; each of these compares two consecutive measurements on the CPU.
+Writes benchmarks/results/bench.json.
 """
 
 import io
@@ -35,14 +35,15 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from facegan import training
-from facegan.config import CONFIG_PATH, build
+from facegan.config import CONFIG_PATH, instantiate
 from facegan.data.dataset import PackedDataset
 from facegan.data.folder import FolderDataset
-from facegan.gan.module import GAN, OneVerdict, frozen, update_ema
+from facegan.gan.ema import update_ema
+from facegan.gan.module import GAN, frozen
 from facegan.images import to_float, to_pil
 from facegan.networks.base import Generator
 from facegan.training.devices import default_precision
+from facegan.training.run import train
 
 REPEATS = 5
 STEPS = 32  # of training, in one measurement
@@ -53,7 +54,7 @@ RESULTS = Path(__file__).resolve().parent / "results" / "bench.json"
 
 def config(folder: Path, *overrides: str) -> DictConfig:
     common = [
-        f"data.packed_dir={folder}/packed_dir",
+        f"data.packed_dir={folder}/packed",
         "evaluate_every=0",
         "trainer.max_epochs=1",
         "trainer.accelerator=cpu",
@@ -69,22 +70,24 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def autocast(in_bf16: bool = default_precision("cpu") == "bf16-mixed") -> torch.autocast:
-    """The verb's own precision, if nothing is said."""
+    """The default precision of `facegan train`."""
     return torch.autocast("cpu", torch.bfloat16, enabled=in_bf16)
 
 
 def bare_step(gan: GAN, real: Tensor, step: int) -> None:
-    """The same arithmetic as GAN.training_step, by hand."""
-    d_optimizer, g_optimizer = gan.optimizer_pair
+    """The same arithmetic as GAN.training_step, without Lightning."""
+    critic = gan.discriminator
+    d_optimizer = gan.optimizer_by_name["discriminator"]
+    g_optimizer = gan.optimizer_by_name["generator"]
     fake = gan.generator(torch.randn(len(real), gan.generator.latent_dim))
-    critic = OneVerdict(gan.discriminator, real)
-    loss, _ = gan.loss.discriminator(critic, real, fake.detach())
-    penalty, _ = gan.penalty.lazy(step, gan.discriminator.forward, real, fake.detach())
+    real_logits, fake_logits = critic(real), critic(fake.detach())
+    loss = gan.loss.discriminator(real_logits, fake_logits)
+    penalty, _ = gan.penalty.lazy(step, critic, real, fake.detach())
     d_optimizer.zero_grad()
     (loss + penalty).backward()
     d_optimizer.step()
     with frozen(gan.discriminator):
-        loss, _ = gan.loss.generator(critic, real, fake)
+        loss = gan.loss.generator(critic(fake), real_logits.detach())
         g_optimizer.zero_grad()
         loss.backward()
     g_optimizer.step()
@@ -98,17 +101,17 @@ def bare_epoch(gan: GAN, images: Tensor) -> None:
         bare_step(gan, to_float(images[rows].permute(0, 3, 1, 2)), step)
 
 
-def verb_over_bare(folder: Path) -> list[float]:
+def command_over_bare(folder: Path) -> list[float]:
     cfg = config(folder, f"data.count={FACES}")
-    dataset: PackedDataset = build(cfg.data, "data").dataset()
+    dataset: PackedDataset = instantiate(cfg.data, "data").dataset()
     images = torch.from_numpy(dataset.images[dataset.indices("train")])
     ratios = []
     for _ in range(REPEATS):
-        gan = build(cfg.model, "model")
+        gan = instantiate(cfg.model, "model")
         with autocast():
             bare = seconds(lambda gan=gan: bare_epoch(gan, images))
         run = folder / "run"
-        training.train(cfg, run, resume=False)
+        train(cfg, run, resume=False)
         lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
         shutil.rmtree(run)
         ratios.append(bare / lines[-1]["seconds"])
@@ -116,7 +119,7 @@ def verb_over_bare(folder: Path) -> list[float]:
 
 
 def lite(folder: Path) -> tuple[GAN, Tensor]:
-    gan: GAN = build(config(folder).model, "model")
+    gan: GAN = instantiate(config(folder).model, "model")
     return gan, torch.rand(gan.batch_size, 3, 28, 28).to(memory_format=torch.channels_last)
 
 
@@ -125,7 +128,7 @@ def some_steps(gan: GAN, real: Tensor) -> None:
         bare_step(gan, real, step)
 
 
-def share_of_matmul(folder: Path) -> list[float]:
+def matmul_fraction(folder: Path) -> list[float]:
     gan, real = lite(folder)
     with FlopCounterMode(display=False) as counter:
         bare_step(gan, real, 1)  # without the penalty, which the counter cannot follow
@@ -163,7 +166,7 @@ def compiled_over_eager(folder: Path) -> list[float]:
 
 
 def make_photographs(folder: Path) -> None:
-    """JPEGs of CelebA's size, of faces of nobody."""
+    """Synthetic faces as JPEGs of CelebA's size."""
     generator = Generator.from_pretrained("lite-28")
     for start in range(0, PHOTOGRAPHS, 500):
         faces = generator.sample(seeds=range(start, start + 500))
@@ -225,12 +228,12 @@ def sample_over_torch(folder: Path) -> list[float]:
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        os.chdir(folder)  # outputs/latest of the benchmark's own
+        os.chdir(folder)  # keeps the checkout's outputs/latest
         measured = {
             measure.__name__: measure(folder)
             for measure in (
-                verb_over_bare,
-                share_of_matmul,
+                command_over_bare,
+                matmul_fraction,
                 bf16_over_fp32,
                 compiled_over_eager,
                 pack_over_pillow,

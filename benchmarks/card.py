@@ -1,4 +1,4 @@
-"""The measured part of a model card, as Markdown, from an evaluation.
+"""Prints the tables of a model card as Markdown, from an evaluation.
 
 python -m facegan.evaluate weights=lite-28 out=outputs/lite-28 data.root=PATH data.verify=false
 python benchmarks/card.py outputs/lite-28/evaluation.json
@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-SHOWN = 6  # attributes at either end
+SHOWN = 6  # attributes at each end
 
 
 def measures(report: dict[str, Any]) -> list[str]:
-    lines = ["| measure | generated | | real photographs |", "|---|---|---|---|"]
+    lines = ["| metric | generated | uncertainty | real photographs |", "|---|---|---|---|"]
     for name, measure in report["measures"].items():
         spread = ""
         if measure["low"] is not None:
@@ -21,7 +21,9 @@ def measures(report: dict[str, Any]) -> list[str]:
         elif measure["standard_error"] is not None:
             spread = f"± {measure['standard_error']:.4f}"
         label = name.replace("_", " ").replace("frechet", "Fréchet")
-        lines.append(f"| {label} | {measure['value']:.4f} | {spread} | {measure['real']:.4f} |")
+        lines.append(
+            f"| {label} | {measure['value']:.4f} | {spread} | {measure['reference']:.4f} |"
+        )
     return lines
 
 
@@ -30,7 +32,7 @@ def coverage(report: dict[str, Any]) -> list[str]:
     lines = ["| attribute | real | generated |", "|---|---|---|"]
     for share in [*shares[:SHOWN], *shares[-SHOWN:]]:
         name = share["name"].replace("_", " ")
-        lines.append(f"| {name} | {share['real']:.1%} | {share['generated']:.1%} |")
+        lines.append(f"| {name} | {share['reference']:.1%} | {share['generated']:.1%} |")
     return lines
 
 

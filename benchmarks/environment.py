@@ -1,4 +1,4 @@
-"""What a measurement was made with, for the file that keeps it."""
+"""The environment of a measurement, which is stored with its results."""
 
 import os
 import platform

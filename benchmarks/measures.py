@@ -26,12 +26,12 @@ from facegan.images import to_float, to_uint8
 from facegan.networks.base import Generator
 from facegan.networks.dcgan import DCGANGenerator
 
-COUNT = 3500  # faces in every row, but for the copies
+COUNT = 3500  # faces in every row but that of the copies
 SHIFT = 4  # pixels, of 28
 
 
 def rescaled(images: Tensor, size: int) -> Tensor:
-    """Down to `size` pixels and up again, antialiased: detail is lost, nothing else."""
+    """Down to `size` pixels and up again, antialiased, which removes detail only."""
     small = F.interpolate(to_float(images), (size, size), mode="bicubic", antialias=True)
     return to_uint8(F.interpolate(small, images.shape[-2:], mode="bicubic", antialias=True))
 
@@ -42,30 +42,30 @@ def noisy(images: Tensor) -> Tensor:
 
 
 def moved(images: Tensor) -> Tensor:
-    """The crop of a careless person: shifted, with the border repeated."""
+    """A shifted crop, with the border repeated."""
     padded = F.pad(images.float(), [SHIFT, 0, SHIFT, 0], mode="replicate").to(torch.uint8)
     return padded[:, :, : images.shape[2], : images.shape[3]]
 
 
 def variants(dataset: PackedDataset, images: Tensor) -> dict[str, Callable[[], Tensor]]:
-    """The rows of the table that are made of real photographs, `images` of the train split."""
+    """The table's rows from real photographs; `images` are those of the train split."""
     rows = dataset.indices("train")
-    played, acted = torch.arange(0, len(rows), 2), torch.arange(1, len(rows), 2)
+    even, odd = torch.arange(0, len(rows), 2), torch.arange(1, len(rows), 2)
     male = torch.from_numpy(dataset.labels.attributes[rows][:, _column(dataset, "Male")])
     identities = torch.from_numpy(dataset.labels.identities[rows])
-    acting = images[acted]
+    generated = images[odd]
     return {
-        "real photographs": lambda: acting,
-        "half of the identities": lambda: acting[identities[acted] % 2 == 0],
-        "only men": lambda: acting[male[acted]],
-        "only women": lambda: acting[~male[acted]],
-        "noise (σ = 0.1 of the range)": lambda: noisy(acting),
-        "blur (σ = 1 pixel)": lambda: gaussian_blur(acting, [7, 7], [1.0, 1.0]),
-        "down to 14 pixels and up": lambda: rescaled(acting, 14),
-        "down to 7 pixels and up": lambda: rescaled(acting, 7),
-        f"crop shifted by {SHIFT} pixels": lambda: moved(acting),
-        "1,000 copies of one face": lambda: acting[:1].expand(1000, -1, -1, -1),
-        "the training set itself": lambda: images[played],
+        "real photographs": lambda: generated,
+        "half of the identities": lambda: generated[identities[odd] % 2 == 0],
+        "only men": lambda: generated[male[odd]],
+        "only women": lambda: generated[~male[odd]],
+        "noise (σ = 0.1 of the range)": lambda: noisy(generated),
+        "blur (σ = 1 pixel)": lambda: gaussian_blur(generated, [7, 7], [1.0, 1.0]),
+        "down to 14 pixels and up": lambda: rescaled(generated, 14),
+        "down to 7 pixels and up": lambda: rescaled(generated, 7),
+        f"crop shifted by {SHIFT} pixels": lambda: moved(generated),
+        "1,000 copies of one face": lambda: generated[:1].expand(1000, -1, -1, -1),
+        "the training set itself": lambda: images[even],
     }
 
 
@@ -91,7 +91,7 @@ def main(cfg: DictConfig) -> None:
         for name, network in generators.items()
     }
     labels = " | ".join(metric.label for metric in METRICS)
-    print("| offered as generated |", labels, "| most under-represented |")
+    print("| used as generated faces |", labels, "| most under-represented |")
     print("|---|" + "---|" * (len(METRICS) + 1))
     photographs = Photographs(held_out, training)
     for name, make in rows.items():

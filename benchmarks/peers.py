@@ -1,17 +1,17 @@
-"""How do GANs of other libraries fare on the same photographs, in the same time, on the CPU?
+"""Trains GANs of other libraries on the same photographs, for the same time, on the CPU.
 
 pip install lightweight-gan
 pip install --no-deps torch-mimicry
-python benchmarks/peers.py mimicry ARCHIVE 600 OUT [seed]
-python benchmarks/peers.py lightweight ARCHIVE 600 OUT [seed]
+python benchmarks/peers.py mimicry DATASET 600 OUT [seed]
+python benchmarks/peers.py lightweight DATASET 600 OUT [seed]
 python -m facegan.evaluate images=OUT data.root=PATH data.verify=false
 
-ARCHIVE is a folder that `facegan.prepare` or a training packed; 600 are the seconds of training,
-without set-up and sampling, and a step that has begun is finished. OUT must be new, and gets 10,000
-faces as PNGs. Both libraries train their own networks with their own training steps at 32 pixels,
-the size next to 28 that they have; photographs and faces are resized on the way in and out.
-torch-mimicry is installed without its requirements, since TensorFlow and others are only for its
-measures and data sets, which are not used here.
+DATASET is a folder that `facegan.prepare` or a training has packed. 600 is the time of training in
+seconds, without set-up and sampling; the last step is finished. OUT must be new; 10,000 faces are
+written to it as PNGs. Both libraries train their own networks with their own training steps at 32
+pixels, their closest size to 28; photographs and faces are resized. torch-mimicry is installed
+without its requirements: TensorFlow and others serve its metrics and data sets only, which are not
+used here.
 """
 
 import contextlib
@@ -40,9 +40,9 @@ CHUNK = 500  # images at a time, so that their floats fit into memory
 
 @dataclass(frozen=True)
 class Trained:
-    """What a peer has made of its time."""
+    """A trained GAN of another library."""
 
-    draw: Callable[[int], Tensor]  # how many -> (N, 3, SIZE, SIZE) in [-1, 1]
+    draw: Callable[[int], Tensor]  # N -> (N, 3, SIZE, SIZE) in [-1, 1]
     generator: nn.Module
     discriminator: nn.Module
     photographs: int  # seen by the discriminator
@@ -73,7 +73,7 @@ def write_pngs(images: Tensor, folder: Path, start: int = 0) -> None:
 
 
 def batches(photographs: Tensor, size: int) -> Iterator[Tensor]:
-    """Photographs in [-1, 1] without end, in another order at every epoch."""
+    """Endless batches of photographs in [-1, 1], shuffled in every epoch."""
     while True:
         for rows in torch.randperm(len(photographs)).split(size):
             yield to_float(photographs[rows])
@@ -83,7 +83,7 @@ def batches(photographs: Tensor, size: int) -> Iterator[Tensor]:
 
 
 def import_mimicry() -> tuple[Any, Any]:
-    # nothing of these is used, but its __init__ imports them all, and by them TensorFlow and lmdb
+    # its __init__ imports these, which import TensorFlow and lmdb; none is used here
     for unused in ("torch_mimicry.metrics", "torch_mimicry.datasets", "skimage"):
         sys.modules[unused] = MagicMock()
     from torch_mimicry import training  # type: ignore
@@ -93,12 +93,12 @@ def import_mimicry() -> tuple[Any, Any]:
 
 
 def mimicry(photographs: Tensor, seconds: float) -> Trained:
-    # a loop of our own, since the library's Trainer ends after a number of steps
+    # the library's Trainer cannot stop after a time, so this is a loop of its training steps
     sngan, training = import_mimicry()
     generator, discriminator = sngan.SNGANGenerator32(), sngan.SNGANDiscriminator32()
     g_optimizer = torch.optim.Adam(generator.parameters(), 2e-4, betas=(0.0, 0.9))
     d_optimizer = torch.optim.Adam(discriminator.parameters(), 2e-4, betas=(0.0, 0.9))
-    # its steps are seconds here
+    # its "steps" are seconds here
     decay = training.LRScheduler("linear", d_optimizer, g_optimizer, num_steps=seconds)
     reals = batches(photographs, 64)
     seen = updates = d_updates = 0
@@ -113,15 +113,15 @@ def mimicry(photographs: Tensor, seconds: float) -> Trained:
             generator.train_step(real, netD=discriminator, optG=g_optimizer, log_data=log)
             updates += 1
             decay.step(log, passed)
-    generator.eval()  # as its measures do
+    generator.eval()  # as its metrics do
     return Trained(generator.generate_images, generator, discriminator, seen, updates, passed)
 
 
-# lightweight-gan: its command line with every default but the size
+# lightweight-gan: its command line with its defaults, except for the size
 
 
 def import_lightweight() -> tuple[Any, Any]:
-    # it refuses to be imported where there is no GPU
+    # its import fails without a GPU
     with patch.object(torch.cuda, "is_available", lambda: True):
         from lightweight_gan import cli, lightweight_gan  # type: ignore
 
@@ -130,10 +130,10 @@ def import_lightweight() -> tuple[Any, Any]:
 
 @contextlib.contextmanager
 def on_the_cpu(library: Any) -> Iterator[None]:
-    """Has lightweight-gan, which knows only GPUs, compute on the CPU."""
+    """Makes lightweight-gan, which supports GPUs only, compute on the CPU."""
     cpu = SimpleNamespace(**{**vars(torch), "device": lambda _: torch.device("cpu")})
     with (
-        patch.object(library, "torch", cpu),  # its Trainer asks for device("cuda:0") by name
+        patch.object(library, "torch", cpu),  # its Trainer uses device("cuda:0")
         patch.object(Tensor, "cuda", lambda tensor, *_: tensor),
         patch.object(nn.Module, "cuda", lambda module, *_: module),
     ):
@@ -141,7 +141,7 @@ def on_the_cpu(library: Any) -> Iterator[None]:
 
 
 class StopWatch:
-    """Stands in for lightweight-gan's Trainer.train: trains, and counts, until time is up."""
+    """Replaces lightweight-gan's Trainer.train: trains and counts until the time is over."""
 
     def __init__(self, train: Callable[[Any], None], seconds: float) -> None:
         self.train = train
@@ -166,7 +166,7 @@ def lightweight(photographs: Tensor, seconds: float) -> Trained:
         tempfile.TemporaryDirectory() as name,
         on_the_cpu(library),
         patch.object(library.Trainer, "train", lambda trainer: watch.step(trainer)),
-        # pictures on the way would take of its time
+        # sample images during training would cost time
         patch.object(library.Trainer, "evaluate", lambda *_, **__: None),
     ):
         folder = Path(name)

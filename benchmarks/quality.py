@@ -1,14 +1,13 @@
-"""Whose faces are best after ten minutes? Every recipe on the same photographs.
+"""Compares all recipes after ten minutes of training on the same photographs.
 
 python benchmarks/quality.py run data.root=PATH data.verify=false    # hours, on a quiet machine
-python benchmarks/quality.py peers data.root=PATH data.verify=false  # of those that are installed
+python benchmarks/quality.py peers data.root=PATH data.verify=false  # other installed libraries
 python benchmarks/quality.py show                                    # the tables and the figure
 
-`run` trains what benchmarks/results/quality.json lacks, each for 600 seconds, judges 10,000 of its
-faces against the test photographs and against the training photographs, and adds it to that file.
-The recommended recipe and the article's have two cores, two seeds and the machine to themselves;
-then all recipes have one core each, two at a time. `show` wants matplotlib: pip install -e
-".[bench]".
+`run` trains the recipes that benchmarks/results/quality.json lacks, each for 600 seconds, compares
+10,000 of their faces with the test and the training photographs, and adds the results to that file.
+First lite and the baseline run alone on two cores, two seeds each; then all recipes run on one core
+each, two at a time. `show` needs matplotlib: pip install -e ".[bench]".
 """
 
 import importlib.util
@@ -36,8 +35,7 @@ RUNS = Path("outputs/quality")
 SECONDS = 600
 FACES = 10_000
 
-# the article's recipe at a size that two cores can train: batch norm in both networks, logistic
-# loss, Adam(0.5, 0.999) at 2e-4, batch 64
+# the article's recipe at a size that two cores can train
 BASELINE = (
     "model=dcgan",
     "model.generator.width=160",
@@ -49,7 +47,7 @@ RECIPES = {
     "baseline": BASELINE,
     **{name: (f"model={name}",) for name in ("lite", "full", "sngan", "wgan_gp", "lsgan", "r3gan")},
 }
-GROUPS = (  # what runs at the same time, as recipe and seed, and how many cores each has
+GROUPS = (  # (recipe, seed) of the runs that share the machine, and the cores of each
     ((("baseline", 0),), 2),
     ((("lite", 0),), 2),
     ((("lite", 1),), 2),
@@ -58,7 +56,7 @@ GROUPS = (  # what runs at the same time, as recipe and seed, and how many cores
     ((("lsgan", 0), ("r3gan", 0)), 1),
     ((("full", 0), ("lite", 0)), 1),
 )
-COLUMNS = {  # of the tables: a measure, and how its mean is written
+COLUMNS = {  # of the tables: a metric, and the format of its mean
     "Fréchet": ("frechet_distance", "**{:.2f}**"),
     "Fréchet to training": ("frechet_distance_to_training", "{:.2f}"),
     "kernel": ("kernel_distance", "{:.4f}"),
@@ -91,7 +89,7 @@ def recipe(name: str, seed: int) -> list[str]:
 
 
 def train(jobs: list[tuple[str, int]], cores: int, data: list[str]) -> None:
-    """Trains some recipes at the same time, then judges one after the other."""
+    """Trains some recipes at the same time, then evaluates one after the other."""
     folders = [RUNS / key(name, seed, cores) for name, seed in jobs]
     finish(
         [
@@ -110,7 +108,7 @@ def train(jobs: list[tuple[str, int]], cores: int, data: list[str]) -> None:
                 if "frechet_distance" in line
             ],
         }
-        measures = judge(folder / "evaluation", f"weights={folder}", data)
+        measures = evaluate(folder / "evaluation", f"weights={folder}", data)
         measures["frechet_distance_to_training"] = to_training(folder)
         keep(name, seed, cores, record | {"measures": measures})
 
@@ -118,29 +116,29 @@ def train(jobs: list[tuple[str, int]], cores: int, data: list[str]) -> None:
 def to_training(run: Path) -> float:
     """The Fréchet distance of a run's faces to its training photographs.
 
-    There are enough of them that the number is hardly biased. The thousand test photographs of the
-    sample add about the same to every distance, of the best faces and of the worst.
+    18,000 photographs are enough to make its bias small. 1,000 test photographs add about the same
+    bias to every distance.
     """
-    space = AttributeFeatures()
+    extractor = AttributeFeatures()
     generator = Generator.from_pretrained(run)
     faces = generator.draw(latents(range(FACES), generator.latent_dim))
-    training = split_features(open_dataset(dataset()), "train", space)
-    return frechet_distance(gaussian_statistics(training), gaussian_statistics(space(faces)))
+    training = split_features(open_dataset(dataset()), "train", extractor)
+    return frechet_distance(gaussian_statistics(training), gaussian_statistics(extractor(faces)))
 
 
 def dataset() -> Path:
-    """The one that the trainings have made."""
+    """The packed photographs that the trainings have written."""
     return next(Path("data/packed").iterdir())
 
 
-def judge(folder: Path, what: str, data: list[str]) -> dict[str, float]:
+def evaluate(folder: Path, what: str, data: list[str]) -> dict[str, float]:
     finish([start(2, "-m", "facegan.evaluate", what, f"out={folder}", *data)])
     measures = json.loads((folder / "evaluation.json").read_text())["measures"]
     return {name: measure["value"] for name, measure in measures.items()}
 
 
 def metrics(folder: Path) -> list[Record]:
-    """The lines of a run's curves."""
+    """The lines of metrics.jsonl."""
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
@@ -167,8 +165,8 @@ def run_peers(data: list[str]) -> None:
         if importlib.util.find_spec(module) and key(name, 0, 2) not in known():
             faces = RUNS / key(name, 0, 2)
             finish([start(2, script, name, str(dataset()), str(SECONDS), str(faces))])
-            command = f"python benchmarks/peers.py {name} ARCHIVE {SECONDS} OUT"
-            measures = judge(Path(f"{faces}-evaluation"), f"images={faces}", data)
+            command = f"python benchmarks/peers.py {name} DATASET {SECONDS} OUT"
+            measures = evaluate(Path(f"{faces}-evaluation"), f"images={faces}", data)
             keep(name, 0, 2, {"command": command, "measures": measures})
 
 
@@ -186,7 +184,7 @@ def mean(records: list[Record], measure: str) -> float:
 
 
 def table(cores: int) -> str:
-    """One row for each recipe, with those of the columns that all records can fill."""
+    """One row per recipe, with the columns that all records have."""
     groups = by_recipe(cores)
     measured = [set(record["measures"]) for records in groups.values() for record in records]
     columns = {

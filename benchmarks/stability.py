@@ -1,11 +1,11 @@
-"""Does a recipe diverge, collapse or meet a NaN? Twenty minutes of each, on three seeds.
+"""Trains every recipe for twenty minutes on three seeds, to see whether it diverges or collapses.
 
 python benchmarks/stability.py run data.root=PATH data.verify=false  # 80 minutes
 python benchmarks/stability.py show                                  # the table
 
-`run` trains what benchmarks/results/stability.json lacks, three seeds of one or two recipes at
-the same time with one thread each, and adds their curves to that file. A training that meets a NaN
-ends with an exit code other than 0, which the file keeps.
+`run` trains the recipes that benchmarks/results/stability.json lacks, three seeds of one or two
+recipes at the same time with one thread each, and adds their curves to that file. A training whose
+loss becomes NaN ends with an exit code other than 0, which is recorded.
 """
 
 import itertools
@@ -57,7 +57,7 @@ def train(jobs: list[tuple[str, int]], data: list[str]) -> None:
 
 
 def curve(folder: Path) -> Record:
-    """What a training has seen and been measured at: nothing, if it failed at once."""
+    """Images seen and evaluations of a training; empty if it failed before the first epoch."""
     lines = metrics(folder) if (folder / "metrics.jsonl").exists() else []
     names = ("images", "seconds", "frechet_distance", "precision", "recall")
     return {
@@ -69,8 +69,8 @@ def curve(folder: Path) -> Record:
 
 
 def show(_: list[str]) -> None:
-    """One row for each recipe, one number for each seed; the cores are those of the machine."""
-    print("| recipe | at once | exit codes | images | least distance | last distance | recall |")
+    """One row per recipe, with one number per seed."""
+    print("| recipe | runs at once | exit codes | images | lowest distance | last | recall |")
     print("|---|---|---|---|---|---|---|")
     for name, group in itertools.groupby(
         known(RESULTS).values(), key=lambda record: record["recipe"]
