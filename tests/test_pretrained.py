@@ -213,7 +213,7 @@ def test_a_failing_first_save_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-BUNDLED = sorted(pretrained.BUNDLED.glob("*.safetensors"))
+BUNDLED = [pretrained.find(name) for name in pretrained.bundled()]
 
 
 def test_a_bundled_name_wins_over_a_folder(workdir: Path) -> None:

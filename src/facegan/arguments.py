@@ -35,6 +35,8 @@ LITERAL_KEYS = {
     "evaluation.inception_weights": ArgumentKind.PATH,
     "seeds": ArgumentKind.TEXT,
     "interpolate": ArgumentKind.TEXT,
+    "edit": ArgumentKind.TEXT,
+    "sweep": ArgumentKind.TEXT,
     "hydra.run.dir": ArgumentKind.HYDRA,
     "hydra.sweep.dir": ArgumentKind.HYDRA,
 }

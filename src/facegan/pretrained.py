@@ -46,7 +46,7 @@ def digest(network: nn.Module) -> str:
     sha256 = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
         sha256.update(name.encode())
-        sha256.update(tensor.contiguous().numpy().tobytes())
+        sha256.update(tensor.cpu().contiguous().numpy().tobytes())
     return sha256.hexdigest()[:10]
 
 
@@ -95,7 +95,8 @@ def find(source: str | Path) -> Path:
 
 def bundled() -> list[str]:
     """The names of the weights that the package carries."""
-    return sorted(path.stem for path in BUNDLED.glob("*.safetensors"))
+    files = BUNDLED.glob("*.safetensors")
+    return sorted(path.stem for path in files if "." not in path.stem)  # no directions
 
 
 def run_folder(source: str | Path) -> Path | None:

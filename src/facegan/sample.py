@@ -4,6 +4,8 @@ python -m facegan.sample                                     ten faces, by the b
 python -m facegan.sample weights=outputs/latest seeds=0-63,100 truncation=0.7 grid=true
 python -m facegan.sample interpolate=3,7,12 frames=120       a video of faces that turn into others
 python -m facegan.sample stream=true fps=4                   new faces, on and on, in the terminal
+python -m facegan.sample seeds=7 edit=Smiling:2,Young:-1     a face, changed along directions
+python -m facegan.sample edit=Smiling sweep=-3:3 frames=60   a video of ten faces that change
 """
 
 import itertools
@@ -14,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import MISSING, DictConfig
 
@@ -48,6 +50,8 @@ class SampleConfig:
     fps: float = number(0.01, 100)
     video: str = MISSING
     stream: bool = MISSING
+    edit: str | None = MISSING
+    sweep: str | None = MISSING
 
 
 @command("sample", SampleConfig)
@@ -62,6 +66,8 @@ def main(cfg: DictConfig) -> None:
         stream(generator, enlarge, cfg)
     elif cfg.interpolate is not None:
         save_interpolation(generator, enlarge, cfg)
+    elif cfg.sweep is not None:
+        save_sweep(generator, enlarge, cfg)
     else:
         save_images(generator, enlarge, cfg)
 
@@ -70,8 +76,8 @@ def save_images(generator: "Generator", enlarge: Enlarge, cfg: DictConfig) -> No
     """A PNG for each seed and, if asked for, one of all."""
     from facegan.images import grid, save_image
 
-    seeds = _seeds(cfg.seeds) if cfg.seeds is not None else list(range(cfg.n))
-    faces = generator.sample(seeds=seeds, truncation=cfg.truncation)
+    seeds = _chosen_seeds(cfg)
+    faces = generator.draw(_edited_latents(generator, seeds, cfg))
     out = Path(cfg.out)
     for seed, face in zip(seeds, faces, strict=True):
         save_image(enlarge(face), out / f"seed-{seed:04}.png")
@@ -84,12 +90,29 @@ def save_interpolation(generator: "Generator", enlarge: Enlarge, cfg: DictConfig
     """A video that passes the faces of the given seeds and ends where it began."""
     from facegan.images import save_video
     from facegan.sampling.interpolation import slerp_loop
-    from facegan.sampling.latents import latents
 
-    keyframes = latents(_seeds(cfg.interpolate), generator.latent_dim) * cfg.truncation
+    keyframes = _edited_latents(generator, _seeds(cfg.interpolate), cfg)
     faces = generator.draw(slerp_loop(keyframes, cfg.frames))
     path = Path(cfg.out) / f"interpolation-{cfg.interpolate.replace(',', '-')[:100]}.{cfg.video}"
     save_video([enlarge(face) for face in faces], path, cfg.fps)
+    print(path)
+
+
+def save_sweep(generator: "Generator", enlarge: Enlarge, cfg: DictConfig) -> None:
+    """A video of the given seeds' faces, side by side, moved along directions there and back."""
+    from facegan.images import grid, save_video
+    from facegan.sampling.directions import parse_edit, parse_sweep, sweep_amounts
+
+    edit = _parsed(parse_edit, cfg.edit)
+    first, last = _parsed(parse_sweep, cfg.sweep)
+    directions = generator.directions(progress=True)
+    z = _latents(generator, _chosen_seeds(cfg), cfg)
+    frames = []
+    for amount in sweep_amounts(first, last, cfg.frames).tolist():
+        scaled = {name: factor * amount for name, factor in edit.items()}
+        frames.append(enlarge(grid(generator.draw(directions.edit(z, scaled)))))
+    path = Path(cfg.out) / f"sweep-{'-'.join(edit)[:100]}.{cfg.video}"
+    save_video(frames, path, cfg.fps)
     print(path)
 
 
@@ -103,7 +126,7 @@ def stream(generator: "Generator", enlarge: Enlarge, cfg: DictConfig) -> None:
     )
     for seed in itertools.count(first):
         began = time.monotonic()
-        (face,) = generator.sample(seeds=[seed], truncation=cfg.truncation)
+        (face,) = generator.draw(_edited_latents(generator, [seed], cfg))
         show(seed, face)
         time.sleep(max(0, 1 / cfg.fps - (time.monotonic() - began)))
 
@@ -123,11 +146,37 @@ def _as_files(out: Path, enlarge: Enlarge) -> Callable[[int, "Tensor"], None]:
     return lambda seed, face: save_image(enlarge(face), out / f"seed-{seed:04}.png")
 
 
+def _edited_latents(generator: "Generator", seeds: list[int], cfg: DictConfig) -> "Tensor":
+    """The truncated latents of seeds, moved by `edit`: (N, latent_dim)."""
+    from facegan.sampling.directions import parse_edit
+
+    z = _latents(generator, seeds, cfg)
+    if cfg.edit is None:
+        return z
+    edit = _parsed(parse_edit, cfg.edit)
+    return generator.directions(progress=True).edit(z, edit)
+
+
+def _latents(generator: "Generator", seeds: list[int], cfg: DictConfig) -> "Tensor":
+    from facegan.sampling.latents import latents
+
+    return latents(seeds, generator.latent_dim) * cfg.truncation
+
+
+def _chosen_seeds(cfg: DictConfig) -> list[int]:
+    return _seeds(cfg.seeds) if cfg.seeds is not None else list(range(cfg.n))
+
+
 def _seeds(text: str) -> list[int]:
     from facegan.sampling.latents import parse_seeds
 
+    return _parsed(parse_seeds, text)
+
+
+def _parsed(parse: Callable[[str], Any], text: str) -> Any:
+    """What `parse` makes of an argument; a ValueError becomes a ConfigError."""
     try:
-        return parse_seeds(text)
+        return parse(text)
     except ValueError as error:
         raise ConfigError(str(error)) from error
 
@@ -135,6 +184,11 @@ def _seeds(text: str) -> list[int]:
 def _check(cfg: DictConfig) -> None:
     if cfg.stream and cfg.interpolate is not None:
         raise ConfigError("stream and interpolate are two different things; give one of them")
+    if cfg.sweep is not None and (cfg.edit is None or cfg.stream or cfg.interpolate is not None):
+        raise ConfigError(
+            "sweep moves faces along the directions of edit: give edit=Smiling too, and neither "
+            "stream nor interpolate"
+        )
     for name, known in (("filter", ("nearest", "lanczos")), ("video", ("gif", "mp4"))):
         if cfg[name] not in known:
             raise ConfigError(f"{name} must be one of {', '.join(known)}, got {cfg[name]}")

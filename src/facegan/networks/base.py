@@ -1,6 +1,6 @@
 """The contract of every architecture: the base classes of generators and discriminators."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from facegan import pretrained
 from facegan._console import progress_bar
 from facegan.images import to_uint8
+from facegan.networks.directions import load_or_find
+from facegan.sampling.directions import Directions
 from facegan.sampling.latents import latents
 
 DRAW_BATCH = 32  # images; larger batches draw no faster on a CPU
@@ -28,6 +30,7 @@ class Generator(nn.Module):
         self.latent_dim = latent_dim
         self.image_size = image_size
         self.channels = channels
+        self.source: Path | None = None  # the file that the weights were loaded from
         self.config = {
             "latent_dim": latent_dim,
             "image_size": image_size,
@@ -43,7 +46,10 @@ class Generator(nn.Module):
 
         Raises `FaceganError` for what is missing, damaged, foreign or of another kind.
         """
-        return pretrained.load(source, cls)
+        path = pretrained.find(source)
+        generator = pretrained.load(path, cls)
+        generator.source = path
+        return generator
 
     def save_pretrained(self, path: str | Path, about: dict[str, str] | None = None) -> None:
         """Writes weights and config as one safetensors file; `about` joins its metadata."""
@@ -51,19 +57,33 @@ class Generator(nn.Module):
 
     @torch.no_grad()
     def sample(
-        self, n: int | None = None, seeds: Iterable[int] | None = None, truncation: float = 1.0
+        self,
+        n: int | None = None,
+        seeds: Iterable[int] | None = None,
+        truncation: float = 1.0,
+        edit: Mapping[str, float] | None = None,
     ) -> Tensor:
         """Draws faces: uint8 (N, channels, size, size), on the CPU, in the order of `seeds`.
 
         Give either `seeds`, one face each, or `n` for the seeds 0 … n-1. `truncation` scales the
-        latents: below 1 it trades variety for likelier faces. A seed has the same latent on every
+        latents: below 1 it trades variety for likelier faces. `edit` then moves them along
+        `directions()`: {"Smiling": 2, "Young": -1}. A seed has the same latent on every
         machine. On one machine it also has the same bytes, whatever other seeds are drawn with it;
         on another machine, device or number of threads, pixels may differ by one level.
         """
         if (n is None) == (seeds is None):
             raise ValueError(f"give n or seeds, one of the two; got n={n}, seeds={seeds}")
         z = latents(range(n or 0) if seeds is None else seeds, self.latent_dim)
-        return self.draw(z * truncation)
+        z = z * truncation
+        return self.draw(self.directions().edit(z, edit) if edit else z)
+
+    def directions(self, progress: bool = False) -> Directions:
+        """Directions in latent space of 40 attributes of faces, and principal components.
+
+        Computed once, which takes minutes for a large generator on a CPU, and stored beside the
+        weights' file. They come with the bundled weights. `progress` shows a bar.
+        """
+        return load_or_find(self, self.source, progress)
 
     @torch.no_grad()
     def draw(self, z: Tensor, progress: str | None = None) -> Tensor:

@@ -1,0 +1,192 @@
+"""Finds directions in a generator's latent space: of attributes, and principal components."""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from facegan import pretrained
+from facegan._console import progress_bar
+from facegan.networks.attributes import AttributeNetwork
+from facegan.sampling.directions import Directions
+from facegan.sampling.latents import latents
+
+if TYPE_CHECKING:
+    from facegan.networks.base import Generator
+
+CLASSIFIER = "attributes-28"
+FIT, HELD_OUT, PCA = 4000, 1000, 2000  # faces: of the regression, of its test, of the components
+EFFECT_FACES, EFFECT_AMOUNT = 64, 2.0
+ORTHOGONALITY = 0.3  # the ridge of `orthogonalize`: less of it spares the other attributes more
+COMPONENTS = 10
+BATCH = 250
+
+
+def load_or_find(generator: "Generator", source: Path | None, progress: bool = False) -> Directions:
+    """The directions of `generator`, whose weights are from the file `source`.
+
+    They are stored beside that file, and computed again where its weights have changed since.
+    """
+    if source is None:
+        return find_directions(generator, progress)
+    path = directions_path(source)
+    if path.is_file():
+        directions = Directions.load(path)
+        if directions.weights == pretrained.digest(generator):
+            return directions
+    directions = find_directions(generator, progress)
+    if os.access(path.parent, os.W_OK):
+        directions.save(path)
+    return directions
+
+
+def directions_path(weights: Path) -> Path:
+    """The file beside a weights' file that holds its directions."""
+    return weights.with_name(f"{weights.stem}.directions{weights.suffix}")
+
+
+def find_directions(generator: "Generator", progress: bool = False) -> Directions:
+    """Directions of the classifier's attributes and principal components, from sampled faces.
+
+    Attributes: the classifier's logits of faces are regressed on their latents. For Gaussian
+    latents the coefficients are the mean gradient of the logit (Stein's lemma). They are then made
+    nearly orthogonal to those of the other attributes. Components: GANSpace (Härkönen et al. 2020,
+    section 2.2). Deterministic; takes minutes on a CPU for a small generator.
+    """
+    classifier = pretrained.load(CLASSIFIER, AttributeNetwork).to(_device(generator))
+    z = latents(range(FIT + HELD_OUT), generator.latent_dim)
+    images = generator.draw(z, "drawing faces for directions" if progress else None)
+    logits = standardize(_classify(classifier, images))
+    gradients = torch.linalg.lstsq(z[:FIT], logits[:FIT]).solution.T  # (A, latent_dim)
+    correlations = _correlations(z[FIT:] @ gradients.T, logits[FIT:])
+    components, variances = principal_directions(generator, z[:PCA])
+    vectors = torch.cat([orthogonalize(gradients), components])
+    return Directions(
+        names=(*classifier.attributes, *(f"PCA_{i + 1}" for i in range(len(components)))),
+        vectors=vectors,
+        fit=torch.cat([correlations, variances]),
+        effects=measure_effects(
+            generator, classifier, z[FIT : FIT + EFFECT_FACES], vectors, progress
+        ),
+        attributes=classifier.attributes,
+        weights=pretrained.digest(generator),
+    )
+
+
+def orthogonalize(gradients: Tensor) -> Tensor:
+    """Unit vectors that follow one gradient each and change the others little: (A, D) -> (A, D).
+
+    Attributes go together, and so do their gradients w: to follow w of Male is to follow w of
+    No_Beard backwards. Row a is (sum over b ≠ a of w_b w_b' + ridge · I)^-1 w_a, which maximises
+    the change of a for a given sum of squares of the other changes and of the vector's length.
+    Without the ridge (hard orthogonality, as by Shen et al. 2020, section 3.2) attributes that
+    mean nearly the same, such as Smiling and High_Cheekbones, would leave nothing of each other.
+    """
+    ridge = ORTHOGONALITY * torch.eye(gradients.shape[1])
+    total = gradients.T @ gradients + ridge
+    rows = [torch.linalg.solve(total - torch.outer(w, w), w) for w in gradients]
+    return nn.functional.normalize(torch.stack(rows), dim=1)
+
+
+def principal_directions(generator: "Generator", z: Tensor) -> tuple[Tensor, Tensor]:
+    """Latent directions of the first principal components of early features, and their shares.
+
+    (N, latent_dim) -> (K, latent_dim) unit vectors, (K,) shares of the variance. The features are
+    the last activations before the first upsampling. A component's direction is the regression of
+    the latents on its coordinates (GANSpace, Härkönen et al. 2020, eq. 4).
+    """
+    features = early_features(generator, z)
+    features = features - features.mean(dim=0)
+    gram = (features @ features.T).double()  # (N, N): there are fewer latents than features
+    values, vectors = torch.linalg.eigh(gram)
+    count = min(COMPONENTS, generator.latent_dim)
+    coordinates = vectors[:, -count:].flip(1).float()  # (N, K), largest variance first
+    directions = nn.functional.normalize(coordinates.T @ z, dim=1)
+    largest = directions.abs().argmax(dim=1, keepdim=True)
+    directions = directions * directions.gather(1, largest).sign()  # eigenvectors have no sign
+    return directions, (values[-count:].flip(0) / values.sum()).float()
+
+
+@torch.inference_mode()
+def early_features(generator: "Generator", z: Tensor) -> Tensor:
+    """The last activations at the generator's lowest resolution: (N, latent_dim) -> (N, F)."""
+    parts = []
+    device = _device(generator)
+    with _recorded_maps(generator) as maps:
+        for batch in z.split(BATCH):
+            maps.clear()
+            generator(batch.to(device))
+            lowest = min(activations.shape[-1] for activations in maps)
+            last = [a for a in maps if a.shape[-1] == lowest][-1]
+            parts.append(last.flatten(1).float().cpu())
+    return torch.cat(parts)
+
+
+@contextmanager
+def _recorded_maps(generator: nn.Module) -> Iterator[list[Tensor]]:
+    """The outputs of all layers that are feature maps, (B, C, H, W), in the order of their calls.
+
+    The generator is in eval mode meanwhile.
+    """
+    maps: list[Tensor] = []
+
+    def record(module: nn.Module, inputs: object, output: object) -> None:
+        if isinstance(output, Tensor) and output.ndim == 4 and output.shape[-1] > 1:
+            maps.append(output)
+
+    layers = [module for module in generator.modules() if not list(module.children())]
+    handles = [layer.register_forward_hook(record) for layer in layers]
+    was_training = generator.training
+    generator.eval()
+    try:
+        yield maps
+    finally:
+        generator.train(was_training)
+        for handle in handles:
+            handle.remove()
+
+
+def measure_effects(
+    generator: "Generator",
+    classifier: AttributeNetwork,
+    z: Tensor,
+    vectors: Tensor,
+    progress: bool = False,
+) -> Tensor:
+    """Change of every attribute's probability per unit along each vector: (K, D) -> (K, A)."""
+
+    def probabilities(moved: Tensor) -> Tensor:
+        return _classify(classifier, generator.draw(moved)).sigmoid().mean(dim=0)
+
+    steps: Iterable[Tensor] = EFFECT_AMOUNT * vectors
+    if progress:
+        steps = progress_bar(list(steps), desc="measuring directions")
+    changes = [probabilities(z + step) - probabilities(z - step) for step in steps]
+    return torch.stack(changes) / (2 * EFFECT_AMOUNT)
+
+
+def standardize(logits: Tensor) -> Tensor:
+    """Every column with mean 0 and deviation 1; a column without variance stays 0."""
+    return (logits - logits.mean(dim=0)) / logits.std(dim=0).clamp(min=1e-6)
+
+
+def _correlations(a: Tensor, b: Tensor) -> Tensor:
+    """Of the columns of two (N, A) tensors: (A,)."""
+    return (standardize(a) * standardize(b)).sum(dim=0) / (len(a) - 1)
+
+
+@torch.inference_mode()
+def _classify(classifier: AttributeNetwork, images: Tensor) -> Tensor:
+    """uint8 (N, C, H, W) with C = 1 or 3 -> logits (N, A) on the CPU."""
+    device = next(classifier.parameters()).device
+    colour = images.expand(-1, 3, -1, -1)
+    parts = [classifier.embed(part.to(device)) for part in colour.split(BATCH)]
+    return torch.cat([classifier.logits(part).cpu() for part in parts])
+
+
+def _device(generator: nn.Module) -> torch.device:
+    return next(generator.parameters()).device

@@ -1,0 +1,208 @@
+"""Directions in latent space: what finds them, what they promise, how a user applies them."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from facegan import Generator, pretrained
+from facegan.errors import FaceganError
+from facegan.images import open_image
+from facegan.networks import directions as finding
+from facegan.networks.dcgan import DCGANGenerator
+from facegan.networks.residual import ResidualGenerator
+from facegan.sampling.directions import Directions, parse_edit, parse_sweep, sweep_amounts
+from facegan.sampling.latents import latents
+
+
+@pytest.fixture(scope="module")
+def generator() -> Generator:
+    return Generator.from_pretrained("lite-28")
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few faces, so that directions are found in a second."""
+    for name, value in {"FIT": 120, "HELD_OUT": 40, "PCA": 60, "EFFECT_FACES": 4}.items():
+        monkeypatch.setattr(finding, name, value)
+
+
+def tiny_generator() -> DCGANGenerator:
+    torch.manual_seed(0)
+    return DCGANGenerator(latent_dim=6, width=8, image_size=8).eval()
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in pretrained.bundled() if "attributes" not in name]
+)
+def test_bundled_generators_carry_directions(name: str) -> None:
+    generator = Generator.from_pretrained(name)
+    path = finding.directions_path(pretrained.find(name))
+    directions = Directions.load(path)
+    assert directions.weights == pretrained.digest(generator), "compute them again"
+    assert len(directions.names) == 50
+    torch.testing.assert_close(directions.vectors.norm(dim=1), torch.ones(50))
+    assert path.stat().st_size < 100_000
+
+
+def test_edits_change_what_they_name(generator: Generator) -> None:
+    classifier = pretrained.load("attributes-28", finding.AttributeNetwork)
+    seeds = range(6000, 6064)  # none of those that the directions were found with
+    for name in ("Smiling", "Male", "Eyeglasses", "Blond_Hair", "Young"):
+        column = classifier.attributes.index(name)
+        less, more = (
+            finding._classify(classifier, generator.sample(seeds=seeds, edit={name: amount}))
+            for amount in (-2, 2)
+        )
+        change = (more - less).sigmoid()[:, column]
+        assert (change > 0.5).float().mean() > 0.9, name
+        assert generator.directions().own_effect(name) > 0.05
+
+
+def test_no_edit_is_the_same_face(generator: Generator) -> None:
+    plain = generator.sample(seeds=[7])
+    assert torch.equal(generator.sample(seeds=[7], edit={"Smiling": 0}), plain)
+    assert not torch.equal(generator.sample(seeds=[7], edit={"Smiling": 2}), plain)
+
+
+def test_directions_are_stored_beside_the_weights(small: None, tmp_path: Path) -> None:
+    path = tmp_path / "generator.safetensors"
+    tiny_generator().save_pretrained(path)
+    found = Generator.from_pretrained(path).directions()
+    beside = tmp_path / "generator.directions.safetensors"
+    written = beside.stat().st_mtime_ns
+    again = Generator.from_pretrained(tmp_path).directions()
+    assert torch.equal(again.vectors, found.vectors)
+    assert beside.stat().st_mtime_ns == written
+    torch.manual_seed(1)
+    DCGANGenerator(latent_dim=6, width=8, image_size=8).save_pretrained(path)
+    other = Generator.from_pretrained(path).directions()  # of other weights: found again
+    assert not torch.equal(other.vectors, found.vectors)
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    tiny_generator().save_pretrained(tmp_path / "generator.safetensors")
+    (tmp_path / "generator.directions.safetensors").write_bytes(b"no directions")
+    with pytest.raises(FaceganError, match="remove it"):
+        Generator.from_pretrained(tmp_path).directions()
+
+
+def test_grey_images_have_directions(small: None) -> None:
+    torch.manual_seed(0)
+    grey = DCGANGenerator(latent_dim=6, width=8, image_size=8, channels=1).eval()
+    directions = finding.find_directions(grey)
+    assert directions.vectors.shape == (46, 6)
+    assert directions.vectors.isfinite().all()
+
+
+def test_orthogonal_gradients_are_kept() -> None:
+    w = torch.eye(3, 5) * torch.tensor([[1.0], [2.0], [0.5]])
+    torch.testing.assert_close(finding.orthogonalize(w), torch.eye(3, 5))
+
+
+def test_orthogonalized_directions_move_the_others_less() -> None:
+    torch.manual_seed(0)
+    shared = torch.randn(20)
+    gradients = torch.stack([shared + 0.7 * torch.randn(20) for _ in range(3)])
+    plain = torch.nn.functional.normalize(gradients, dim=1) @ gradients.T
+    spared = finding.orthogonalize(gradients) @ gradients.T
+    for row in range(3):
+        others = [column for column in range(3) if column != row]
+        assert spared[row, row] > 0
+        assert (spared[row, others] / spared[row, row]).abs().max() < 0.2
+        assert (plain[row, others] / plain[row, row]).abs().max() > 0.5
+
+
+def test_the_first_component_of_a_linear_generator_is_its_largest_singular_vector() -> None:
+    torch.manual_seed(0)
+    generator = tiny_generator()
+    dense = generator.layers[0]
+    with torch.no_grad():
+        left, _, right = torch.linalg.svd(dense.weight, full_matrices=False)
+        spectrum = torch.tensor([5.0, 3.0, 1.0, 0.5, 0.3, 0.1])
+        dense.weight.copy_(left @ torch.diag(spectrum) @ right)
+    generator.layers[3] = torch.nn.Identity()  # the activation at the lowest size
+    vectors, shares = finding.principal_directions(generator, latents(range(500), 6))
+    assert shares.tolist() == sorted(shares.tolist(), reverse=True)
+    assert (vectors[0] @ right[0]).abs() > 0.95
+
+
+@pytest.mark.parametrize(
+    ("network", "features"),
+    [
+        (tiny_generator(), 8 * 4 * 4),
+        (ResidualGenerator(6, width=32, blocks=1, image_size=8), 16 * 4 * 4),
+    ],
+)
+def test_early_features_have_the_lowest_resolution(network: Generator, features: int) -> None:
+    assert finding.early_features(network, torch.randn(3, 6)).shape == (3, features)
+
+
+def test_names_ignore_case_and_suggest(generator: Generator) -> None:
+    directions = generator.directions()
+    assert torch.equal(directions["smiling"], directions["Smiling"])
+    with pytest.raises(FaceganError, match="did you mean Eyeglasses"):
+        directions["eyeglases"]
+    assert "Smiling" in str(directions)
+    assert directions.side_effects("Smiling")[0][0] == "High_Cheekbones"
+    assert directions.own_effect("PCA_1") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "amounts"),
+    [
+        ("Smiling", {"Smiling": 1}),
+        ("Smiling:2,Young:-1", {"Smiling": 2, "Young": -1}),
+        (" Male:.5 , PCA_1:1e1", {"Male": 0.5, "PCA_1": 10}),
+    ],
+)
+def test_parse_edit(text: str, amounts: dict[str, float]) -> None:
+    assert parse_edit(text) == amounts
+
+
+@pytest.mark.parametrize(
+    "text", ["", ":2", "Smiling:", "Smiling:a", "Smiling:nan", "a:1,a:2", "a:999"]
+)
+def test_parse_edit_refuses(text: str) -> None:
+    with pytest.raises(ValueError, match=r"an edit is names|an amount must be"):
+        parse_edit(text)
+
+
+def test_a_sweep_goes_there_and_back() -> None:
+    assert parse_sweep("-3:3") == (-3, 3)
+    amounts = sweep_amounts(-3, 3, 60)
+    assert amounts[[0, 30]].tolist() == [-3, 3]
+    torch.testing.assert_close(amounts[1:], amounts[1:].flip(0))
+
+
+def test_edit_on_the_command_line(cli, workdir: Path) -> None:
+    result = cli("sample", "seeds=7", "edit=Smiling:2,Young:-1", "out=.")
+    assert result.code == 0, result.err
+    expected = Generator.from_pretrained("lite-28").sample(
+        seeds=[7], edit={"Smiling": 2, "Young": -1}
+    )
+    picture = open_image(workdir / "seed-0007.png")
+    assert picture.tobytes() == expected[0].permute(1, 2, 0).numpy().tobytes()
+
+
+def test_sweep_on_the_command_line(cli, workdir: Path) -> None:
+    result = cli("sample", "n=4", "edit=Smiling", "sweep=-3:3", "frames=4", "out=.")
+    assert result.code == 0, result.err
+    with Image.open(workdir / "sweep-Smiling.gif") as video:
+        assert (video.n_frames, video.size) == (4, (57, 57))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("edit=Smilling", "did you mean Smiling?"),
+        ("edit=Smiling:x", "names with amounts, such as"),
+        ("sweep=-3:3", "give edit=Smiling too"),
+        ("edit=Smiling sweep=3", "two amounts such as -3:3"),
+    ],
+)
+def test_sample_refuses_edits(cli, arguments: str, words: str) -> None:
+    result = cli("sample", *arguments.split())
+    assert (result.code, result.out) == (2, "")
+    assert words in result.err
