@@ -26,7 +26,7 @@ FLOORS = [
     ["data"],
     ["networks"],
     ["pretrained", "sampling", "images"],
-    ["cli", "config", "arguments", "errors", "_console", "_files", "_seeds"],
+    ["cli", "config", "arguments", "errors", "_console", "_files", "trust", "_seeds"],
 ]
 FLOOR = {f"facegan.{room}": level for level, rooms in enumerate(FLOORS) for room in rooms}
 HYDRA = (

@@ -28,6 +28,7 @@ from facegan._console import never_fail_to_print
 from facegan.arguments import HELP, LITERAL_KEYS, ArgumentKind, quote_literals
 from facegan.config import CONFIG_PATH, first_line, resolve_paths, unknown_key, validate
 from facegan.errors import FaceganError
+from facegan.trust import trust
 
 USER_ERRORS = (FaceganError, HydraException, OmegaConfBaseException, OSError)
 
@@ -47,6 +48,7 @@ def command(name: str, schema: type) -> Callable[[Callable[[DictConfig], Any]], 
             folders = [Path(HydraConfig.get().runtime.output_dir)]
             try:
                 cfg = validate(cfg, schema)
+                trust(cfg.get("trust"))
                 resolve_paths(cfg)
                 folders += _make_folders(cfg)
                 return main(cfg)

@@ -12,12 +12,13 @@ from typing import Any
 import hydra
 import yaml
 from hydra.errors import HydraException
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException, UnsupportedValueType
 
 from facegan._files import atomic_path
 from facegan.arguments import LITERAL_KEYS, absolute, escape
 from facegan.errors import FaceganError
+from facegan.trust import check_targets
 
 _PACKAGE = Path(__file__).resolve().parent
 # a wheel carries conf/ inside the package; a checkout has it at the top
@@ -91,7 +92,33 @@ def _map_strings(node: Any, change: Callable[[str], str]) -> Any:
 
 
 def load_config(path: Path) -> DictConfig:
-    """The config in the file `path`, such as a run folder's. Raises FaceganError if it is none."""
+    """The config in the file `path`, such as a run folder's, from which objects may be built.
+
+    Raises FaceganError if it is none, if it names a class that a file may not name, and for
+    interpolations, which would read the environment.
+    """
+    cfg = read_config(path)
+    _refuse_interpolations(cfg, path)
+    check_targets(OmegaConf.to_container(cfg), path)
+    return cfg
+
+
+def _refuse_interpolations(node: Any, path: Path) -> None:
+    if not isinstance(node, DictConfig | ListConfig):
+        return
+    keys: list[Any] = list(node) if isinstance(node, DictConfig) else list(range(len(node)))
+    for key in keys:
+        if OmegaConf.is_interpolation(node, key):
+            raise FaceganError(
+                f"{path}: {key} is an interpolation, which no run stores: restore the file, or "
+                "start a new run"
+            )
+        if not OmegaConf.is_missing(node, key):
+            _refuse_interpolations(node[key], path)
+
+
+def read_config(path: Path) -> DictConfig:
+    """The config in the file `path`, to look at; `load_config` is for building objects from it."""
     try:
         cfg = OmegaConf.load(path)
     except FileNotFoundError as error:

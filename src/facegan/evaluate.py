@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig
 
 from facegan.cli import command
-from facegan.config import ConfigError, number
+from facegan.config import ConfigError, load_config, number
 
 
 @dataclass
@@ -35,6 +35,7 @@ class EvaluateConfig:
     data: Any = None
     features: Any = None
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    trust: Any = None
 
 
 @command("evaluate", EvaluateConfig)
@@ -58,7 +59,7 @@ def data_of_run(cfg: DictConfig) -> DictConfig:
     asked = any(text.startswith("data") for text in HydraConfig.get().overrides.task)
     if cfg.images is not None or asked or run is None or not (run / "config.yaml").is_file():
         return cast(DictConfig, cfg.data)
-    return cast(DictConfig, OmegaConf.load(run / "config.yaml")).data
+    return load_config(run / "config.yaml").data
 
 
 if __name__ == "__main__":

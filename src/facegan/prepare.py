@@ -20,6 +20,7 @@ class PrepareConfig:
     """The types of conf/prepare.yaml."""
 
     data: Any = None
+    trust: Any = None
 
 
 @command("prepare", PrepareConfig)

@@ -15,9 +15,11 @@ from torch import Tensor, nn
 
 from facegan._files import write_tensors
 from facegan.errors import FaceganError
+from facegan.trust import is_trusted, refusal
 
 WEIGHTS_FILE = "generator.safetensors"
 BUNDLED = Path(__file__).resolve().parent / "weights"
+MAX_NUMBER = 2**16  # in a network's config: no width, depth or image size is near it
 CACHE = Path("~/.cache/facegan")
 
 
@@ -56,7 +58,10 @@ def load(source: str | Path, kind: type[N]) -> N:
     config, tensors = _read(path)
     target = config.pop("_target_", None)
     network_class = _network_class(path, target, kind)
+    _check_finite(path, tensors)
     try:
+        if not is_trusted(str(target)):
+            _check_shapes(network_class, config, tensors)
         network = network_class(**config)
         network.load_state_dict(tensors)
     except (TypeError, ValueError, RuntimeError, AttributeError) as error:
@@ -65,6 +70,33 @@ def load(source: str | Path, kind: type[N]) -> N:
             "the file was changed or made by another version: write it again with facegan.train"
         ) from error
     return network.to(memory_format=torch.channels_last).eval()
+
+
+def _check_finite(path: Path, tensors: dict[str, Tensor]) -> None:
+    bad = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
+    if bad:
+        raise FaceganError(
+            f"{path}: {len(bad)} of {len(tensors)} tensors hold NaN or infinity ({bad[0]}): the "
+            "training that wrote them had diverged; use other weights, such as a run's "
+            "generator-best.safetensors"
+        )
+
+
+def _check_shapes(
+    network_class: type[nn.Module], config: dict[str, Any], tensors: dict[str, Tensor]
+) -> None:
+    """Compares the shapes of the network with the file's before memory is allocated for it.
+
+    Raises ValueError. A config with a huge width would otherwise take all memory first.
+    """
+    numbers = [value for value in config.values() if isinstance(value, int)]
+    if max(numbers, default=0) > MAX_NUMBER:
+        raise ValueError(f"its config holds {max(numbers)}, more than {MAX_NUMBER}")
+    with torch.device("meta"):
+        wanted = {name: part.shape for name, part in network_class(**config).state_dict().items()}
+    for name, shape in wanted.items():
+        if name in tensors and tensors[name].shape != shape:
+            raise ValueError(f"{name} is {tuple(tensors[name].shape)}, not {tuple(shape)}")
 
 
 def find(source: str | Path) -> Path:
@@ -182,15 +214,17 @@ def _from_url(source: str) -> Path:
 
 
 def _network_class(path: Path, target: object, kind: type[N]) -> type[N]:
-    """The class that a file names, which must be one of ours: a file cannot choose what runs."""
-    match = re.fullmatch(r"(facegan\.networks\.[a-z0-9_]+)\.([A-Za-z0-9_]+)", str(target))
+    """The class that a file names: one of facegan.networks, or of a module that the user trusts."""
+    module, _, name = str(target).rpartition(".")
+    if not (is_trusted(str(target)) or re.fullmatch(r"facegan\.networks\.[a-z0-9_]+", module)):
+        raise refusal(path, target)
     try:
-        found = getattr(importlib.import_module(match[1]), match[2]) if match else None
+        found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError):
         found = None
     if not isinstance(found, type) or not issubclass(found, kind):
         raise FaceganError(
-            f"{path} names {target!r} as its network, which is no {kind.__name__} of "
-            "facegan.networks; weights may name no other class"
+            f"{path} names {target!r} as its network, which is no {kind.__name__}; give weights of "
+            "a network that is installed here"
         )
     return found

@@ -52,6 +52,7 @@ class SampleConfig:
     stream: bool = MISSING
     edit: str | None = MISSING
     sweep: str | None = MISSING
+    trust: Any = None
 
 
 @command("sample", SampleConfig)

@@ -46,6 +46,7 @@ class TrainConfig:
     seed: int = number(0, 2**32 - 1)
     evaluate_every: int = number(0, 10**6)
     resume: str | None = MISSING
+    trust: Any = None
     model: Any = None
     data: Any = None
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
@@ -80,7 +81,7 @@ def stored_config(folder: Path, overrides: list[str]) -> DictConfig:
         raise FaceganError(
             f"resume={folder} is no run folder (it has no config.yaml); try resume=outputs/latest"
         )
-    changes = [text for text in overrides if not text.startswith("resume=")]
+    changes = [text for text in overrides if not text.startswith(("resume=", "trust="))]
     foreign = [text for text in changes if not text.lstrip("+").startswith(CHANGEABLE)]
     if foreign:
         raise ConfigError(

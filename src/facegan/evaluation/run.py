@@ -14,7 +14,7 @@ from torch import Tensor
 
 from facegan import pretrained
 from facegan._files import atomic_path, write_json
-from facegan.config import ConfigError, instantiate
+from facegan.config import ConfigError, instantiate, read_config
 from facegan.data.dataset import PackedDataset
 from facegan.data.pack import pack
 from facegan.data.photos import open_photos
@@ -171,7 +171,7 @@ def crop_warning(cfg: DictConfig) -> str:
     run = _run_folder(cfg)
     if run is None or not (run / "config.yaml").is_file():
         return ""
-    trained_on = OmegaConf.select(OmegaConf.load(run / "config.yaml"), "data")
+    trained_on = OmegaConf.select(read_config(run / "config.yaml"), "data")
     if any("crop" not in data for data in (trained_on, cfg.data)):
         return ""
     trained, crop = ("null" if data.crop is None else data.crop for data in (trained_on, cfg.data))

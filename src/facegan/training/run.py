@@ -20,7 +20,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
-from facegan.config import ConfigError, instantiate, load_config, save_config
+from facegan.config import ConfigError, instantiate, read_config, save_config
 from facegan.data.datamodule import FaceDataModule
 from facegan.data.dataset import PackedDataset
 from facegan.errors import FaceganError
@@ -134,7 +134,7 @@ def _train(cfg: DictConfig, folder: Path, start: StartingPoint) -> float | None:
 
 def stored(folder: Path) -> dict[str, Any]:
     """The config.yaml of the run in `folder`."""
-    return cast(dict[str, Any], OmegaConf.to_container(load_config(folder / CONFIG), resolve=True))
+    return cast(dict[str, Any], OmegaConf.to_container(read_config(folder / CONFIG), resolve=True))
 
 
 def _starting_point(cfg: DictConfig, folder: Path, resume: bool) -> StartingPoint:
