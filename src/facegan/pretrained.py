@@ -96,7 +96,7 @@ def _check_shapes(
         wanted = {name: part.shape for name, part in network_class(**config).state_dict().items()}
     for name, shape in wanted.items():
         if name in tensors and tensors[name].shape != shape:
-            raise ValueError(f"{name} is {tuple(tensors[name].shape)}, not {tuple(shape)}")
+            raise ValueError(f"size mismatch for {name}: {tuple(tensors[name].shape)} in the file")
 
 
 def find(source: str | Path) -> Path:
