@@ -15,7 +15,7 @@ help: ## this list
 
 setup: .venv/installed ## create .venv and install everything
 
-demo: .venv/installed ## train for minutes on faces of nobody, judge the result, say where to look
+demo: .venv/installed ## train for minutes on synthetic faces, evaluate the result, show where it lies
 	$(RUN) -m facegan.train experiment=demo
 	$(RUN) -m facegan.evaluate weights=outputs/latest
 	@echo

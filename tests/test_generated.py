@@ -1,4 +1,4 @@
-"""Training sets drawn by a trained generator."""
+"""Data sets of synthetic faces."""
 
 from pathlib import Path
 
@@ -38,53 +38,51 @@ def test_the_faces_are_those_of_the_seeds(drawn: PackedDataset) -> None:
     assert len(np.unique(drawn.images, axis=0)) == COUNT
 
 
-def test_attributes_are_what_the_classifier_says(drawn: PackedDataset) -> None:
-    space = AttributeFeatures()
-    assert drawn.labels.attribute_names == space.attributes
+def test_attributes_are_predicted_by_the_classifier(drawn: PackedDataset) -> None:
+    extractor = AttributeFeatures()
+    assert drawn.labels.attribute_names == extractor.attributes
     for split in ("train", "val", "test"):
-        said = space.has_attributes(space(split_images(drawn, split)))
-        assert np.array_equal(drawn.labels.attributes[drawn.indices(split)], said.numpy())
+        predicted = extractor.has_attributes(extractor(split_images(drawn, split)))
+        assert np.array_equal(drawn.labels.attributes[drawn.indices(split)], predicted.numpy())
     shares = drawn.labels.attributes.mean(axis=0)
     assert ((shares > 0) & (shares < 1)).sum() > 10
 
 
-def test_the_same_archive_twice_is_the_same_to_the_bit(
-    drawn: PackedDataset, tmp_path: Path
-) -> None:
+def test_the_same_data_set_twice_has_the_same_bytes(drawn: PackedDataset, tmp_path: Path) -> None:
     again = faces(tmp_path).dataset()
     assert again.path.name == drawn.path.name
     for name in ("images.npy", "labels.npz", "manifest.json"):
         assert (again.path / name).read_bytes() == (drawn.path / name).read_bytes()
 
 
-def test_an_archive_that_is_there_is_not_drawn_again(
+def test_an_existing_data_set_is_not_drawn_again(
     drawn: PackedDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(GeneratedDataset, "write", lambda *_: pytest.fail("drawn again"))
     assert faces(drawn.path.parent).dataset().path == drawn.path
 
 
-def test_weights_and_count_make_another_recipe(tmp_path: Path) -> None:
+def test_the_recipe_depends_on_weights_and_count(tmp_path: Path) -> None:
     path = tmp_path / "mine.safetensors"
     path.write_bytes(pretrained.find("lite-28").read_bytes())
     recipe = faces(tmp_path).recipe()
-    assert faces(tmp_path, weights=path).recipe() == recipe  # the content counts, not the name
+    assert faces(tmp_path, weights=path).recipe() == recipe  # of the content, not of the name
     assert faces(tmp_path, count=COUNT + 1).recipe() != recipe
     DCGANGenerator(latent_dim=4, width=8).save_pretrained(path)
     assert faces(tmp_path, weights=path).recipe() != recipe
 
 
-def test_another_size_than_the_generators_is_refused(cli: Cli) -> None:
+def test_refuses_another_size_than_the_generators(cli: Cli) -> None:
     result = cli("prepare", "data=generated", "data.image_size=56")
     assert result.code == 2
     assert result.err == (
-        "facegan.prepare: data.image_size=56, but data.weights=lite-28 makes faces of 28 pixels; "
-        "set data.image_size to that\n"
+        "facegan.prepare: data.image_size=56, but data.weights=lite-28 generates faces of 28 "
+        "pixels; set data.image_size=28, or other weights by data.weights\n"
     )
 
 
 @pytest.mark.parametrize("count", [0, -1])
-def test_no_faces_are_no_data(tmp_path: Path, count: int) -> None:
+def test_refuses_a_count_below_1(tmp_path: Path, count: int) -> None:
     with pytest.raises(
         FaceganError, match=rf"^data\.count must be at least 1, got {count}; try 20000$"
     ):

@@ -174,8 +174,8 @@ def test_a_discriminator_sees_missing_variety() -> None:
     images = noise(8, 3, 14, 14)
     same = images[:1].expand(8, -1, -1, -1)
     for sees in (False, True):
-        judge = tiny_discriminator(norm="none", hidden=6, minibatch_stddev=sees)
-        alone, among_others = judge(same)[0], judge(images)[0]
+        discriminator = tiny_discriminator(norm="none", hidden=6, minibatch_stddev=sees)
+        alone, among_others = discriminator(same)[0], discriminator(images)[0]
         assert torch.allclose(alone, among_others, atol=1e-6) != sees
 
 

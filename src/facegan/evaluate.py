@@ -52,7 +52,7 @@ def main(cfg: DictConfig) -> None:
 
 
 def data_of_run(cfg: DictConfig) -> DictConfig:
-    """The data that the run was trained on, unless the command line says something of data."""
+    """The data that the run was trained on, unless the command line sets data."""
     from facegan.pretrained import run_folder
 
     run = run_folder(cfg.weights)

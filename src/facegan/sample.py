@@ -9,7 +9,6 @@ python -m facegan.sample edit=Smiling sweep=-3:3 frames=60   a video of ten face
 """
 
 import itertools
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -134,9 +133,9 @@ def stream(generator: "Generator", enlarge: Enlarge, cfg: DictConfig) -> None:
 
 def _in_terminal(image_size: int) -> Callable[[int, "Tensor"], None]:
     from facegan.images import to_pil
-    from facegan.sampling.terminal import Strip, renderer_for
+    from facegan.sampling.terminal import Strip
 
-    strip = Strip(sys.stdout, image_size, renderer_for(os.environ))
+    strip = Strip(sys.stdout, image_size)
     return lambda seed, face: strip.show(to_pil(face))
 
 

@@ -1,4 +1,4 @@
-"""Faces of nobody: a training set drawn by a trained generator, without a single photograph."""
+"""Synthetic faces: a data set drawn by a trained generator, without any photograph."""
 
 import hashlib
 from pathlib import Path
@@ -24,8 +24,10 @@ BATCH_SIZE = 250
 
 
 class GeneratedDataset(FaceSource):
-    """`count` faces drawn by the generator in `weights`, with attributes as the bundled
-    classifier sees them. What is trained on them can at best be as good as that generator.
+    """`count` synthetic faces (seeds 0 … count-1) of the generator in `weights`.
+
+    Their attributes are predicted by the bundled classifier. A GAN that is trained on them can at
+    best be as good as that generator.
     """
 
     images_are = "training images"
@@ -40,13 +42,14 @@ class GeneratedDataset(FaceSource):
         self.classifier = pretrained.load(CLASSIFIER, AttributeNetwork)
         if self.generator.channels != 3:
             raise FaceganError(
-                f"data.weights={weights} makes images of {self.generator.channels} channels, but "
-                "faces have 3; choose another generator, such as lite-28"
+                f"data.weights={weights} generates images with {self.generator.channels} channels, "
+                "the data must have 3; use another generator, such as lite-28"
             )
         if self.generator.image_size != image_size:
             raise FaceganError(
-                f"data.image_size={image_size}, but data.weights={weights} makes faces of "
-                f"{self.generator.image_size} pixels; set data.image_size to that"
+                f"data.image_size={image_size}, but data.weights={weights} generates faces of "
+                f"{self.generator.image_size} pixels; set "
+                f"data.image_size={self.generator.image_size}, or other weights by data.weights"
             )
 
     def recipe(self) -> dict[str, Any]:
@@ -74,7 +77,7 @@ class GeneratedDataset(FaceSource):
 
     @torch.inference_mode()
     def _predict(self, images: Tensor) -> NDArray[np.bool_]:
-        """The attributes that the classifier sees: (N, 3, H, W) uint8 -> (N, A) bool."""
-        parts = progress_bar(images.split(BATCH_SIZE), desc="classifying them")
+        """The attributes that the classifier predicts: (N, 3, H, W) uint8 -> (N, A) bool."""
+        parts = progress_bar(images.split(BATCH_SIZE), desc="predicting attributes")
         logits = [self.classifier.logits(self.classifier.embed(part)) for part in parts]
         return (torch.cat(logits) > 0).numpy()
