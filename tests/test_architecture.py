@@ -112,6 +112,17 @@ def crossings(imports: Imports) -> list[str]:
     ]
 
 
+def package_users(imports: Imports) -> list[str]:
+    """Names that a subpackage exports are imported from their own modules within the package.
+
+    Otherwise a module's dependencies would not show in its import statements.
+    """
+    rooms = {f"facegan.{room}" for room in ROOMS}
+    return [
+        f"{module} -> {target}" for module, found in imports.items() for target in found & rooms
+    ]
+
+
 def cycles(imports: Imports) -> list[str]:
     try:
         graphlib.TopologicalSorter(imports).prepare()
@@ -137,7 +148,7 @@ def lightning_users(imports: Imports) -> list[str]:
     return users(imports, {"pytorch_lightning", "lightning"}, LIGHTNING)
 
 
-CHECKS = [upward_imports, crossings, cycles, hydra_users, lightning_users]
+CHECKS = [upward_imports, crossings, package_users, cycles, hydra_users, lightning_users]
 
 
 def planted(module: str, statement: str) -> Imports:
@@ -212,3 +223,7 @@ def test_importing_a_command_imports_neither_torch_nor_lightning() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert (result.stdout.strip(), result.stderr) == ("none", "")
+
+
+def test_a_planted_import_of_an_exported_name_is_caught() -> None:
+    assert package_users(planted("facegan.gan.ema", "from facegan.networks import Generator"))

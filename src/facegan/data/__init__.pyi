@@ -1,0 +1,10 @@
+from .base import FaceSource as FaceSource
+from .celeba import CelebA as CelebA
+from .datamodule import FaceDataModule as FaceDataModule
+from .dataset import Labels as Labels
+from .dataset import PackedDataset as PackedDataset
+from .dataset import open_dataset as open_dataset
+from .dataset import write_dataset as write_dataset
+from .folder import FolderDataset as FolderDataset
+from .generated import GeneratedDataset as GeneratedDataset
+from .photos import open_photos as open_photos

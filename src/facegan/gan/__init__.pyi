@@ -1,0 +1,17 @@
+from .ema import recalibrate_batch_norm as recalibrate_batch_norm
+from .ema import update_ema as update_ema
+from .losses import AdversarialLoss as AdversarialLoss
+from .losses import Hinge as Hinge
+from .losses import LeastSquares as LeastSquares
+from .losses import Minimax as Minimax
+from .losses import NonSaturating as NonSaturating
+from .losses import RelativisticPairing as RelativisticPairing
+from .losses import Wasserstein as Wasserstein
+from .module import GAN as GAN
+from .optimizers import SpectralDescent as SpectralDescent
+from .penalties import R1 as R1
+from .penalties import R1R2 as R1R2
+from .penalties import R2 as R2
+from .penalties import GradientPenalty as GradientPenalty
+from .penalties import NoPenalty as NoPenalty
+from .penalties import Penalty as Penalty

@@ -1,0 +1,13 @@
+from .callbacks import EvaluateDuringTraining as EvaluateDuringTraining
+from .callbacks import RecalibrateBatchNorm as RecalibrateBatchNorm
+from .callbacks import SampleGrid as SampleGrid
+from .callbacks import SaveGenerator as SaveGenerator
+from .callbacks import gan_callbacks as gan_callbacks
+from .classifier import AttributeClassifier as AttributeClassifier
+from .protocols import GenerativeModule as GenerativeModule
+from .protocols import TrainedModule as TrainedModule
+from .run import train as train
+from .schedule import EpochBudget as EpochBudget
+from .schedule import ImageBudget as ImageBudget
+from .schedule import LearningRateSchedule as LearningRateSchedule
+from .schedule import TimeBudget as TimeBudget
