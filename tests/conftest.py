@@ -47,7 +47,7 @@ def smooth_images(count: int, image_size: int) -> NDArray[np.uint8]:
 
 
 def smooth_dataset(path: Path, count: int, image_size: int) -> PackedDataset:
-    """An dataset of smooth random images, split as a folder of photographs would be."""
+    """A dataset of smooth random images, split as a folder of photographs would be."""
 
     def write(images: Path) -> tuple[Labels, dict[str, Any]]:
         np.save(images, smooth_images(count, image_size))
@@ -104,7 +104,13 @@ def photo_folder(tmp_path: Path) -> Path:
         path = folder / f"album{number % 3}" / f"photo{number}.{kind}"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(noise).save(path)
-    for name in (".hidden.jpg", ".thumbs/a.jpg", "__MACOSX/._photo0.jpg", "readme.txt", "film.gif"):
+    for name in (
+        ".hidden.jpg",
+        ".thumbs/a.jpg",
+        "__MACOSX/._photo0.jpg",
+        "readme.txt",
+        "clip.gif",
+    ):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(b"no photograph")
     return folder
@@ -152,7 +158,7 @@ def celeba_root() -> Path:
 
 @pytest.fixture
 def compose() -> Compose:
-    """compose("train", "model=lite", …) -> the verb's config with these overrides."""
+    """compose("train", "model=lite", …) -> the command's config with these overrides."""
 
     def run(name: str, *overrides: str) -> DictConfig:
         GlobalHydra.instance().clear()
@@ -167,17 +173,17 @@ def cli(
     workdir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Cli]:
     """cli("train", "model=lite", …) is `python -m facegan.train model=lite …`, in this process."""
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # the verb sets it: here it is taken back
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # main() sets it; monkeypatch restores it
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
 
-    def run(verb: str, *arguments: str) -> Result:
+    def run(command: str, *arguments: str) -> Result:
         GlobalHydra.instance().clear()
-        monkeypatch.setattr(sys, "argv", [f"facegan.{verb}", *arguments])
+        monkeypatch.setattr(sys, "argv", [f"facegan.{command}", *arguments])
         capsys.readouterr()
         code = 0
         try:
-            importlib.import_module(f"facegan.{verb}").main()
+            importlib.import_module(f"facegan.{command}").main()
         except SystemExit as end:
             code = int(end.code or 0)
         return Result(code, *capsys.readouterr())

@@ -24,12 +24,12 @@ CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["killing", "facegan.train", "facegan.training.run"])
 
 
-def run(folder: Path, verb: str, *arguments: str, kill_at: int | None = None) -> int:
+def run(folder: Path, command: str, *arguments: str, kill_at: int | None = None) -> int:
     """The exit code of `python -m facegan.VERB ARGUMENTS` in `folder`; -9 if it was killed.
 
     What it prints is added to `folder`/log.
     """
-    process = CONTEXT.Process(target=_run, args=(folder, verb, arguments, kill_at))
+    process = CONTEXT.Process(target=_run, args=(folder, command, arguments, kill_at))
     process.start()
     process.join()
     assert process.exitcode is not None
@@ -41,17 +41,17 @@ def count_events(folder: Path) -> int:
     return int((folder / "events").read_text())
 
 
-def _run(folder: Path, verb: str, arguments: tuple[str, ...], kill_at: int | None) -> None:
+def _run(folder: Path, command: str, arguments: tuple[str, ...], kill_at: int | None) -> None:
     os.chdir(folder)
     events = itertools.count()
     _watch(events, kill_at)
-    sys.argv = [f"facegan.{verb}", *arguments]
+    sys.argv = [f"facegan.{command}", *arguments]
     with (
         open("log", "a", encoding="utf-8") as log,
         contextlib.redirect_stdout(log),
         contextlib.redirect_stderr(log),
     ):
-        importlib.import_module(f"facegan.{verb}").main()
+        importlib.import_module(f"facegan.{command}").main()
     Path("events").write_text(str(next(events)))
 
 

@@ -1,4 +1,4 @@
-"""The attribute classifier: its shift, its network, a training by the verb."""
+"""The attribute classifier: its shift, its network, a training by the command."""
 
 from pathlib import Path
 

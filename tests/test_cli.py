@@ -230,11 +230,11 @@ def test_what_sample_refuses(argument: str, parts: tuple[str, ...], cli: Cli) ->
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h"])
-@pytest.mark.parametrize("verb", ["train", "prepare", "sample"])
-def test_help(verb: str, flag: str, cli: Cli) -> None:
-    result = cli(verb, flag)
+@pytest.mark.parametrize("command", ["train", "prepare", "sample"])
+def test_help(command: str, flag: str, cli: Cli) -> None:
+    result = cli(command, flag)
     assert (result.code, result.err) == (0, "")
-    assert f"python -m facegan.{verb}" in result.out
+    assert f"python -m facegan.{command}" in result.out
 
 
 def python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -19,13 +19,13 @@ from pathlib import Path
 from facegan.gan.module import GAN
 from facegan.train import main
 
-def tell(gan):
+def write_digest(gan):
     digest = hashlib.sha256()
     for name, weights in gan.named_parameters():
         digest.update(weights.detach().contiguous().numpy().tobytes())
     Path(f"rank-{gan.global_rank}").write_text(digest.hexdigest())
 
-GAN.on_train_end = tell
+GAN.on_train_end = write_digest
 main()
 """
 

@@ -1,4 +1,4 @@
-"""What a user can mend around a training: words instead of tracebacks, and nothing lost."""
+"""Errors around a training that a user can correct: messages instead of tracebacks."""
 
 import shutil
 from collections import namedtuple

@@ -186,19 +186,19 @@ def test_self_modulation_by_hand() -> None:
     nn.init.normal_(layer.affine.bias)
     for image, latent, changed in zip(x, z, layer(x, z), strict=True):
         units = layer.hidden.weight @ latent + layer.hidden.bias
-        heard = torch.cat([latent, torch.where(units > 0, units, 0.2 * units)])
-        said = layer.affine.weight @ heard + layer.affine.bias
-        scale, shift = 1 + said[:3], said[3:]
+        conditioning = torch.cat([latent, torch.where(units > 0, units, 0.2 * units)])
+        affine = layer.affine.weight @ conditioning + layer.affine.bias
+        scale, shift = 1 + affine[:3], affine[3:]
         for channel in range(3):
             expected = image[channel] * scale[channel] + shift[channel]
             assert torch.allclose(changed[channel], expected, atol=1e-5)
 
 
-def test_a_modulated_generator_hears_its_latents_at_every_depth() -> None:
+def test_latents_modulate_every_norm_of_the_generator() -> None:
     generator = tiny_generator(modulated=True)
     modulations = [m for m in generator.layers if isinstance(m, SelfModulation)]
     assert [m.affine.out_features for m in modulations] == [2 * 8, 2 * 4]  # at 7x7 and 14x14
-    generator.layers[0].weight.data.zero_()  # the usual way in is shut
+    generator.layers[0].weight.data.zero_()  # the only other input of the latents
     images = generator.eval()(noise(2, 5))
     assert not torch.allclose(images[0], images[1], atol=1e-6)
     assert parameters(generator) == parameters(tiny_generator()) + sum(

@@ -235,7 +235,7 @@ def test_bundled_weights_are_small_whole_and_described(path: Path) -> None:
     assert all(torch.isfinite(tensor).all() for tensor in network.state_dict().values())
     metadata = pretrained.metadata(path.stem)
     config = json.loads(metadata["config"])
-    # what the file does not say, since it is older, has its default
+    # an argument that is missing in an older file has its default
     assert network.config.items() >= {k: v for k, v in config.items() if k != "_target_"}.items()
     assert config["image_size"] == 28
     assert int(metadata["images_seen"]) > 0

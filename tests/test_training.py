@@ -1,4 +1,4 @@
-"""Real trainings of tiny networks on a few small photographs, by the verb's own code."""
+"""Real trainings of tiny networks on a few small photographs, by the command's own code."""
 
 import json
 import os
@@ -241,9 +241,9 @@ def test_weights_of_a_run_are_its_moving_average(tiny: Any) -> None:
 
 def test_the_moving_averages_norms_have_statistics_of_their_own(tiny: Any) -> None:
     train(tiny("model=lite", "trainer.max_epochs=2"), RUN, resume=False)
-    averaged = Generator.from_pretrained(RUN)
-    dense, unflatten, norm = averaged.layers[:3]
-    z = latents(range(1_000_000, 1_001_000), averaged.latent_dim)
+    ema = Generator.from_pretrained(RUN)
+    dense, unflatten, norm = ema.layers[:3]
+    z = latents(range(1_000_000, 1_001_000), ema.latent_dim)
     with torch.no_grad():
         made = unflatten(dense(z)).transpose(0, 1).flatten(1)  # (channels, numbers)
     assert torch.allclose(norm.running_mean, made.mean(dim=1), atol=1e-6)
@@ -443,7 +443,7 @@ def small(small_photos: tuple[str, ...]) -> tuple[str, ...]:
     return ("model=lite", *small_photos, *TINY, *widths, "trainer.max_epochs=1")
 
 
-def test_the_verb_trains_and_goes_on(cli: Cli, small: tuple[str, ...]) -> None:
+def test_the_command_trains_and_goes_on(cli: Cli, small: tuple[str, ...]) -> None:
     result = cli("train", *small)
     assert (result.code, result.err) == (0, "")
     (run,) = Path("outputs").glob("2*")

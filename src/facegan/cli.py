@@ -155,7 +155,7 @@ def _literal_help(text: str) -> str:
 
 
 def format_error(error: Exception) -> str:
-    """One message for whatever went wrong on the way from the command line to the verb."""
+    """One message for an error between the command line and the end of the command."""
     if isinstance(error, FaceganError):
         return str(error)
     if isinstance(error, OSError) and not isinstance(error, HydraException):

@@ -39,10 +39,10 @@ def validate(cfg: DictConfig, schema: type) -> DictConfig:
 
     Raises ConfigError for a number out of its range, and for NaN and infinity anywhere.
     """
-    typed = typing.cast(DictConfig, OmegaConf.merge(OmegaConf.structured(schema), cfg))
-    _check_ranges(typed, schema, "")
-    _check_finite(OmegaConf.to_container(typed, resolve=False), "")
-    return typed
+    merged = typing.cast(DictConfig, OmegaConf.merge(OmegaConf.structured(schema), cfg))
+    _check_ranges(merged, schema, "")
+    _check_finite(OmegaConf.to_container(merged, resolve=False), "")
+    return merged
 
 
 def _check_ranges(cfg: DictConfig, schema: type, prefix: str) -> None:

@@ -2,7 +2,7 @@
 
 
 class FaceganError(Exception):
-    """Something the user can mend: the message names the value, the rule and the remedy.
+    """An error that the user can correct: the message names the value, the rule and the remedy.
 
     The verbs print the message alone and exit with code 2; every other exception is a bug
     and keeps its traceback.

@@ -172,7 +172,7 @@ def _opened(path: Path) -> Any:
     except (SafetensorError, OSError) as error:
         raise FaceganError(
             f"{path} is no readable safetensors file ({error}): it is damaged, or of another kind "
-            "(pickles such as .pt and .ckpt are never loaded): write it again or fetch it afresh"
+            "(pickles such as .pt and .ckpt are never loaded): write it again or download it again"
         ) from error
 
 

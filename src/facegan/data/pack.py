@@ -49,8 +49,8 @@ def pack(
             f"first: {describe(names, failures[:5])}; repair or remove them"
         )
     if failures:
-        told = describe(names, failures)
-        print(f"left out {len(failures)} of {len(names)} photographs: {told}", flush=True)
+        details = describe(names, failures)
+        print(f"left out {len(failures)} of {len(names)} photographs: {details}", flush=True)
         keep = np.setdiff1d(np.arange(len(names)), [row for row, _ in failures])
         np.save(target, np.load(target, mmap_mode="r")[keep])
     return failures

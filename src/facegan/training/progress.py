@@ -48,7 +48,7 @@ class EpochSummary(Callback):
 class ETA(Callback):
     """Prints the remaining time after a few seconds, and every ten seconds where no bar does.
 
-    The clock starts anew with each epoch, since grids and evaluation lie between two epochs.
+    The clock is reset at each epoch, since grids and evaluation run between epochs.
     """
 
     def __init__(self, budget: Budget) -> None:
