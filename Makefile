@@ -13,9 +13,9 @@ RUN := .venv/bin/python
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | sort | awk -F'\t' '{printf "make %-8s %s\n", $$1, $$2}'
 
-setup: .venv/installed ## create .venv and install everything
+setup: .venv/installed ## create .venv and install the package
 
-demo: .venv/installed ## train for minutes on synthetic faces, evaluate the result, show where it lies
+demo: .venv/installed ## train for minutes on synthetic faces, evaluate the result
 	$(RUN) -m facegan.train experiment=demo
 	$(RUN) -m facegan.evaluate weights=outputs/latest
 	@echo
@@ -31,7 +31,7 @@ lint: .venv/installed ## ruff and mypy
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 
-format: .venv/installed ## let ruff mend what it can
+format: .venv/installed ## ruff's fixes and formatting
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
 
