@@ -1,6 +1,7 @@
 """Does every metric react in the right direction? Corrupted real photographs are evaluated.
 
 python benchmarks/measures.py data.root=PATH data.verify=false +trained=outputs/latest
+python benchmarks/measures.py data.root=PATH data.verify=false data.image_size=64 data.crop=148
 
 Half of the training photographs are the training set, the other half the generated faces; the
 held-out ones are the test split. Prints a Markdown table (docs/evaluation.md).
@@ -27,7 +28,7 @@ from facegan.networks.base import Generator
 from facegan.networks.dcgan import DCGANGenerator
 
 COUNT = 3500  # faces in every row but that of the copies
-SHIFT = 4  # pixels, of 28
+SHIFT = 1 / 7  # of the width
 
 
 def rescaled(images: Tensor, size: int) -> Tensor:
@@ -43,7 +44,8 @@ def noisy(images: Tensor) -> Tensor:
 
 def moved(images: Tensor) -> Tensor:
     """A shifted crop, with the border repeated."""
-    padded = F.pad(images.float(), [SHIFT, 0, SHIFT, 0], mode="replicate").to(torch.uint8)
+    shift = round(SHIFT * images.shape[-1])
+    padded = F.pad(images.float(), [shift, 0, shift, 0], mode="replicate").to(torch.uint8)
     return padded[:, :, : images.shape[2], : images.shape[3]]
 
 
@@ -53,7 +55,7 @@ def variants(dataset: PackedDataset, images: Tensor) -> dict[str, Callable[[], T
     even, odd = torch.arange(0, len(rows), 2), torch.arange(1, len(rows), 2)
     male = torch.from_numpy(dataset.labels.attributes[rows][:, _column(dataset, "Male")])
     identities = torch.from_numpy(dataset.labels.identities[rows])
-    generated = images[odd]
+    generated, size = images[odd], dataset.image_size
     return {
         "real photographs": lambda: generated,
         "half of the identities": lambda: generated[identities[odd] % 2 == 0],
@@ -61,9 +63,9 @@ def variants(dataset: PackedDataset, images: Tensor) -> dict[str, Callable[[], T
         "only women": lambda: generated[~male[odd]],
         "noise (σ = 0.1 of the range)": lambda: noisy(generated),
         "blur (σ = 1 pixel)": lambda: gaussian_blur(generated, [7, 7], [1.0, 1.0]),
-        "down to 14 pixels and up": lambda: rescaled(generated, 14),
-        "down to 7 pixels and up": lambda: rescaled(generated, 7),
-        f"crop shifted by {SHIFT} pixels": lambda: moved(generated),
+        f"down to {size // 2} pixels and up": lambda: rescaled(generated, size // 2),
+        f"down to {size // 4} pixels and up": lambda: rescaled(generated, size // 4),
+        f"crop shifted by {round(SHIFT * size)} pixels": lambda: moved(generated),
         "1,000 copies of one face": lambda: generated[:1].expand(1000, -1, -1, -1),
         "the training set itself": lambda: images[even],
     }
@@ -76,16 +78,18 @@ def _column(dataset: PackedDataset, attribute: str) -> int:
 @hydra.main(version_base="1.3", config_path=str(CONFIG_PATH), config_name="prepare")
 def main(cfg: DictConfig) -> None:
     dataset = instantiate(cfg.data, "data").dataset()
-    extractor = AttributeFeatures()
+    extractor = AttributeFeatures(dataset.image_size)
     images = split_images(dataset, "train")
     held_out = extractor(split_images(dataset, "test"))
     training = extractor(images[0::2])
     real = extractor.has_attributes(training)
     torch.manual_seed(0)
     generators: dict[str, Generator] = {
-        "an untrained generator": DCGANGenerator(latent_dim=64, width=160),
-        f"a trained generator ({cfg.trained})": Generator.from_pretrained(cfg.trained),
+        "an untrained generator": DCGANGenerator(64, width=160, image_size=dataset.image_size),
     }
+    if "trained" in cfg:
+        name = f"a trained generator ({cfg.trained})"
+        generators[name] = Generator.from_pretrained(cfg.trained)
     rows = variants(dataset, images) | {
         name: lambda network=network: network.sample(n=COUNT)
         for name, network in generators.items()

@@ -76,7 +76,7 @@ def test_the_key_depends_on_the_weights(extractor: AttributeFeatures, tmp_path: 
     other.network.config = dict(other.network.config)
     path = tmp_path / "other.safetensors"
     features_module.pretrained.save(other.network, path)
-    assert AttributeFeatures(path).key != extractor.key
+    assert AttributeFeatures(weights=path).key != extractor.key
 
 
 def test_split_features_are_cached(
@@ -317,12 +317,24 @@ def test_crop_warning(trained: str, data: str, warned: bool, workdir: Path) -> N
 
 @pytest.mark.celeba
 @pytest.mark.slow
-def test_the_bundled_classifier_keeps_its_accuracy(celeba_root: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("image_size", "crop", "accuracy"), [(28, 108, 0.89), (64, 148, 0.895)])
+def test_the_bundled_classifier_keeps_its_accuracy(
+    image_size: int, crop: int, accuracy: float, celeba_root: Path, tmp_path: Path
+) -> None:
     from facegan.data.celeba import CelebA
 
-    source = CelebA(str(celeba_root), str(tmp_path), crop=108, image_size=28, verify=False)
+    source = CelebA(str(celeba_root), str(tmp_path), crop, image_size, verify=False)
     dataset = open_dataset(source.dataset().path)
-    extractor = AttributeFeatures()
+    extractor = AttributeFeatures(image_size)
     guesses = extractor.has_attributes(extractor(split_images(dataset, "test")))
     labels = torch.from_numpy(dataset.labels.attributes[dataset.indices("test")])
-    assert (guesses == labels).double().mean() > 0.89
+    assert (guesses == labels).double().mean() > accuracy
+
+
+@pytest.mark.parametrize(
+    ("image_size", "bundled"), [(8, 28), (28, 28), (32, 28), (56, 64), (64, 64), (256, 64)]
+)
+def test_the_nearest_bundled_classifier_is_used(image_size: int, bundled: int) -> None:
+    extractor = AttributeFeatures(image_size)
+    assert extractor.network.image_size == bundled
+    assert extractor.key.startswith(f"attributes-{bundled}-")

@@ -15,11 +15,10 @@ from facegan.data.base import FaceSource
 from facegan.data.dataset import Labels
 from facegan.data.folder import split_by_name
 from facegan.errors import FaceganError
-from facegan.networks.attributes import AttributeNetwork
+from facegan.networks.attributes import bundled_classifier
 from facegan.networks.base import Generator
 from facegan.sampling.latents import latents
 
-CLASSIFIER = "attributes-28"
 BATCH_SIZE = 250
 
 
@@ -39,7 +38,7 @@ class GeneratedDataset(FaceSource):
         self.weights = weights
         self.count = count
         self.generator = Generator.from_pretrained(weights)
-        self.classifier = pretrained.load(CLASSIFIER, AttributeNetwork)
+        self.classifier = bundled_classifier(image_size)
         if self.generator.channels != 3:
             raise FaceganError(
                 f"data.weights={weights} generates images with {self.generator.channels} channels, "

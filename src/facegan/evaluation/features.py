@@ -16,10 +16,9 @@ from facegan._console import progress_bar
 from facegan._files import write_tensors
 from facegan.data.dataset import PackedDataset
 from facegan.errors import FaceganError
-from facegan.networks.attributes import AttributeNetwork
+from facegan.networks.attributes import AttributeNetwork, bundled_classifier
 
 BATCH = 250  # images at a time
-BUNDLED = "attributes-28"
 
 
 class FeatureExtractor(ABC):
@@ -52,17 +51,23 @@ class FeatureExtractor(ABC):
 
 
 class AttributeFeatures(FeatureExtractor):
-    """The pooled features of the attribute classifier: trained on faces, 50 times cheaper than
+    """The pooled features of an attribute classifier: trained on faces, 50 times cheaper than
     Inception at 299 pixels. Images of another size are resized to the network's, antialiased.
+
+    By default it is the bundled classifier whose size is nearest to `image_size`; `weights` names
+    another one.
     """
 
-    def __init__(self, weights: str | Path = BUNDLED) -> None:
-        self.network = pretrained.load(weights, AttributeNetwork)
+    def __init__(self, image_size: int = 28, weights: str | Path | None = None) -> None:
+        if weights is None:
+            self.network = bundled_classifier(image_size)
+        else:
+            self.network = pretrained.load(weights, AttributeNetwork)
         self.digest = pretrained.digest(self.network)
 
     @property
     def key(self) -> str:
-        return f"attributes-{self.digest}"
+        return f"attributes-{self.network.image_size}-{self.digest}"
 
     @property
     def attributes(self) -> tuple[str, ...]:

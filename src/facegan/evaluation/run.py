@@ -82,7 +82,11 @@ def evaluate_faces(
     dataset: PackedDataset, split: str, faces: Tensor, extractor: FeatureExtractor
 ) -> Evaluation:
     """Compares `faces`, (N, 3, H, W) uint8, with the dataset's held-out and training images."""
-    attributes = extractor if isinstance(extractor, AttributeFeatures) else AttributeFeatures()
+    attributes = (
+        extractor
+        if isinstance(extractor, AttributeFeatures)
+        else AttributeFeatures(dataset.image_size)
+    )
     fake = extractor(faces, "generated faces")
     held_out = split_features(dataset, split, extractor, progress=True)
     training = split_features(dataset, "train", extractor, progress=True)

@@ -1,19 +1,24 @@
 """A small classifier of CelebA's attributes; the evaluation uses its pooled features."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from facegan import pretrained
 from facegan.images import to_float
 from facegan.networks.resolutions import base_and_levels
+
+BUNDLED_SIZES = (28, 64)  # of attributes-28 and attributes-64
 
 
 class AttributeNetwork(nn.Module):
     """Images in [-1, 1], (B, 3, size, size) -> one logit per attribute, (B, A).
 
     Seven 3x3 convolutions, each with batch norm and ReLU; three have stride 2: 28 -> 14 -> 7 -> 4.
+    From 56 pixels on the first one is strided too, so that its output is 28 or 32 pixels wide.
     The features are the spatial mean of the last feature map: (B, 8·width).
 
     Raises ValueError for an impossible `image_size` and for an empty `attributes`.
@@ -23,7 +28,8 @@ class AttributeNetwork(nn.Module):
         self, attributes: Sequence[str], width: int = 32, image_size: int = 28, dropout: float = 0.0
     ) -> None:
         super().__init__()
-        base_and_levels(image_size)
+        base, _ = base_and_levels(image_size)
+        stem_stride = max(image_size // (28 if base == 7 else 32), 1)
         if not attributes:
             raise ValueError("attributes must name at least one attribute; take data with labels")
         self.attributes = tuple(attributes)
@@ -35,7 +41,7 @@ class AttributeNetwork(nn.Module):
             "dropout": dropout,
         }
         self.trunk = nn.Sequential(
-            *_block(3, width),
+            *_block(3, width, stem_stride),
             *_block(width, 2 * width, stride=2),
             *_block(2 * width, 2 * width),
             *_block(2 * width, 4 * width, stride=2),
@@ -64,6 +70,15 @@ class AttributeNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.logits(self.features(images))
+
+
+def bundled_classifier(image_size: int) -> AttributeNetwork:
+    """The bundled classifier whose image size is nearest to `image_size`, as a ratio."""
+
+    def octaves(size: int) -> float:
+        return abs(math.log2(size / image_size))
+
+    return pretrained.load(f"attributes-{min(BUNDLED_SIZES, key=octaves)}", AttributeNetwork)
 
 
 def _block(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:

@@ -11,14 +11,13 @@ from torch import Tensor, nn
 
 from facegan import pretrained
 from facegan._console import progress_bar
-from facegan.networks.attributes import AttributeNetwork
+from facegan.networks.attributes import AttributeNetwork, bundled_classifier
 from facegan.sampling.directions import Directions
 from facegan.sampling.latents import latents
 
 if TYPE_CHECKING:
     from facegan.networks.base import Generator
 
-CLASSIFIER = "attributes-28"
 FIT, HELD_OUT, PCA = 4000, 1000, 2000  # faces: of the regression, of its test, of the components
 EFFECT_FACES, EFFECT_AMOUNT = 64, 2.0
 ORTHOGONALITY = 0.3  # the ridge of `orthogonalize`: less of it spares the other attributes more
@@ -57,7 +56,7 @@ def find_directions(generator: "Generator", progress: bool = False) -> Direction
     nearly orthogonal to those of the other attributes. Components: GANSpace (Härkönen et al. 2020,
     section 2.2). Deterministic; takes minutes on a CPU for a small generator.
     """
-    classifier = pretrained.load(CLASSIFIER, AttributeNetwork).to(_device(generator))
+    classifier = bundled_classifier(generator.image_size).to(_device(generator))
     z = latents(range(FIT + HELD_OUT), generator.latent_dim)
     images = generator.draw(z, "drawing faces for directions" if progress else None)
     logits = standardize(_classify(classifier, images))

@@ -125,7 +125,7 @@ class EvaluateDuringTraining(Callback):
 
     @rank_zero_only
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.extractor = AttributeFeatures()
+        self.extractor = AttributeFeatures(self.dataset.image_size)
         held_out = len(self.dataset.indices("val"))
         self.enough = held_out >= MIN_FACES
         if not self.enough:
