@@ -1,4 +1,4 @@
-"""DeviceLoader: whole, in an order that is a pure function, the same over any number of devices."""
+"""Batches: complete, in an order given by seed and epoch, the same for any number of devices."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,17 +17,17 @@ ROWS = torch.arange(100, 1100)
 
 @pytest.fixture
 def labelled(tmp_path: Path) -> PackedDataset:
-    """Forty noise images; the attributes of image i spell i."""
+    """Forty noise images; the attributes of image i are the bits of i."""
     images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
     splits = np.array([0] * 30 + [1] * 7 + [2] * 3, dtype=np.uint8)
     bits = (np.arange(40)[:, None] >> np.arange(6) & 1).astype(bool)
     labels = Labels(splits, bits, np.arange(40), tuple("abcdef"))
 
-    def fill(path: Path) -> tuple[Labels, dict[str, Any]]:
+    def write(path: Path) -> tuple[Labels, dict[str, Any]]:
         np.save(path, images)
         return labels, {}
 
-    return write_dataset(tmp_path / "labelled", {}, fill)
+    return write_dataset(tmp_path / "labelled", {}, write)
 
 
 def attached(data: FaceDataModule, epoch: int = 0, world: int = 1, rank: int = 0) -> FaceDataModule:
@@ -63,7 +63,7 @@ def test_shuffle_is_a_pure_function_of_seed_and_epoch() -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_shuffle_is_a_permutation_that_mirrors_half() -> None:
+def test_shuffle_is_a_permutation_and_mirrors_about_half() -> None:
     order, flips = shuffle(ROWS, seed=0, epoch=0)
     assert torch.equal(order.sort().values, ROWS)
     assert not torch.equal(order, ROWS)
@@ -79,7 +79,7 @@ def test_another_seed_or_epoch_has_another_order(seed: int, epoch: int) -> None:
     assert not torch.equal(flips, other_flips)
 
 
-def test_an_epoch_is_whole_batches_of_different_faces(labelled: PackedDataset) -> None:
+def test_an_epoch_has_full_batches_of_different_faces(labelled: PackedDataset) -> None:
     data = attached(FaceDataModule(labelled, 8))
     batches = list(data.train_dataloader())
     assert len(batches) == len(data.train_dataloader()) == 3
@@ -97,7 +97,7 @@ def test_batches_are_uint8_in_channels_last(labelled: PackedDataset) -> None:
     assert attributes.dtype == torch.bool
 
 
-def test_faces_are_those_of_the_archive_or_mirrored(labelled: PackedDataset) -> None:
+def test_faces_are_those_of_the_data_set_or_mirrored(labelled: PackedDataset) -> None:
     _, flips = shuffle(torch.arange(30), 0, epoch=2)
     batches = train_batches(labelled, 10, epoch=2)
     rows = [row for batch in batches for row in rows_of(batch)]
@@ -114,7 +114,7 @@ def test_without_flip_nothing_is_mirrored(labelled: PackedDataset) -> None:
         assert torch.equal(batch.images, expected)
 
 
-def test_a_loader_gives_the_order_of_the_epoch_that_begins(labelled: PackedDataset) -> None:
+def test_the_order_of_a_loader_is_that_of_the_current_epoch(labelled: PackedDataset) -> None:
     data = attached(FaceDataModule(labelled, 10))
     loader = data.train_dataloader()
     first, again = (next(iter(loader)).images for _ in range(2))
@@ -126,24 +126,24 @@ def test_a_loader_gives_the_order_of_the_epoch_that_begins(labelled: PackedDatas
 
 
 @pytest.mark.parametrize("world", [2, 4, 8])
-def test_the_devices_share_the_batch_of_one(labelled: PackedDataset, world: int) -> None:
+def test_each_device_gets_its_slice_of_the_batch(labelled: PackedDataset, world: int) -> None:
     whole = train_batches(labelled, 8, epoch=1)
     parts = [train_batches(labelled, 8, epoch=1, world=world, rank=r) for r in range(world)]
-    for batch, *shares in zip(whole, *parts, strict=True):
-        assert {len(share.images) for share in shares} == {8 // world}
-        for rank, share in enumerate(shares):
-            assert torch.equal(share.images, batch.images[rank::world])
-            assert torch.equal(share.attributes, batch.attributes[rank::world])
+    for batch, *slices in zip(whole, *parts, strict=True):
+        assert {len(part.images) for part in slices} == {8 // world}
+        for rank, part in enumerate(slices):
+            assert torch.equal(part.images, batch.images[rank::world])
+            assert torch.equal(part.attributes, batch.attributes[rank::world])
 
 
-def test_resident_and_memory_mapped_give_the_same(labelled: PackedDataset) -> None:
+def test_on_device_and_memory_mapped_batches_are_equal(labelled: PackedDataset) -> None:
     one, other = (attached(FaceDataModule(labelled, 8, on_device=r)) for r in (True, False))
     for a, b in zip(one.train_dataloader(), other.train_dataloader(), strict=True):
         assert torch.equal(a.images, b.images)
         assert torch.equal(a.attributes, b.attributes)
 
 
-def test_val_and_test_are_whole_in_order_and_unmirrored(labelled: PackedDataset) -> None:
+def test_val_and_test_are_complete_in_order_and_not_mirrored(labelled: PackedDataset) -> None:
     data = attached(FaceDataModule(labelled, 3))
     for loader, rows in (
         (data.val_dataloader(), range(30, 37)),
@@ -157,11 +157,11 @@ def test_val_and_test_are_whole_in_order_and_unmirrored(labelled: PackedDataset)
 
 
 @pytest.mark.parametrize("size", [31, 0, -1])
-def test_a_batch_that_the_data_set_cannot_give(labelled: PackedDataset, size: int) -> None:
+def test_a_batch_size_larger_than_the_data_set(labelled: PackedDataset, size: int) -> None:
     with pytest.raises(FaceganError, match=rf"batch_size must lie between 1 and .* 30; got {size}"):
         FaceDataModule(labelled, size)
 
 
-def test_a_batch_that_the_devices_cannot_share(labelled: PackedDataset) -> None:
+def test_a_batch_size_that_the_devices_do_not_divide(labelled: PackedDataset) -> None:
     with pytest.raises(FaceganError, match=r"batch_size=10 must be a multiple of the 4 .*try 8"):
         train_batches(labelled, 10, world=4)

@@ -1,4 +1,4 @@
-"""The dataset on the disk: atomic, named by its recipe, honest about damage."""
+"""The packed data set on disk: written atomically, named by its recipe, checked when read."""
 
 import json
 import zipfile
@@ -21,14 +21,14 @@ LABELS = Labels(
 )
 
 
-def fill(images: Path) -> tuple[Labels, dict[str, Any]]:
+def write_images(images: Path) -> tuple[Labels, dict[str, Any]]:
     np.save(images, IMAGES)
     return LABELS, {"left_out": "a.jpg"}
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return write_dataset(tmp_path / "test", RECIPE, fill).path
+    return write_dataset(tmp_path / "test", RECIPE, write_images).path
 
 
 def test_what_is_written_is_read(path: Path) -> None:
@@ -43,7 +43,7 @@ def test_what_is_written_is_read(path: Path) -> None:
     assert isinstance(dataset.images, np.memmap)
 
 
-def test_the_manifest_tells_all(path: Path) -> None:
+def test_the_content_of_the_manifest(path: Path) -> None:
     manifest = json.loads((path / "manifest.json").read_text())
     assert manifest["recipe"] == RECIPE
     assert manifest["counts"] == {"train": 3, "val": 1, "test": 1}
@@ -51,26 +51,24 @@ def test_the_manifest_tells_all(path: Path) -> None:
     assert len(manifest["sha256"]) == 64
 
 
-def test_splits_are_disjoint_and_whole(dataset: PackedDataset) -> None:
+def test_splits_are_disjoint_and_complete(dataset: PackedDataset) -> None:
     parts = [dataset.indices(split).tolist() for split in ("train", "val", "test")]
     assert [len(part) for part in parts] == [36, 2, 2]
     assert sorted(row for part in parts for row in part) == list(range(40))
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_a_failure_while_filling_leaves_nothing_behind(
-    tmp_path: Path, error: type[BaseException]
-) -> None:
-    def break_off(images: Path) -> tuple[Labels, dict[str, Any]]:
-        fill(images)
+def test_a_failed_write_leaves_no_files(tmp_path: Path, error: type[BaseException]) -> None:
+    def fail(images: Path) -> tuple[Labels, dict[str, Any]]:
+        write_images(images)
         raise error
 
     with pytest.raises(error):
-        write_dataset(tmp_path / "test", RECIPE, break_off)
+        write_dataset(tmp_path / "test", RECIPE, fail)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nothing_but_the_archive_is_left(path: Path) -> None:
+def test_no_temporary_files_are_left(path: Path) -> None:
     assert [entry.name for entry in path.parent.iterdir()] == ["test"]
     names = {entry.name for entry in path.iterdir()}
     assert names == {"images.npy", "labels.npz", "manifest.json"}
@@ -89,7 +87,7 @@ def test_a_recipe_keeps_its_folder() -> None:
 
 @pytest.mark.parametrize("name", ["images.npy", "labels.npz", "manifest.json"])
 @pytest.mark.parametrize("keep", [0, 100])
-def test_a_part_that_is_cut_short(path: Path, name: str, keep: int) -> None:
+def test_a_truncated_file(path: Path, name: str, keep: int) -> None:
     data = (path / name).read_bytes()
     (path / name).write_bytes(data[:keep])
     with pytest.raises(FaceganError, match=r"damaged.*delete that folder.*prepare"):
@@ -97,7 +95,7 @@ def test_a_part_that_is_cut_short(path: Path, name: str, keep: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["images.npy", "labels.npz", "manifest.json"])
-def test_a_part_that_is_missing(path: Path, name: str) -> None:
+def test_a_missing_file(path: Path, name: str) -> None:
     (path / name).unlink()
     with pytest.raises(FaceganError, match=f"damaged.*{name}"):
         open_dataset(path)
@@ -125,19 +123,19 @@ def test_a_flipped_bit_is_found(path: Path) -> None:
         open_dataset(path).verify()
 
 
-def test_a_damaged_archive_is_replaced(path: Path) -> None:
+def test_a_damaged_data_set_is_replaced(path: Path) -> None:
     (path / "images.npy").unlink()
-    write_dataset(path, RECIPE, fill).verify()
+    write_dataset(path, RECIPE, write_images).verify()
 
 
-def test_the_archive_of_a_faster_process_is_left_alone(path: Path) -> None:
+def test_a_data_set_written_by_another_process_is_kept(path: Path) -> None:
     before = (path / "images.npy").stat().st_ino
-    write_dataset(path, RECIPE, fill).verify()
+    write_dataset(path, RECIPE, write_images).verify()
     assert (path / "images.npy").stat().st_ino == before
     assert [found.name for found in path.parent.iterdir()] == [path.name]
 
 
-def test_what_is_done_to_the_images_stays_in_memory(path: Path) -> None:
+def test_changes_of_the_images_are_not_written_to_disk(path: Path) -> None:
     dataset = open_dataset(path)
     dataset.images[:] = 0
     assert np.array_equal(open_dataset(path).images, IMAGES)

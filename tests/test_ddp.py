@@ -1,4 +1,4 @@
-"""Two processes on the CPU train as one."""
+"""Two processes on the CPU train one model."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def train(folder: Path, *arguments: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_two_processes_train_and_go_on(tmp_path: Path) -> None:
+def test_two_processes_train_and_resume(tmp_path: Path) -> None:
     train(
         tmp_path,
         *("model=lite", "model.generator.width=8", "model.discriminator.width=4"),
@@ -51,10 +51,10 @@ def test_two_processes_train_and_go_on(tmp_path: Path) -> None:
     )
     train(tmp_path, "resume=run", "trainer.max_epochs=2")
     run = tmp_path / "run"
-    # each saw other faces: without the other's gradients their weights would have parted
+    # each process had other images: without averaged gradients their weights would differ
     assert (tmp_path / "rank-0").read_text() == (tmp_path / "rank-1").read_text()
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    # 270 faces in eight batches of 32, of which each process sees a half; result once, not twice
+    # 270 faces are eight batches of 32, half of each per process; every result is logged once
     assert [line["images"] for line in lines] == [256, 512]
     assert len(list(run.glob("samples/epoch-*.png"))) == 2
     assert Generator.from_pretrained(run).config["width"] == 8

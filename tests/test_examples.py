@@ -1,4 +1,4 @@
-"""The example notebook runs from its first cell to its last."""
+"""The example notebook runs, and its outputs are stored."""
 
 import json
 from pathlib import Path

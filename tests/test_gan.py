@@ -1,4 +1,4 @@
-"""The training step as an algorithm, on a GAN of a few hundred weights."""
+"""The training step, on a GAN of a few hundred weights."""
 
 import copy
 import math
@@ -25,7 +25,7 @@ SIZE, LATENT, BATCH = 14, 3, 4
 
 
 class BareGAN(GAN):
-    """The algorithm without Lightning: one device, the optimizers themselves."""
+    """A GAN without Lightning: one device, unwrapped optimizers."""
 
     trainer = SimpleNamespace(world_size=1)
     global_rank = 0
@@ -88,7 +88,7 @@ def equal_states(one: nn.Module, other: nn.Module) -> bool:
 
 
 @pytest.mark.parametrize("loss", [NonSaturating(), Hinge(), RelativisticPairing()])
-def test_the_generators_step_leaves_the_discriminator_alone(loss: nn.Module) -> None:
+def test_the_generators_step_does_not_change_the_discriminator(loss: nn.Module) -> None:
     gan = tiny(loss=loss)
     train(gan, 1)
     real = to_float(faces().images)
@@ -102,7 +102,7 @@ def test_the_generators_step_leaves_the_discriminator_alone(loss: nn.Module) -> 
 
 
 @pytest.mark.parametrize("penalty", [NoPenalty(), R1(1.0), GradientPenalty()])
-def test_the_discriminators_step_leaves_the_generator_alone(penalty: nn.Module) -> None:
+def test_the_discriminators_step_does_not_change_the_generator(penalty: nn.Module) -> None:
     gan = tiny(penalty=penalty)
     train(gan, 1)
     real = to_float(faces().images)
@@ -114,7 +114,7 @@ def test_the_discriminators_step_leaves_the_generator_alone(penalty: nn.Module) 
     assert not equal(before[2], weights(gan.discriminator))
 
 
-def test_the_discriminator_sees_the_real_images_once() -> None:
+def test_the_discriminator_evaluates_the_real_images_once() -> None:
     gan, outputs = tiny(norm="none", loss=RelativisticPairing()), []
     gan.discriminator.register_forward_hook(lambda *call: outputs.append(call[2].detach()))
     (logs,) = train(gan, 1)
@@ -134,7 +134,7 @@ def test_one_batch_of_fakes_serves_both_steps(n_critic: int) -> None:
 
 
 def test_a_step_by_hand() -> None:
-    """Plain gradient descent without dropout and norm, against the algorithm box."""
+    """Gradient descent without dropout and norm, compared with the algorithm written out."""
     plain = partial(SGD, lr=0.1)
     optimizers = {"generator_optimizer": plain, "discriminator_optimizer": plain}
     gan = tiny(norm="none", loss=Hinge(), penalty=R1(2.0), **optimizers).eval()
@@ -163,7 +163,7 @@ def descend(network: nn.Module, loss: Tensor) -> None:
             parameter.data = parameter - 0.1 * slope  # a new tensor: the graph keeps the old one
 
 
-def test_the_generator_moves_after_every_n_critic_steps() -> None:
+def test_the_generator_is_updated_at_every_n_critic_th_step() -> None:
     gan, moves = tiny(n_critic=3), []
     for step in range(7):
         before = weights(gan.generator), weights(gan.ema), weights(gan.discriminator)
@@ -193,17 +193,17 @@ def test_the_counter_is_in_the_checkpoint() -> None:
     assert resumed.images_seen == 2 * BATCH
 
 
-def test_the_penalty_has_its_turn_by_the_counter() -> None:
+def test_the_penalty_is_added_at_every_interval_th_step() -> None:
     gan = tiny(penalty=R1(1.0, interval=2))
     assert ["R1" in logs for logs in train(gan, 4)] == [True, False, True, False]
 
 
-@pytest.mark.filterwarnings("ignore:The .grad attribute")  # which torch's own compiler reads
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # which torch.compile reads
 def test_compiled_networks_take_the_same_steps_under_the_same_names(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     plain, compiled = (tiny(penalty=R1(0.5, interval=2)) for _ in range(2))
-    # all of the compiler but the machine code, which would need a C++ compiler
+    # without code generation, which needs a C++ compiler
     monkeypatch.setattr(nn.Module, "compile", partialmethod(nn.Module.compile, backend="aot_eager"))
     compiled.compile_networks()
     for step in range(3):  # the first and the third with the penalty
@@ -237,7 +237,7 @@ def test_the_ema_follows_the_generator() -> None:
     gan = tiny(ema_halflife=BATCH)
     assert equal_states(gan.ema, gan.generator)
     assert not any(parameter.requires_grad for parameter in gan.ema.parameters())
-    gan.images_seen = 1000 * BATCH  # past the ramp: each step halves what was
+    gan.images_seen = 1000 * BATCH  # after the ramp-up: each step halves the old weights
     old = weights(gan.ema)
     train(gan, 1)
     new = weights(gan.generator)
@@ -246,15 +246,15 @@ def test_the_ema_follows_the_generator() -> None:
 
 
 @pytest.mark.parametrize("n_critic", [1, 5])
-def test_after_a_halflife_an_old_weight_counts_half(n_critic: int) -> None:
+def test_an_old_weight_counts_half_after_a_halflife(n_critic: int) -> None:
     decay = ema_decay(halflife=1000, images_seen=10**6, images=BATCH * n_critic)
     assert decay ** (1000 / (BATCH * n_critic)) == pytest.approx(0.5)
 
 
 def test_the_halflife_grows_with_the_run() -> None:
     decays = [ema_decay(1000, seen, BATCH) for seen in (0, 1000, 10_000, 20_000, 10**6)]
-    halflives = [50, 500, 1000, 1000]  # a twentieth of the images seen, up to its value
-    assert decays[0] < 1e-6  # the initial weights are forgotten at once
+    halflives = [50, 500, 1000, 1000]  # 0.05 of the images seen, up to the full half-life
+    assert decays[0] < 1e-6  # the initial weights are dropped at once
     assert decays[1:] == pytest.approx([0.5 ** (BATCH / halflife) for halflife in halflives])
 
 
@@ -274,7 +274,7 @@ def test_frozen_restores_after_an_error() -> None:
     assert layer.weight.requires_grad
 
 
-def test_frozen_leaves_fixed_what_was_fixed() -> None:
+def test_frozen_keeps_parameters_frozen_that_were_frozen_before() -> None:
     layer = nn.Linear(2, 1)
     layer.bias.requires_grad_(False)
     with frozen(layer):
@@ -286,18 +286,18 @@ def test_frozen_leaves_fixed_what_was_fixed() -> None:
 def test_the_same_seed_gives_the_same_bits() -> None:
     one, other = tiny(penalty=GradientPenalty()), tiny(penalty=GradientPenalty())
     logs = train(one, 3)
-    torch.manual_seed(999)  # what else draws from the global stream does not matter
+    torch.manual_seed(999)  # other draws from the global generator have no effect
     assert logs == train(other, 3)
     assert equal_states(one, other)
 
 
-def test_another_seed_gives_other_bits() -> None:
+def test_another_seed_gives_other_weights() -> None:
     one, other = tiny(seed=1), tiny(seed=2)
     train(one, 1), train(other, 1)
     assert not equal_states(one, other)
 
 
-def test_a_steps_randomness_depends_on_seed_and_counter_only() -> None:
+def test_the_random_state_of_a_step_depends_on_seed_and_counter_only() -> None:
     through = tiny(penalty=GradientPenalty())
     train(through, 2)
     resumed = tiny(penalty=GradientPenalty())
@@ -351,7 +351,7 @@ def test_lightning_runs_the_same_algorithm(tmp_path: Path) -> None:
         (DCGANDiscriminator(3, image_size=SIZE, channels=1), "channels, got 3 and 1"),
     ],
 )
-def test_networks_that_do_not_fit(network: nn.Module, message: str) -> None:
+def test_networks_of_different_shapes_are_refused(network: nn.Module, message: str) -> None:
     with pytest.raises(
         ValueError, match=f"generator and discriminator must have the same {message}"
     ):

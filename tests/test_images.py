@@ -1,4 +1,4 @@
-"""Images in and out: exact round trips, grids against a loop, files read back by Pillow."""
+"""Conversions, grids against a loop, and image files read back by Pillow."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -40,7 +40,7 @@ def test_to_uint8_rounds_and_clamps(value: float, expected: int) -> None:
     assert to_uint8(torch.tensor([value])).tolist() == [expected]
 
 
-def test_conversions_keep_shape_memory_format_and_their_input() -> None:
+def test_conversions_keep_the_shape_the_memory_format_and_the_input() -> None:
     images = random_images(2).to(memory_format=torch.channels_last)
     floats = to_float(images)
     assert floats.is_contiguous(memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""Every loss at hand-chosen logits: its closed form, torch's own version of it, its gradients."""
+"""Every loss on chosen logits: closed forms, torch's functions, gradients."""
 
 import math
 
@@ -113,12 +113,12 @@ def test_relativistic_pairing() -> None:
     assert both_objectives(RelativisticPairing(), REAL, FAKE) == pytest.approx(expected)
 
 
-def test_relativistic_pairing_sees_only_differences() -> None:
+def test_relativistic_pairing_depends_on_differences_only() -> None:
     shifted = both_objectives(RelativisticPairing(), [r + 5 for r in REAL], [f + 5 for f in FAKE])
     assert shifted == pytest.approx(both_objectives(RelativisticPairing(), REAL, FAKE))
 
 
-def torchs_own(loss: AdversarialLoss, real: Tensor, fake: Tensor) -> list[Tensor]:
+def torch_objectives(loss: AdversarialLoss, real: Tensor, fake: Tensor) -> list[Tensor]:
     """The same objectives in terms of `torch.nn.functional`: discriminator, generator."""
     one, zero = torch.ones_like(real), torch.zeros_like(real)
     bce, mse = F.binary_cross_entropy_with_logits, F.mse_loss
@@ -142,12 +142,14 @@ def torchs_own(loss: AdversarialLoss, real: Tensor, fake: Tensor) -> list[Tensor
 @every_loss
 def test_agrees_with_torch(loss: AdversarialLoss) -> None:
     real, fake = 3 * torch.randn(2, 50, generator=torch.Generator().manual_seed(0))
-    expected = [value.item() for value in torchs_own(loss, real, fake)]
+    expected = [value.item() for value in torch_objectives(loss, real, fake)]
     assert both_objectives(loss, real.tolist(), fake.tolist()) == pytest.approx(expected, abs=2e-5)
 
 
 @every_loss
-def test_the_discriminator_learns_to_tell_them_apart(loss: AdversarialLoss) -> None:
+def test_the_discriminators_objective_raises_real_and_lowers_fake_logits(
+    loss: AdversarialLoss,
+) -> None:
     real, fake = logits([0.3, -0.6]), logits([0.2, 0.7])
     loss.discriminator(real, fake).backward()
     assert (real.grad < 0).all()  # descent raises D(real)
@@ -155,7 +157,7 @@ def test_the_discriminator_learns_to_tell_them_apart(loss: AdversarialLoss) -> N
 
 
 @every_loss
-def test_the_generator_learns_to_raise_the_logits_of_fakes(loss: AdversarialLoss) -> None:
+def test_the_generators_objective_raises_fake_logits(loss: AdversarialLoss) -> None:
     fake = logits([-0.2, 0.7])
     loss.generator(fake, torch.tensor([0.3, -0.6])).backward()
     assert (fake.grad < 0).all()

@@ -68,7 +68,7 @@ def test_parameters_of_the_articles_discriminator() -> None:
     assert sum(isinstance(layer, nn.Conv2d) for layer in discriminator.modules()) == 4
 
 
-def test_every_layer_of_the_generator_but_the_last_is_normalised_and_dropped() -> None:
+def test_every_layer_of_the_generator_but_the_last_has_norm_and_dropout() -> None:
     kinds = [type(layer) for layer in tiny_generator(image_size=28, dropout=0.2).layers]
     finish = [nn.BatchNorm2d, nn.LeakyReLU, nn.Dropout]
     up = [nn.ConvTranspose2d, *finish]
@@ -91,7 +91,7 @@ def test_config_rebuilds_the_same_shapes(norm: str) -> None:
 def test_in_eval_mode_images_do_not_depend_on_their_batch(norm: str, modulated: bool) -> None:
     generator = tiny_generator(dropout=0.5, norm=norm, modulated=modulated)
     discriminator = tiny_discriminator(dropout=0.5, norm=norm)
-    for _ in range(3):  # running statistics of their own
+    for _ in range(3):  # so that running statistics are not the initial ones
         discriminator(generator(noise(8, 5)))
     for network, batch in (
         (generator.eval(), noise(4, 5, seed=1)),
@@ -106,7 +106,7 @@ def test_in_training_mode_batch_norm_couples_a_batch() -> None:
     assert not torch.allclose(generator(z)[:2], generator(z[:2]), atol=1e-3)
 
 
-def test_initial_weights_have_the_papers_deviation() -> None:
+def test_initial_weights_have_the_papers_standard_deviation() -> None:
     torch.manual_seed(0)
     network = DCGANGenerator(latent_dim=50, width=64)
     for layer in network.modules():
@@ -115,8 +115,8 @@ def test_initial_weights_have_the_papers_deviation() -> None:
             assert layer.weight.mean().item() == pytest.approx(0, abs=4e-3)
 
 
-def test_without_norm_the_variance_stays_from_layer_to_layer() -> None:
-    """Before every activation, borders aside, as He et al. 2015 have it in eq. 14."""
+def test_without_norm_the_variance_is_the_same_in_every_layer() -> None:
+    """Before every activation, without the borders (He et al. 2015, eq. 14)."""
     x = noise(256, 64)
     for layer in tiny_generator(latent_dim=64, width=96, image_size=28, norm="none").layers:
         x = layer(x)
@@ -126,25 +126,25 @@ def test_without_norm_the_variance_stays_from_layer_to_layer() -> None:
 
 
 @pytest.mark.parametrize("norm", ["batch", "none"])
-def test_the_signal_survives_a_fresh_network(norm: str) -> None:
+def test_the_signal_does_not_vanish_in_an_untrained_network(norm: str) -> None:
     images = tiny_generator(width=256, image_size=64, norm=norm)(noise(16, 5))
     logits = tiny_discriminator(width=16, image_size=64, norm=norm)(noise(16, 3, 64, 64))
     assert 0.005 < images.std() < 1
     assert 0.005 < logits.std() < 10
 
 
-def test_a_discriminators_width_ends_at_its_maximum() -> None:
+def test_max_width_limits_the_channels_of_a_discriminator() -> None:
     for limit, widths in ((None, [4, 8, 16, 32]), (16, [4, 8, 16, 16])):
         discriminator = tiny_discriminator(image_size=56, max_width=limit)
         convolutions = [m for m in discriminator.layers if isinstance(m, nn.Conv2d)]
         assert [m.out_channels for m in convolutions] == [*widths, 1]
 
 
-def test_hidden_units_stand_before_the_logit() -> None:
+def test_hidden_units_come_before_the_logit() -> None:
     discriminator = tiny_discriminator(image_size=28, hidden=6)
     assert discriminator(noise(2, 3, 28, 28)).shape == (2,)
     hidden, logit = [m for m in discriminator.layers if isinstance(m, nn.Linear)]
-    assert hidden.weight.shape == (6, 16 * 3 * 3)  # all that is left of 28 pixels
+    assert hidden.weight.shape == (6, 16 * 3 * 3)  # the last feature map at 28x28
     assert logit.weight.shape == (1, 6)
 
 
@@ -152,12 +152,12 @@ def test_minibatch_stddev_by_hand() -> None:
     x = noise(6, 2, 3, 3)
     out = MinibatchStdDev(group=3)(x)
     assert torch.equal(out[:, :2], x)
-    for group in ([0, 2, 4], [1, 3, 5]):  # as many groups as fit, dealt in turn
+    for group in ([0, 2, 4], [1, 3, 5]):  # image i is in group i mod 2
         expected = np.std(x[group].numpy(), axis=0).mean()
         assert out[group, 2].flatten().tolist() == pytest.approx([expected] * 27, rel=1e-5)
 
 
-def test_minibatch_stddev_of_a_batch_that_groups_do_not_divide() -> None:
+def test_minibatch_stddev_of_a_batch_that_the_group_size_does_not_divide() -> None:
     x = noise(5, 2, 3, 3)
     expected = np.std(x.numpy(), axis=0).mean()
     deviation = MinibatchStdDev(group=3)(x)[:, 2]
@@ -170,7 +170,7 @@ def test_minibatch_stddev_of_equal_images_has_a_gradient() -> None:
     assert x.grad.isfinite().all()
 
 
-def test_a_discriminator_sees_missing_variety() -> None:
+def test_minibatch_stddev_makes_a_logit_depend_on_the_other_images() -> None:
     images = noise(8, 3, 14, 14)
     same = images[:1].expand(8, -1, -1, -1)
     for sees in (False, True):

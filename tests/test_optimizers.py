@@ -1,4 +1,4 @@
-"""Spectral descent against singular value decompositions, torch's own Muon and Adam."""
+"""SpectralDescent against singular value decompositions and torch's Muon and Adam."""
 
 import copy
 
@@ -18,7 +18,7 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
 
 
 def step(gradient: Tensor) -> Tensor:
-    """How one step changes a weight of this gradient, in units of the learning rate."""
+    """The change of a weight by one step with this gradient, in units of the learning rate."""
     weight = nn.Parameter(torch.zeros_like(gradient))
     weight.grad = gradient
     SpectralDescent([weight], RATE, BETA2).step()
@@ -27,11 +27,11 @@ def step(gradient: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("shape", [(6, 20), (20, 6), (12, 12)])
 @pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
-def test_singular_vectors_stay_and_singular_values_become_one(
+def test_singular_vectors_are_kept_and_singular_values_become_about_one(
     shape: tuple[int, int], scale: float
 ) -> None:
     u, _, vt = torch.linalg.svd(noise(*shape), full_matrices=False)
-    values = torch.logspace(0, -2, min(shape))  # far apart
+    values = torch.logspace(0, -2, min(shape))
     core = u.T @ orthogonalize(scale * u @ values.diag() @ vt) @ vt.T
     assert torch.allclose(core, core.diagonal().diag(), atol=1e-4)
     assert core.diagonal().min() > 0.68
@@ -49,13 +49,13 @@ def test_steps_are_those_of_muon_without_momentum() -> None:
 
 
 @pytest.mark.parametrize("shape", [(16, 3, 4, 4), (8, 16), (16, 8)])
-def test_entries_change_by_the_learning_rate(shape: tuple[int, ...]) -> None:
+def test_the_root_mean_square_of_a_step_is_the_learning_rate(shape: tuple[int, ...]) -> None:
     change = step(noise(*shape))
     assert change.square().mean().sqrt().item() == pytest.approx(1, abs=0.15)
     assert (change * noise(*shape)).sum() < 0  # downhill
 
 
-def test_a_convolution_is_a_matrix_of_its_first_dimension() -> None:
+def test_a_convolutions_weight_is_a_matrix_of_its_first_dimension() -> None:
     gradient = noise(6, 4, 3, 3)
     assert torch.equal(step(gradient).flatten(1), step(gradient.flatten(1)))
     last = gradient.to(memory_format=torch.channels_last)
@@ -76,7 +76,7 @@ def test_biases_and_single_outputs_take_adams_steps(shape: tuple[int, ...]) -> N
         assert torch.allclose(ours, theirs, atol=1e-6)
 
 
-def test_steps_go_on_from_a_saved_state() -> None:
+def test_a_saved_state_continues_the_same_steps() -> None:
     weights = [nn.Parameter(torch.ones(3, 4)), nn.Parameter(torch.ones(4))]
     optimizer = SpectralDescent(weights, RATE, BETA2)
 
@@ -98,19 +98,19 @@ def test_steps_go_on_from_a_saved_state() -> None:
 
 
 @pytest.mark.parametrize("shape", [(4, 5), (5,)])
-def test_next_to_nothing_moves_nothing_far(shape: tuple[int, ...]) -> None:
+def test_tiny_gradients_give_bounded_steps(shape: tuple[int, ...]) -> None:
     assert step(torch.zeros(shape)).count_nonzero() == 0
     for exponent in range(-45, -10):
         assert step(10.0**exponent * noise(*shape)).abs().max() < 2
 
 
-def test_without_a_gradient_nothing_moves() -> None:
+def test_a_weight_without_a_gradient_is_not_changed() -> None:
     weight = nn.Parameter(torch.ones(2))
     SpectralDescent([weight], RATE, BETA2).step()
     assert weight.tolist() == [1, 1]
 
 
-def test_digits_are_kept_under_autocast() -> None:
+def test_a_step_under_autocast_is_computed_in_float32() -> None:
     gradient = noise(6, 20)
     expected = step(gradient)
     with torch.autocast("cpu", torch.bfloat16):
@@ -132,6 +132,6 @@ def test_a_closure_is_called_with_gradients_and_its_loss_returned() -> None:
 
 
 @pytest.mark.parametrize("beta2", [-0.1, 1])
-def test_a_mean_that_forgets_nothing_is_refused(beta2: float) -> None:
+def test_beta2_out_of_range(beta2: float) -> None:
     with pytest.raises(ValueError, match=f"beta2 must lie in .*, got {beta2}; try 0.99"):
         SpectralDescent([nn.Parameter(torch.ones(2))], RATE, beta2)

@@ -62,11 +62,11 @@ def test_gradient_penalty() -> None:
     penalty = GradientPenalty(weight=10)
     assert penalty.discriminator(Linear(0, 3, 4, 0), REAL, FAKE)[0].item() == 10 * (5 - 1) ** 2
     assert penalty.discriminator(Linear(0, 0.6, 0, 0.8), REAL, FAKE)[0].item() == pytest.approx(0)
-    value, _ = penalty.discriminator(Quadratic(2), REAL, REAL)  # nothing lies between x and x
+    value, _ = penalty.discriminator(Quadratic(2), REAL, REAL)  # both ends are equal
     assert value.item() == pytest.approx(10 * (9**2 + 1**2) / 2)
 
 
-def test_gradient_penalty_looks_between_pairs() -> None:
+def test_gradient_penalty_interpolates_between_pairs() -> None:
     seen = []
     critic = Linear(1, 2, 3, 4)
     real, fake = torch.zeros(100, 1, 2, 2), torch.ones(100, 1, 2, 2)
@@ -74,10 +74,10 @@ def test_gradient_penalty_looks_between_pairs() -> None:
         lambda images: seen.append(images) or critic(images), real, fake
     )
     (points,) = seen
-    shares = points.flatten(1)
-    assert (shares == shares[:, :1]).all()  # one share for all the pixels of a pair
-    assert ((shares >= 0) & (shares <= 1)).all()
-    assert len(shares[:, 0].unique()) == 100  # and another one for every pair
+    weights = points.flatten(1)
+    assert (weights == weights[:, :1]).all()  # one weight for all pixels of a pair
+    assert ((weights >= 0) & (weights <= 1)).all()
+    assert len(weights[:, 0].unique()) == 100  # and a different one for each pair
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_second_derivative_against_finite_differences(penalty: Penalty) -> None:
 
 
 def test_gradient_penalty_of_a_flat_critic_has_a_finite_gradient() -> None:
-    critic = Linear(0, 0, 0, 0)  # a last layer that starts at zero
+    critic = Linear(0, 0, 0, 0)  # as with a last layer that is initialized to zero
     value, _ = GradientPenalty(weight=10).discriminator(critic, REAL, FAKE)
     value.backward()
     assert value.item() == 10
@@ -132,7 +132,7 @@ def test_lazy_keeps_the_mean_strength(penalty: Penalty) -> None:
 
 
 @every_penalty
-def test_lazy_costs_nothing_between_its_turns(penalty: Penalty) -> None:
+def test_a_lazy_penalty_is_not_computed_between_its_steps(penalty: Penalty) -> None:
     lazy = type(penalty)(2.0, interval=4)
     value, logs = lazy.lazy(3, lambda images: pytest.fail("the critic was called"), REAL, FAKE)
     assert value.shape == ()
@@ -165,14 +165,14 @@ def test_runs_in_fp32_under_autocast(penalty: Penalty) -> None:
 
 
 @every_penalty
-def test_leaves_the_images_as_they_are(penalty: Penalty) -> None:
+def test_the_images_get_no_gradient(penalty: Penalty) -> None:
     real, fake = REAL.clone().requires_grad_(True), FAKE.clone().requires_grad_(True)
     penalty.lazy(0, Quadratic(2), real, fake)[0].backward()
     assert real.grad is None
     assert fake.grad is None
 
 
-def test_no_penalty_is_nothing() -> None:
+def test_no_penalty_is_zero() -> None:
     value, logs = NoPenalty().lazy(0, lambda images: pytest.fail("called"), REAL, FAKE)
     assert value.item() == 0
     assert logs == {}

@@ -55,7 +55,7 @@ def test_parameters_of_a_discriminator() -> None:
     assert parameters(tiny_discriminator()) == stem + narrow + widen + block + end
 
 
-def test_the_middle_convolution_sees_sixteen_channels_at_a_time() -> None:
+def test_the_grouped_convolution_has_sixteen_channels_per_group() -> None:
     for width, seen in ((24, 16), (8, 16), (4, 8), (2, 4)):
         mix = ResidualBlock(width, depth=1).mix
         assert mix.in_channels == 2 * width
@@ -63,7 +63,7 @@ def test_the_middle_convolution_sees_sixteen_channels_at_a_time() -> None:
 
 
 @pytest.mark.parametrize("depth", [1, 16])
-def test_a_fresh_block_is_the_identity_with_scaled_weights(depth: int) -> None:
+def test_an_initial_block_is_the_identity_with_scaled_weights(depth: int) -> None:
     torch.manual_seed(0)
     block, x = ResidualBlock(64, depth), noise(2, 64, 5, 5)
     assert torch.equal(block(x), x)
@@ -90,7 +90,7 @@ def test_images_do_not_depend_on_their_batch() -> None:
 
 
 @pytest.mark.parametrize("blocks", [1, 8])
-def test_the_signal_survives_a_fresh_network(blocks: int) -> None:
+def test_the_signal_does_not_vanish_in_an_untrained_network(blocks: int) -> None:
     images = tiny_generator(width=64, image_size=64, blocks=blocks)(noise(16, 5))
     logits = tiny_discriminator(width=64, image_size=64, blocks=blocks)(images)
     assert 0.1 < images.std() < 1

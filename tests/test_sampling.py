@@ -1,4 +1,4 @@
-"""Seeds and the latents they mean."""
+"""Seeds and their latents."""
 
 import pytest
 import torch
@@ -10,17 +10,17 @@ def test_latents_are_pinned() -> None:
     z = latents([0, 1], 3)
     assert z.dtype == torch.float32
     assert z.shape == (2, 3)
-    # torch's CPU stream: a change would give every seed another face
+    # a change of torch's CPU generator would change every face
     assert z[0].tolist() == pytest.approx([1.5409961, -0.2934289, -2.1787894])
 
 
-def test_a_seed_means_the_same_latent_in_any_company() -> None:
+def test_a_latent_does_not_depend_on_the_other_seeds() -> None:
     alone = latents([5], 8)
     assert torch.equal(latents([9, 5, 2], 8)[1:2], alone)
     assert torch.equal(latents(iter(range(10)), 8)[5:6], alone)
 
 
-def test_latents_leave_the_global_stream_alone() -> None:
+def test_latents_do_not_change_the_global_random_state() -> None:
     before = torch.get_rng_state()
     latents(range(3), 4)
     assert torch.equal(torch.get_rng_state(), before)
@@ -34,7 +34,7 @@ def test_latents_are_standard_normal_and_independent() -> None:
     assert torch.corrcoef(z[:, :].flatten().view(2, -1))[0, 1].abs() < 0.05
 
 
-def test_no_seeds_are_no_latents() -> None:
+def test_no_seeds_give_no_latents() -> None:
     assert latents([], 8).shape == (0, 8)
 
 
