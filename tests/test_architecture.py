@@ -20,8 +20,8 @@ Imports = dict[str, set[str]]  # module -> the modules it imports
 
 # from the top floor down; a module imports from its own floor and from those below
 FLOORS = [
-    ["train", "prepare", "sample", "evaluate", "__main__"],
-    ["training"],
+    ["train", "prepare", "sample", "evaluate", "compare", "__main__"],
+    ["training", "comparison"],
     ["gan", "evaluation"],
     ["data"],
     ["networks"],
@@ -37,7 +37,7 @@ HYDRA = (
     *(f"facegan.{room}" for room in FLOORS[0]),
 )
 LIGHTNING = ("facegan.gan.module", "facegan.training", "facegan.data.datamodule")
-ROOMS = ("gan", "networks", "data", "training", "evaluation", "sampling")
+ROOMS = ("gan", "networks", "data", "training", "evaluation", "comparison", "sampling")
 
 
 def source_files() -> dict[str, str]:
@@ -218,7 +218,7 @@ def test_a_planted_lightning_import_is_caught(module: str) -> None:
 
 def test_importing_a_command_imports_neither_torch_nor_lightning() -> None:
     heavy = "{'torch', 'torchvision', 'pytorch_lightning', 'lightning', 'PIL'} & sys.modules.keys()"
-    code = f"import sys, facegan.train, facegan.sample, facegan.prepare; print({heavy} or 'none')"
+    code = f"import sys, facegan.train, facegan.sample, facegan.compare; print({heavy} or 'none')"
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )

@@ -33,6 +33,7 @@ LITERAL_KEYS = {
     "resume": ArgumentKind.PATH,
     "out": ArgumentKind.FOLDER,
     "evaluation.inception_weights": ArgumentKind.PATH,
+    "runs": ArgumentKind.TEXT,
     "seeds": ArgumentKind.TEXT,
     "interpolate": ArgumentKind.TEXT,
     "edit": ArgumentKind.TEXT,

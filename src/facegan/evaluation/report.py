@@ -5,7 +5,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from torch import Tensor
 
 from facegan.evaluation.coverage import AttributeShare
@@ -59,10 +59,10 @@ def html_page(
     )
 
 
-def render(template: str, **values: Any) -> str:
-    """A page from a template of this package, with every value escaped."""
+def render(template: str, package: str = "facegan.evaluation", **values: Any) -> str:
+    """A page from a template of `package` or of this one, with every value escaped."""
     environment = Environment(
-        loader=PackageLoader("facegan.evaluation"),
+        loader=ChoiceLoader([PackageLoader(package), PackageLoader("facegan.evaluation")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

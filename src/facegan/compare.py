@@ -1,0 +1,49 @@
+"""Compare runs: a table, and a page with curves, grids and the configs' differences.
+
+python -m facegan.compare runs=outputs/sweeps/2026-11-26_10-00-00     a sweep
+python -m facegan.compare "runs=outputs/2026-11-*,outputs/latest"     globs and lists
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import MISSING, DictConfig
+
+from facegan.cli import command
+
+
+@dataclass
+class CompareConfig:
+    """The types of conf/compare.yaml."""
+
+    runs: str = MISSING
+    out: str | None = MISSING
+
+
+class CompareSweep(Callback):
+    """Compares the runs of a sweep when it ends."""
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        from facegan.comparison.run import compare
+        from facegan.comparison.runs import find_runs
+        from facegan.errors import FaceganError
+
+        folder = Path(config.hydra.sweep.dir)
+        try:
+            find_runs(str(folder))
+        except FaceganError:
+            return  # no run of the sweep has begun
+        compare(str(folder), folder)
+
+
+@command("compare", CompareConfig)
+def main(cfg: DictConfig) -> None:
+    from facegan.comparison.run import compare  # --help does without
+
+    compare(cfg.runs, Path(cfg.out) if cfg.out is not None else None)
+
+
+if __name__ == "__main__":
+    main()
