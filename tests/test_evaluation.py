@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import Cli
+from conftest import Cli, Compose
 from omegaconf import OmegaConf
 from PIL import Image
 from torch import Tensor
@@ -236,6 +236,18 @@ def test_evaluate_writes_the_same_numbers_twice(
     assert "training images" in result[0].out
 
 
+def test_a_run_is_evaluated_on_its_own_data_with_changes(
+    cli: Cli, compose: Compose, generated_faces: tuple[str, ...], workdir: Path, packed_dir: str
+) -> None:
+    DCGANGenerator(latent_dim=4, width=8).save_pretrained(workdir / "generator.safetensors")
+    data = compose("evaluate", *generated_faces).data
+    data.packed_dir = "somewhere/else"
+    OmegaConf.save({"data": data}, workdir / "config.yaml")
+    result = cli("evaluate", "weights=.", packed_dir, "evaluation.faces=60")
+    assert result.code == 0, result.err
+    assert "training images" in result.out
+
+
 def test_evaluate_a_folder_of_images(
     cli: Cli, generated_faces: tuple[str, ...], workdir: Path
 ) -> None:
@@ -262,8 +274,8 @@ def test_evaluate_refuses_another_image_size(cli: Cli, small_photos: tuple[str, 
     [
         (["evaluation.split=train"], "val or test"),
         (["evaluation.faces=10"], "evaluation.faces must be at least 50, got 10"),
-        (["images=.", "evaluation.faces=-5"], "evaluation.faces must be at least 50, got -5"),
-        (["images=nowhere"], "images=nowhere does not exist"),
+        (["evaluation.faces=-5"], "evaluation.faces must be a number from 1"),
+        (["images=nowhere"], "nowhere does not exist"),
         (["data.image_size=56", "data.weights=lite-28"], "28 pixels"),
     ],
 )

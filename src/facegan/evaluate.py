@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import MISSING, DictConfig
+from omegaconf import MISSING, DictConfig, OmegaConf
 
 from facegan.cli import command
 from facegan.config import ConfigError, load_config, number
@@ -52,14 +52,21 @@ def main(cfg: DictConfig) -> None:
 
 
 def data_of_run(cfg: DictConfig) -> DictConfig:
-    """The data that the run was trained on, unless the command line sets data."""
+    """The run's own data with the changes of the command line, or what data=… names."""
     from facegan.pretrained import run_folder
 
     run = run_folder(cfg.weights)
-    asked = any(text.startswith("data") for text in HydraConfig.get().overrides.task)
-    if cfg.images is not None or asked or run is None or not (run / "config.yaml").is_file():
+    overrides = HydraConfig.get().overrides.task
+    keys = [text.lstrip("+").partition("=")[0] for text in overrides]
+    if cfg.images is not None or "data" in keys or run is None:
         return cast(DictConfig, cfg.data)
-    return load_config(run / "config.yaml").data
+    if not (run / "config.yaml").is_file():
+        return cast(DictConfig, cfg.data)
+    data: DictConfig = load_config(run / "config.yaml").data
+    for key in keys:
+        if key.startswith("data."):
+            OmegaConf.update(data, key.removeprefix("data."), OmegaConf.select(cfg, key))
+    return data
 
 
 if __name__ == "__main__":
