@@ -20,9 +20,9 @@ Imports = dict[str, set[str]]  # module -> the modules it imports
 
 # from the top floor down; a module imports from its own floor and from those below
 FLOORS = [
-    ["train", "prepare", "sample", "evaluate", "compare", "__main__"],
+    ["train", "prepare", "sample", "evaluate", "compare", "export", "__main__"],
     ["training", "comparison"],
-    ["gan", "evaluation"],
+    ["gan", "evaluation", "deployment"],
     ["data"],
     ["networks"],
     ["pretrained", "sampling", "images"],
@@ -37,7 +37,16 @@ HYDRA = (
     *(f"facegan.{room}" for room in FLOORS[0]),
 )
 LIGHTNING = ("facegan.gan.module", "facegan.training", "facegan.data.datamodule")
-ROOMS = ("gan", "networks", "data", "training", "evaluation", "comparison", "sampling")
+ROOMS = (
+    "gan",
+    "networks",
+    "data",
+    "training",
+    "evaluation",
+    "comparison",
+    "sampling",
+    "deployment",
+)
 
 
 def source_files() -> dict[str, str]:

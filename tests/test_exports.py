@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-PACKAGES = ("data", "evaluation", "gan", "networks", "sampling", "training")
+PACKAGES = ("data", "deployment", "evaluation", "gan", "networks", "sampling", "training")
 
 
 @pytest.mark.parametrize("name", PACKAGES)

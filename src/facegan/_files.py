@@ -66,6 +66,12 @@ def _sorted_header(data: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + data[8 + length :]
 
 
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes a file, atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Writes `value` as indented JSON, atomically."""
     with atomic_path(path) as temporary:

@@ -59,7 +59,11 @@ class Directions:
         """Change of the probability of the attribute `name` per unit; None for a component."""
         if name not in self.attributes:
             return None
-        return float(self.effects[self.index(name), self.attributes.index(name)])
+        return self.effect(name, name)
+
+    def effect(self, name: str, attribute: str) -> float:
+        """Change of the probability of `attribute` per unit along the direction `name`."""
+        return float(self.effects[self.index(name), self.attributes.index(attribute)])
 
     def side_effects(self, name: str, count: int = 3) -> list[tuple[str, float]]:
         """The other attributes that change most along a direction, with their change per unit."""

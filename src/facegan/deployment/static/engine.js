@@ -1,0 +1,75 @@
+"use strict";
+// The generator in onnxruntime-web: latents in, images out. Everything comes out of this file.
+
+const config = JSON.parse(document.getElementById("config").textContent);
+const directions = new Map(config.directions.map((one) => [one.name, { ...one, vector: floats(one.vector) }]));
+const speed = { faces: 0, milliseconds: 0 };
+let session;
+
+function bytesOf(base64) {
+  return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+}
+
+function floats(base64) {
+  return new Float32Array(bytesOf(base64).buffer);
+}
+
+// The gzipped bytes of a script element, which is emptied.
+async function inflated(id) {
+  const element = document.getElementById(id);
+  const packed = new Blob([bytesOf(element.textContent)]);
+  element.textContent = "";
+  const stream = packed.stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+async function load() {
+  if (typeof DecompressionStream === "undefined" || typeof WebAssembly === "undefined") {
+    throw new Error("this browser is too old: it needs WebAssembly and DecompressionStream");
+  }
+  ort.env.wasm.numThreads = 1; // threads need headers that a file has not
+  ort.env.wasm.wasmBinary = await inflated("runtime");
+  session = await ort.InferenceSession.create(await inflated("model"), { executionProviders: ["wasm"] });
+}
+
+// The latent of a seed under settings {truncation, edits: {name: amount}}.
+function latentFor(seed, settings) {
+  const edits = Object.entries(settings.edits).map(([name, amount]) => [amount, directions.get(name).vector]);
+  return moved(latentOfSeed(seed, config.latentDim), settings.truncation, edits);
+}
+
+// Latents [Float32Array(latentDim), …] -> Uint8Array, (N, H, W, C) in one piece.
+async function drawLatents(latents) {
+  const data = new Float32Array(latents.length * config.latentDim);
+  latents.forEach((z, i) => data.set(z, i * config.latentDim));
+  const began = performance.now();
+  const { images } = await session.run({
+    latents: new ort.Tensor("float32", data, [latents.length, config.latentDim]),
+  });
+  // a mean that forgets: the newest tenth of what was measured replaces the oldest
+  speed.faces = 0.9 * speed.faces + latents.length;
+  speed.milliseconds = 0.9 * speed.milliseconds + performance.now() - began;
+  return images.data;
+}
+
+function facesPerSecond() {
+  return speed.milliseconds ? (1000 * speed.faces) / speed.milliseconds : 0;
+}
+
+// One image of a batch as ImageData, which is RGBA; grey images have one channel.
+function imageData(batch, index) {
+  const { imageSize: size, channels } = config;
+  const image = new ImageData(size, size);
+  let from = index * size * size * channels;
+  for (let to = 0; to < image.data.length; to += 4, from += channels) {
+    for (let c = 0; c < 3; c++) image.data[to + c] = batch[from + Math.min(c, channels - 1)];
+    image.data[to + 3] = 255;
+  }
+  return image;
+}
+
+function paint(canvas, image) {
+  canvas.width = image.width;
+  canvas.height = image.height;
+  canvas.getContext("2d").putImageData(image, 0, 0);
+}

@@ -1,0 +1,80 @@
+"""Export a generator: an ONNX model, and a web page that draws faces in the browser.
+
+python -m facegan.export                                     lite-28, into outputs/export
+python -m facegan.export weights=outputs/latest out=site     a run's generator
+
+The page, index.html, is one file. It opens by a double click and works on any static host; it
+loads nothing from a network. Needs pip install 'facegan[export]'.
+"""
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import MISSING, DictConfig
+
+from facegan.cli import command
+
+if TYPE_CHECKING:
+    from facegan.networks.base import Generator
+
+MODEL_FILE, PAGE_FILE = "generator.onnx", "index.html"
+
+
+@dataclass
+class ExportConfig:
+    """The types of conf/export.yaml."""
+
+    weights: str = MISSING
+    out: str = MISSING
+    name: str | None = MISSING
+    license: str | None = MISSING
+
+
+@command("export", ExportConfig)
+def main(cfg: DictConfig) -> None:
+    from facegan._files import write_bytes
+    from facegan.deployment.onnx_model import largest_difference, to_onnx
+    from facegan.deployment.page import build_page
+    from facegan.networks.base import Generator  # torch, which --help does not need
+
+    generator = Generator.from_pretrained(cfg.weights)
+    about = describe(cfg.weights, cfg.name, cfg.license)
+    model = to_onnx(generator, {**about, **_sizes(generator)}).SerializeToString()
+    difference = largest_difference(model, generator)
+    page = build_page(model, generator, generator.directions(progress=True), about)
+    out = Path(cfg.out)
+    for file, data in ((MODEL_FILE, model), (PAGE_FILE, page.encode())):
+        write_bytes(out / file, data)
+        print(f"{out / file}  {len(data) / 1e6:.1f} MB")
+    print(f"largest difference between ONNX Runtime and torch: {difference}/255")
+
+
+def describe(weights: str, name: str | None, license: str | None) -> dict[str, str]:
+    """The generator's name and licence: as given, else by the weights' file."""
+    from facegan import pretrained
+
+    path = pretrained.find(weights).resolve()
+    stem = path.parent.name if path.name == pretrained.WEIGHTS_FILE else path.stem
+    stored = pretrained.metadata(path).get("license", "not stated")
+    return {"name": name or stem, "license": license or stored}
+
+
+def _sizes(generator: "Generator") -> dict[str, str]:
+    """What a user of the ONNX file needs to know beside its inputs and outputs."""
+    from facegan import pretrained
+
+    return {
+        "image_size": str(generator.image_size),
+        "channels": str(generator.channels),
+        "latent_dim": str(generator.latent_dim),
+        "input": "latents (N, latent_dim), float32, drawn from N(0, 1)",
+        "output": "images (N, image_size, image_size, channels), uint8",
+        "facegan": version("facegan"),
+        "weights": pretrained.digest(generator),
+    }
+
+
+if __name__ == "__main__":
+    main()
