@@ -18,7 +18,7 @@ from PIL import Image
 
 from facegan.config import CONFIG_PATH
 from facegan.data.dataset import Labels, PackedDataset, write_dataset
-from facegan.data.folder import split_by_name
+from facegan.data.splits import split_by_name
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 ATTRIBUTES = tuple(OmegaConf.load(CONFIG_PATH / "model/attributes.yaml").network.attributes)
@@ -104,13 +104,7 @@ def photo_folder(tmp_path: Path) -> Path:
         path = folder / f"album{number % 3}" / f"photo{number}.{kind}"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(noise).save(path)
-    for name in (
-        ".hidden.jpg",
-        ".thumbs/a.jpg",
-        "__MACOSX/._photo0.jpg",
-        "readme.txt",
-        "clip.gif",
-    ):
+    for name in (".hidden.jpg", ".thumbs/a.jpg", "__MACOSX/._photo0.jpg", "readme.txt", "film.mp4"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(b"no photograph")
     return folder

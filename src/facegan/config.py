@@ -25,6 +25,12 @@ _PACKAGE = Path(__file__).resolve().parent
 CONFIG_PATH = next(p for p in (_PACKAGE / "conf", _PACKAGE.parents[1] / "conf") if p.is_dir())
 
 
+# the networks' channels follow the data's mode
+OmegaConf.register_new_resolver(
+    "channels", lambda mode: {"RGB": 3, "L": 1}.get(mode, 3), replace=True
+)
+
+
 class ConfigError(FaceganError):
     """A config that cannot be built: the message names the key, the value, the rule, the remedy."""
 

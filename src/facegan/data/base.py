@@ -5,18 +5,24 @@ from pathlib import Path
 from typing import Any
 
 from facegan.data.dataset import Labels, PackedDataset, dataset_path, open_dataset, write_dataset
+from facegan.data.decode import check_mode
 from facegan.networks.resolutions import base_and_levels
 
 
 class FaceSource(ABC):
-    """Images that are packed into a data set of `image_size` pixels in the folder `packed_dir`."""
+    """Images that are packed into a data set of `image_size` pixels in the folder `packed_dir`.
+
+    `mode` is "RGB", or "L" for grey images.
+    """
 
     images_are = "real photographs"  # in the columns of a report
 
-    def __init__(self, packed_dir: str, image_size: int) -> None:
+    def __init__(self, packed_dir: str, image_size: int, mode: str = "RGB") -> None:
         base_and_levels(image_size)  # refuses a size that no network makes, before hours of packing
         self.packed_dir = Path(packed_dir)
         self.image_size = image_size
+        self.mode = mode
+        self.channels = check_mode(mode)
 
     @abstractmethod
     def recipe(self) -> dict[str, Any]:
@@ -24,7 +30,7 @@ class FaceSource(ABC):
 
     @abstractmethod
     def write(self, images: Path) -> tuple[Labels, dict[str, Any]]:
-        """Writes `images`, (N, size, size, 3) uint8 .npy; returns labels and notes to keep."""
+        """Writes `images`, (N, size, size, channels) uint8 .npy; returns labels and notes."""
 
     def dataset(self) -> PackedDataset:
         """The dataset of this recipe, made first where there is none."""

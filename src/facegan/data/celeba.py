@@ -1,5 +1,6 @@
 """CelebA (Liu et al. 2015): downloaded, verified, and packed from its zip or folder."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 from facegan.data.base import FaceSource
 from facegan.data.dataset import Labels
+from facegan.data.decode import Decoder
 from facegan.data.download import CELEBA_FILES, fetch, md5_of
 from facegan.data.pack import PACK_VERSION, describe, pack
 from facegan.data.photos import PhotoFolder, PhotoStore, PhotoZip
@@ -29,10 +31,16 @@ class CelebA(FaceSource):
     """
 
     def __init__(
-        self, root: str, packed_dir: str, crop: int | None, image_size: int, verify: bool = True
+        self,
+        root: str,
+        packed_dir: str,
+        crop: int | None,
+        image_size: int,
+        verify: bool = True,
+        mode: str = "RGB",
     ) -> None:
-        super().__init__(packed_dir, image_size)
-        self.crop = crop
+        super().__init__(packed_dir, image_size, mode)
+        self.decode = Decoder(image_size, crop, mode)
         self.verify = verify
         self.folder = _celeba_folder(Path(root))
 
@@ -41,8 +49,7 @@ class CelebA(FaceSource):
             "source": "celeba",
             "photos": "official" if self.verify else self._fingerprint(),
             "packing": PACK_VERSION,
-            "crop": self.crop,
-            "image_size": self.image_size,
+            **dataclasses.asdict(self.decode),
         }
 
     def write(self, images: Path) -> tuple[Labels, dict[str, Any]]:
@@ -54,9 +61,9 @@ class CelebA(FaceSource):
         there = np.array([name in where for name in names])
         self._check_count(int(there.sum()), len(names))
         paths = [where[name] for name in names if name in where]
-        failures = pack(photos, paths, self.crop, self.image_size, images)
+        rows, failures = pack(photos, paths, self.decode, images)
         notes = {"listed": len(names), "left_out": describe(paths, failures)}
-        return labels.rows(there).without([row for row, _ in failures]), notes
+        return labels.rows(np.flatnonzero(there)[rows]), notes
 
     def _fetch(self) -> None:
         extracted = (self.folder / FOLDER).is_dir() and not (self.folder / ZIP).exists()

@@ -30,17 +30,11 @@ class Labels:
     identities: NDArray[np.int64]  # (N,); -1 where unknown
     attribute_names: tuple[str, ...]
 
-    def rows(self, keep: NDArray[np.bool_]) -> "Labels":
-        """The labels of the photographs in `keep`, (N,) bool."""
+    def rows(self, keep: NDArray[np.bool_] | NDArray[np.int64]) -> "Labels":
+        """The labels of the photographs in `keep`: (N,) bool, or row numbers of any count."""
         return Labels(
             self.splits[keep], self.attributes[keep], self.identities[keep], self.attribute_names
         )
-
-    def without(self, rows: list[int]) -> "Labels":
-        """The labels of all photographs but those in `rows`."""
-        keep = np.ones(len(self.splits), dtype=bool)
-        keep[rows] = False
-        return self.rows(keep)
 
 
 @dataclass(frozen=True)
@@ -48,7 +42,7 @@ class PackedDataset:
     """A packed set of faces, read from `path`; the images stay on the disk until they are used."""
 
     path: Path
-    images: NDArray[np.uint8]  # (N, H, W, 3), memory-mapped
+    images: NDArray[np.uint8]  # (N, H, W, channels), memory-mapped
     labels: Labels
     manifest: dict[str, Any]
 

@@ -1,55 +1,133 @@
-"""Anybody's own photographs: a folder tree or a zip of JPEG, PNG or WebP images of any size."""
+"""Anybody's own photographs: a folder tree or a zip of images of any format and size."""
 
-import zlib
+import csv
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from facegan._files import atomic_path
 from facegan.data.base import FaceSource
-from facegan.data.dataset import SPLITS, Labels
+from facegan.data.dataset import Labels
+from facegan.data.decode import Decoder
+from facegan.data.duplicates import find_duplicates
+from facegan.data.labels import class_labels
 from facegan.data.pack import PACK_VERSION, describe, pack
-from facegan.data.photos import open_photos
+from facegan.data.photos import PhotoStore, Unused, open_photos, summarize
+from facegan.data.splits import split_twins
+from facegan.errors import FaceganError
 
-HELD_OUT = 0.05  # of the photographs for "val", and as many for "test"
+MINIMUM = 8  # photographs
+LEFT_OUT = "left_out.csv"
 
 
-class FolderDataset(FaceSource):
-    """Every image at `root`. Without `crop`, each gives its largest centre square."""
+class PhotoSource(FaceSource):
+    """The photographs of a store, whichever it is.
 
-    def __init__(self, root: str, packed_dir: str, crop: int | None, image_size: int) -> None:
-        super().__init__(packed_dir, image_size)
-        self.crop = crop
-        self.photos = open_photos(Path(root))
+    `split` is the share of the photographs held out for "val", and as much for "test"; by default
+    it depends on their number. Folders called train, val and test are honoured. `labels` is
+    "subfolder" or a CSV of name and label.
+    """
+
+    def __init__(
+        self,
+        photos: PhotoStore,
+        decode: Decoder,
+        packed_dir: str,
+        split: float | None = None,
+        labels: str | None = None,
+    ) -> None:
+        super().__init__(packed_dir, decode.image_size, decode.mode)
+        self.decode = decode
+        if split is not None and not 0 <= split < 0.5:
+            raise FaceganError(
+                f"data.split is the share of the photographs in each of val and test, and must lie "
+                f"in [0, 0.5), got {split}; try 0.1"
+            )
+        self.photos = photos
+        self.split = split
+        self.labels = labels
 
     def recipe(self) -> dict[str, Any]:
         return {
             "source": "folder",
             "photos": self.photos.fingerprint(),
             "packing": PACK_VERSION,
-            "crop": self.crop,
-            "image_size": self.image_size,
+            **dataclasses.asdict(self.decode),
+            "split": self.split,
+            "labels": self._labels_fingerprint(),
         }
 
     def write(self, images: Path) -> tuple[Labels, dict[str, Any]]:
         names = self.photos.names()
-        failures = pack(self.photos, names, self.crop, self.image_size, images)
+        attributes, classes = self.class_labels(names)
+        packed = pack(self.photos, names, self.decode, images)
+        kept = [names[row] for row in packed.rows]
+        if len(kept) < MINIMUM:
+            raise FaceganError(
+                f"{len(kept)} faces are no data set: a GAN needs at least {MINIMUM}, and a few "
+                "hundred to learn from; add photographs"
+            )
+        duplicates = find_duplicates(np.load(images, mmap_mode="r"))
+        left_out = [Unused(names[row], reason) for row, reason in packed.failures]
+        left_out += self.photos.unused()
+        _write_left_out(images.parent / LEFT_OUT, left_out)
+        notes = {
+            "left_out": describe(names, packed.failures),
+            "unused": summarize(self.photos.unused()),
+            "duplicates": {"exact": duplicates.exact, "near": duplicates.near},
+        }
+        _print_notes(notes)
         labels = Labels(
-            splits=split_by_name(names),
-            attributes=np.zeros((len(names), 0), dtype=bool),
-            identities=np.full(len(names), -1),
-            attribute_names=(),
+            splits=split_twins(kept, duplicates.leaders, self.split),
+            attributes=attributes[packed.rows],
+            identities=duplicates.groups(),
+            attribute_names=tuple(classes),
         )
-        notes = {"left_out": describe(names, failures)}
-        return labels.without([row for row, _ in failures]), notes
+        return labels, notes
+
+    def class_labels(self, names: Sequence[str]) -> tuple[NDArray[np.bool_], list[str]]:
+        """One attribute per class, (N, A) bool, and the classes' names."""
+        return class_labels(names, self.labels)
+
+    def _labels_fingerprint(self) -> str | None:
+        path = Path(self.labels or "").expanduser()
+        return path.read_text(errors="replace") if path.is_file() else self.labels
 
 
-def split_by_name(names: list[str]) -> NDArray[np.uint8]:
-    """A split of each photograph, (N,) uint8, by a hash of its name: 5% val, 5% test."""
-    order = np.argsort([zlib.crc32(name.encode()) for name in names], kind="stable")
-    held_out = int(np.ceil(HELD_OUT * len(names)))
-    splits = np.zeros(len(names), dtype=np.uint8)
-    splits[order[:held_out]] = SPLITS.index("test")
-    splits[order[held_out : 2 * held_out]] = SPLITS.index("val")
-    return splits
+class FolderDataset(PhotoSource):
+    """Every image at `root`, a folder or a zip. Without `crop`, each gives its largest square."""
+
+    def __init__(
+        self,
+        root: str,
+        packed_dir: str,
+        image_size: int,
+        crop: int | None = None,
+        mode: str = "RGB",
+        background: str = "white",
+        split: float | None = None,
+        labels: str | None = None,
+    ) -> None:
+        photos = open_photos(Path(root))
+        decode = Decoder(image_size, crop, mode, background)
+        super().__init__(photos, decode, packed_dir, split, labels)
+
+
+def _write_left_out(path: Path, left_out: Sequence[Unused]) -> None:
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="replace") as file,
+    ):
+        csv.writer(file).writerows([Unused._fields, *left_out])
+
+
+def _print_notes(notes: dict[str, Any]) -> None:
+    if notes["unused"]:
+        print(f"not used: {notes['unused']}; each is listed in {LEFT_OUT}", flush=True)
+    exact, near = notes["duplicates"].values()
+    if exact or near:
+        print(f"duplicates: {exact} exact, {near} near; twins share a split", flush=True)

@@ -13,7 +13,7 @@ from facegan import pretrained
 from facegan._console import progress_bar
 from facegan.data.base import FaceSource
 from facegan.data.dataset import Labels
-from facegan.data.folder import split_by_name
+from facegan.data.splits import split_by_name
 from facegan.errors import FaceganError
 from facegan.networks.attributes import bundled_classifier
 from facegan.networks.base import Generator
@@ -31,18 +31,20 @@ class GeneratedDataset(FaceSource):
 
     images_are = "training images"
 
-    def __init__(self, packed_dir: str, weights: str, count: int, image_size: int) -> None:
-        super().__init__(packed_dir, image_size)
+    def __init__(
+        self, packed_dir: str, weights: str, count: int, image_size: int, mode: str = "RGB"
+    ) -> None:
+        super().__init__(packed_dir, image_size, mode)
         if count < 1:
             raise FaceganError(f"data.count must be at least 1, got {count}; try 20000")
         self.weights = weights
         self.count = count
         self.generator = Generator.from_pretrained(weights)
         self.classifier = bundled_classifier(image_size)
-        if self.generator.channels != 3:
+        if self.generator.channels != 3 or mode != "RGB":
             raise FaceganError(
-                f"data.weights={weights} generates images with {self.generator.channels} channels, "
-                "the data must have 3; use another generator, such as lite-28"
+                f"data.weights={weights} makes images of {self.generator.channels} channels, and "
+                f"data.mode is {mode}; choose RGB and a generator of 3 channels, such as lite-28"
             )
         if self.generator.image_size != image_size:
             raise FaceganError(

@@ -1,8 +1,6 @@
-"""Photographs -> one uint8 array: decoded, cropped and resized in all cores' processes."""
+"""Photographs -> one uint8 array: decoded in all cores' processes, written by this one."""
 
 import errno
-import functools
-import io
 import math
 import multiprocessing
 import os
@@ -10,90 +8,103 @@ import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
 from facegan._console import progress_bar
-from facegan.data.photos import PhotoStore
+from facegan.data.decode import Faces
+from facegan.data.photos import HEIF_SUFFIXES, PhotoStore
 from facegan.errors import FaceganError
 
 CHUNK = 256  # photographs per task: long enough to hide the queue, short enough for the bar
-PACK_VERSION = (
-    2  # counts changes of what a photograph becomes, so that old packed_dir are left alone
-)
-MAX_UNREADABLE = 0.01  # of the photographs may be unreadable
+PACK_VERSION = 3  # counts changes of what a photograph becomes: old data sets are left alone
+MAX_BAD_SHARE, MAX_BAD = 0.1, 5  # more bad photographs than both are an error
+SHOWN = 5  # failures in a message
 
 Failure = tuple[int, str]  # row, reason
 Chunk = tuple[int, Sequence[str]]  # first row, names
 
 
-def pack(
-    store: PhotoStore, names: Sequence[str], crop: int | None, image_size: int, target: Path
-) -> list[Failure]:
-    """Writes the photographs to `target`, (N, size, size, 3) uint8 .npy, in the order of `names`.
+class Decode(Protocol):
+    """One photograph's bytes -> its images, (image_size, image_size, channels) uint8 each."""
 
-    Returns the rows that could not be decoded, which the array does not hold. Raises FaceganError
-    if they are more than 1% of all.
+    @property
+    def image_size(self) -> int: ...
+
+    @property
+    def channels(self) -> int: ...
+
+    def __call__(self, data: bytes) -> Faces: ...
+
+
+class Packed(NamedTuple):
+    """What became of the photographs: the row in `names` of each image, and the failures."""
+
+    rows: NDArray[np.int64]  # (N,)
+    failures: list[Failure]
+
+
+def pack(store: PhotoStore, names: Sequence[str], decode: Decode, target: Path) -> Packed:
+    """Writes the images of the photographs to `target`, (N, size, size, channels) uint8 .npy.
+
+    The images are in the order of `names`. Photographs that could not be decoded are left out.
+    Raises FaceganError if they are more than a tenth and more than five, or all.
     """
-    shape = (len(names), image_size, image_size, 3)
-    if shutil.disk_usage(target.parent).free < math.prod(shape):  # or workers die in the middle
+    shape = (len(names), decode.image_size, decode.image_size, decode.channels)
+    if shutil.disk_usage(target.parent).free < math.prod(shape):  # before hours of decoding
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target.parent))
-    np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=shape).flush()
-    failures = _pack_in_processes(store, names, crop, target)
-    if len(failures) > MAX_UNREADABLE * len(names):
-        raise FaceganError(
-            f"{len(failures)} of {len(names)} photographs could not be read, more than 1%; the "
-            f"first: {describe(names, failures[:5])}; repair or remove them"
-        )
+    counts = np.zeros(len(names), dtype=np.int64)  # of images by photograph
+    failures: list[Failure] = []
+    with (
+        target.open("wb") as file,
+        progress_bar(total=len(names), unit=" photographs", desc="packing") as bar,
+    ):
+        _write_header(file, shape)
+        for start, faces, failed in _run(_Job(store, decode), names):
+            for row, images in enumerate(faces, start):
+                counts[row] = len(images)
+                file.writelines(np.ascontiguousarray(image).data for image in images)
+            failures += failed
+            bar.update(len(faces))
+        _write_header(file, (int(counts.sum()), *shape[1:]))
+    _check(names, failures)
     if failures:
-        details = describe(names, failures)
+        details = describe(names, failures[:SHOWN]) + ("; …" if len(failures) > SHOWN else "")
         print(f"left out {len(failures)} of {len(names)} photographs: {details}", flush=True)
-        keep = np.setdiff1d(np.arange(len(names)), [row for row, _ in failures])
-        np.save(target, np.load(target, mmap_mode="r")[keep])
-    return failures
+    return Packed(np.repeat(np.arange(len(names)), counts), failures)
 
 
 def describe(names: Sequence[str], failures: Sequence[Failure]) -> str:
     """The failed photographs with their reasons, for a person."""
-    return "; ".join(f"{names[row]} ({reason})" for row, reason in failures)
+    text = "; ".join(f"{names[row]} ({reason})" for row, reason in failures)
+    return text.encode(errors="replace").decode()  # names on a disk are any bytes
 
 
-def decode(data: bytes, crop: int | None, image_size: int) -> Image.Image:
-    """Centre crop, then one antialiased resize. Without `crop`, the largest centre square."""
-    with Image.open(io.BytesIO(data)) as opened:
-        photo = ImageOps.exif_transpose(opened)
-    if photo.mode == "P":
-        photo = photo.convert("RGBA")  # Pillow warns of a transparent palette that becomes RGB
-    if photo.mode.startswith("I;16"):  # whose upper byte is what a screen shows
-        photo = Image.fromarray((np.asarray(photo) >> 8).astype(np.uint8))
-    if photo.mode in ("I", "F"):
-        raise ValueError(f"its pixels have no fixed range (Pillow's mode {photo.mode})")
-    photo = photo.convert("RGB")
-    side = crop or min(photo.size)
-    if side > min(photo.size):
-        raise ValueError(f"smaller than data.crop={crop}: {photo.width}x{photo.height}")
-    left, top = (photo.width - side) // 2, (photo.height - side) // 2
-    # not resize(box=…), whose filter reaches beyond the crop
-    square = photo.crop((left, top, left + side, top + side))
-    return square.resize((image_size, image_size), Image.Resampling.BICUBIC)
+def _check(names: Sequence[str], failures: list[Failure]) -> None:
+    # a HEIC whose codec is missing here is no damaged file: it is left out, however many there are
+    bad = [row for row, _ in failures if PurePosixPath(names[row]).suffix not in HEIF_SUFFIXES]
+    too_many = len(bad) > max(MAX_BAD_SHARE * len(names), MAX_BAD)
+    if too_many or len(failures) == len(names):
+        raise FaceganError(
+            f"{len(failures)} of {len(names)} photographs could not be used, more than a tenth; "
+            f"the first: {describe(names, failures[:SHOWN])}; repair or remove them"
+        )
 
 
-def _pack_in_processes(
-    store: PhotoStore, names: Sequence[str], crop: int | None, target: Path
-) -> list[Failure]:
+def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    # numpy pads the header so that the first axis can grow
+    file.seek(0)
+    np.lib.format.write_array_header_1_0(
+        file, {"descr": "|u1", "fortran_order": False, "shape": shape}
+    )
+
+
+def _run(job: "_Job", names: Sequence[str]) -> Iterator[tuple[int, list[Faces], list[Failure]]]:
     chunks = [(start, names[start : start + CHUNK]) for start in range(0, len(names), CHUNK)]
-    failures: list[Failure] = []
-    with progress_bar(total=len(names), unit=" photographs", desc="packing") as bar:
-        for done, failed in _run(_Job(store, crop, target), chunks):
-            failures += failed
-            bar.update(done)
-    return failures
-
-
-def _run(job: "_Job", chunks: Sequence[Chunk]) -> Iterator[tuple[int, list[Failure]]]:
     processes = min(_cores(), len(chunks))
     if processes == 1:
         yield from map(job, chunks)
@@ -107,27 +118,23 @@ def _run(job: "_Job", chunks: Sequence[Chunk]) -> Iterator[tuple[int, list[Failu
 
 
 class _Job:
-    """What stays the same from chunk to chunk. A worker opens the zip and the array once."""
+    """What stays the same from chunk to chunk. A worker opens the zip once."""
 
-    def __init__(self, store: PhotoStore, crop: int | None, target: Path) -> None:
-        self.store, self.crop, self.target = store, crop, target
+    def __init__(self, store: PhotoStore, decode: Decode) -> None:
+        self.store, self.decode = store, decode
 
-    @functools.cached_property
-    def images(self) -> NDArray[np.uint8]:
-        return np.load(self.target, mmap_mode="r+")
-
-    def __call__(self, chunk: Chunk) -> tuple[int, list[Failure]]:
+    def __call__(self, chunk: Chunk) -> tuple[int, list[Faces], list[Failure]]:
         start, names = chunk
-        size = self.images.shape[1]
+        faces: list[Faces] = [[] for _ in names]
         failures: list[Failure] = []
-        for row, name in enumerate(names, start):
+        for position, name in enumerate(names):
             try:
-                self.images[row] = np.asarray(decode(self.store.read(name), self.crop, size))
+                faces[position] = self.decode(self.store.read(name))
             except UnidentifiedImageError:  # whose own words name an address in memory
-                failures.append((row, "no image"))
+                failures.append((start + position, "no image"))
             except Exception as error:  # parsers raise all kinds of them on damaged bytes
-                failures.append((row, str(error)))
-        return len(names), failures
+                failures.append((start + position, str(error) or type(error).__name__))
+        return start, faces, failures
 
 
 def _begin(job: _Job) -> None:
@@ -143,7 +150,7 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _continue(chunk: Chunk) -> tuple[int, list[Failure]]:
+def _continue(chunk: Chunk) -> tuple[int, list[Faces], list[Failure]]:
     return _jobs[0](chunk)
 
 

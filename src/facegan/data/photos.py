@@ -2,14 +2,29 @@
 
 import functools
 import hashlib
+import os
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import IO, NamedTuple
 
+from PIL import Image
+
+from facegan.data.decode import register_heif
 from facegan.errors import FaceganError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+HEIF_SUFFIXES = (".heic", ".heif", ".hif")
+# known to Pillow, but no photographs, or only decoded by another program
+EXCLUDED_FORMATS = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
+MAX_FILE_BYTES = 256 << 20  # of one photograph, unpacked
+
+
+class Unused(NamedTuple):
+    """A file that is no photograph of the data set, and why."""
+
+    name: str
+    reason: str
 
 
 class PhotoStore(ABC):
@@ -20,8 +35,12 @@ class PhotoStore(ABC):
         """The photographs' names, sorted."""
 
     @abstractmethod
+    def unused(self) -> list[Unused]:
+        """The other files, sorted by name."""
+
+    @abstractmethod
     def read(self, name: str) -> bytes:
-        """The undecoded bytes of one photograph."""
+        """The undecoded bytes of one photograph. Raises ValueError for more than MAX_FILE_BYTES."""
 
     @abstractmethod
     def fingerprint(self) -> str:
@@ -29,7 +48,7 @@ class PhotoStore(ABC):
 
 
 class PhotoFolder(PhotoStore):
-    """Every photograph below a folder, which is searched once."""
+    """Every photograph below a folder, which is searched once. Links are followed."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -38,22 +57,27 @@ class PhotoFolder(PhotoStore):
         return PhotoFolder, (self.root,)
 
     def names(self) -> list[str]:
-        return self._names
+        return self._found[0]
+
+    def unused(self) -> list[Unused]:
+        return self._found[1]
 
     @functools.cached_property
-    def _names(self) -> list[str]:
-        found = (path.relative_to(self.root) for path in self.root.rglob("*") if path.is_file())
-        return sorted(path.as_posix() for path in found if _is_photo(path))
+    def _found(self) -> tuple[list[str], list[Unused]]:
+        files, skipped = walk(self.root)
+        names, unused = select(files)
+        return names, sorted(unused + skipped)
 
     def read(self, name: str) -> bytes:
-        return (self.root / name).read_bytes()
+        with (self.root / name).open("rb") as file:
+            return _read_bounded(file)
 
     def fingerprint(self) -> str:
         return _digest(f"{name} {(self.root / name).stat().st_size}" for name in self.names())
 
 
 class PhotoZip(PhotoStore):
-    """Every photograph in a zip, read without unpacking it."""
+    """Every photograph in a zip, read without unpacking it to the disk."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -69,10 +93,21 @@ class PhotoZip(PhotoStore):
         return PhotoZip, (self.path,)
 
     def names(self) -> list[str]:
-        return sorted(name for name in self._zip.namelist() if _is_photo(Path(name)))
+        return self._found[0]
+
+    def unused(self) -> list[Unused]:
+        return self._found[1]
+
+    @functools.cached_property
+    def _found(self) -> tuple[list[str], list[Unused]]:
+        return select({info.filename for info in self._zip.infolist() if not info.is_dir()})
 
     def read(self, name: str) -> bytes:
-        return self._zip.read(name)
+        size = self._zip.getinfo(name).file_size
+        if size > MAX_FILE_BYTES:
+            raise ValueError(_too_large(size))
+        with self._zip.open(name) as file:
+            return _read_bounded(file)
 
     def fingerprint(self) -> str:
         return _digest(f"{info.filename} {info.CRC}" for info in self._zip.infolist())
@@ -83,23 +118,113 @@ def open_photos(root: Path, key: str = "data.root") -> PhotoStore:
 
     Raises FaceganError where there are none.
     """
+    root = root.expanduser()
     if not root.exists():
         raise FaceganError(f"{key}={root} does not exist; give a folder of photographs or a zip")
     store = PhotoFolder(root) if root.is_dir() else PhotoZip(root)
     if not store.names():
+        others = summarize(store.unused())
         raise FaceganError(
-            f"{key}={root} holds no image; looked for {', '.join(SUFFIXES)} at every depth"
+            f"{key}={root} holds no image; looked for .jpg, .jpeg, .png and "
+            f"{len(suffixes()) - 3} other suffixes at every depth"
+            + (f"; there is: {others}" if others else "")
         )
     return store
 
 
-def _is_photo(path: Path) -> bool:
-    hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
-    return path.suffix.lower() in SUFFIXES and not hidden
+def summarize(unused: Iterable[Unused]) -> str:
+    """Counts by reason: "3 no image format (.txt), 1 hidden"."""
+    counts: dict[str, int] = {}
+    for _, reason in unused:
+        counts[reason] = counts.get(reason, 0) + 1
+    return ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
+
+
+def select(names: Iterable[str]) -> tuple[list[str], list[Unused]]:
+    """The photographs among files, by their suffixes, and the others; both sorted."""
+    photos, unused = [], []
+    for name in sorted(names):
+        reason = _reason_not_to_use(PurePosixPath(name))
+        if reason:
+            unused.append(Unused(name, reason))
+        else:
+            photos.append(name)
+    return photos, unused
+
+
+def walk(root: Path) -> tuple[set[str], list[Unused]]:
+    """The files below `root`, relative to it, each once, and what cannot be followed.
+
+    A link to a folder that contains the link, or to one that was visited already, is not followed.
+    """
+    skipped: list[Unused] = []
+    folders, files, found = {os.path.realpath(root)}, set(), set()
+
+    def skip(path: str | Path, reason: str) -> None:
+        skipped.append(Unused(Path(path).relative_to(root).as_posix(), reason))
+
+    def failed(error: OSError) -> None:
+        skip(error.filename, f"cannot be opened ({error.strerror})")
+
+    for folder, subfolders, names in os.walk(root, followlinks=True, onerror=failed):
+        here = Path(folder)
+        for path in sorted(here / name for name in subfolders):
+            real = os.path.realpath(path)
+            if real in folders or _contains(real, os.path.realpath(here)):
+                skip(path, "a link to a folder that is read already")
+                subfolders.remove(path.name)
+            folders.add(real)
+        subfolders.sort()
+        for path in sorted(here / name for name in names):
+            real = os.path.realpath(path)
+            if not os.path.isfile(real):
+                skip(path, "a broken link, or no file")
+            elif real in files:
+                skip(path, "a link to a file that is read already")
+            else:
+                found.add(path.relative_to(root).as_posix())
+            files.add(real)
+    return found, skipped
+
+
+def _contains(folder: str, inner: str) -> bool:
+    return os.path.commonpath([folder, inner]) == folder
+
+
+@functools.cache
+def suffixes() -> frozenset[str]:
+    """The suffixes of all formats that Pillow reads here, such as ".jpg"."""
+    register_heif()
+    Image.init()
+    formats = Image.OPEN.keys() - EXCLUDED_FORMATS
+    return frozenset(s for s, format in Image.registered_extensions().items() if format in formats)
+
+
+def _reason_not_to_use(path: PurePosixPath) -> str:
+    """Nothing for a photograph."""
+    suffix = path.suffix.lower()
+    if any(part.startswith((".", "__MACOSX")) and part != ".." for part in path.parts):
+        return "hidden"
+    if suffix in suffixes():
+        return ""
+    if suffix in HEIF_SUFFIXES:
+        return f"{suffix} needs pip install 'facegan[heif]'"
+    return f"no image format ({suffix or 'no suffix'})"
+
+
+def _read_bounded(file: IO[bytes]) -> bytes:
+    data = file.read(MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        raise ValueError(_too_large(len(data)))
+    return data
+
+
+def _too_large(size: int) -> str:
+    return f"{size / 1e9:.1f} GB or more unpacked, which no photograph has"
 
 
 def _digest(lines: Iterable[str]) -> str:
     digest = hashlib.sha256()
     for line in lines:
-        digest.update(f"{line}\n".encode())
+        digest.update(f"{line}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()

@@ -39,11 +39,12 @@ class FeatureExtractor(ABC):
     def __call__(
         self, images: Tensor, progress: str | None = None, device: torch.device | None = None
     ) -> Tensor:
-        """(N, 3, H, W) uint8 -> (N, D) float32 on the CPU; `progress` titles a bar.
+        """(N, 3 or 1, H, W) uint8 -> (N, D) float32 on the CPU; `progress` titles a bar.
 
         Computed on `device`; by default on a GPU if there is one.
         """
         device = device or best_device()
+        images = images.expand(-1, 3, -1, -1)  # the networks were trained on colours
         parts = images.split(BATCH)
         if progress:
             parts = progress_bar(parts, desc=progress)

@@ -16,6 +16,7 @@ from facegan import pretrained
 from facegan._files import atomic_path, write_json
 from facegan.config import ConfigError, instantiate, read_config
 from facegan.data.dataset import PackedDataset
+from facegan.data.decode import Decoder
 from facegan.data.pack import pack
 from facegan.data.photos import open_photos
 from facegan.errors import FaceganError
@@ -123,7 +124,7 @@ def _faces_and_dataset(cfg: DictConfig, source: Any) -> tuple[Tensor, PackedData
     Everything that can be wrong is checked before faces are drawn, which may take minutes.
     """
     if cfg.images is not None:
-        faces = read_images(Path(cfg.images), cfg.evaluation.faces, source.image_size)
+        faces = read_images(Path(cfg.images), cfg.evaluation.faces, source.image_size, source.mode)
         if len(faces) < MIN_FACES:
             raise FaceganError(
                 f"images={cfg.images} holds {len(faces)} images, at least {MIN_FACES} are needed; "
@@ -156,8 +157,8 @@ def _dataset(source: Any, split: str) -> PackedDataset:
     return dataset
 
 
-def read_images(root: Path, count: int, image_size: int) -> Tensor:
-    """At most `count` images of a folder or zip, spread over it: (N, 3, H, W) uint8.
+def read_images(root: Path, count: int, image_size: int, mode: str = "RGB") -> Tensor:
+    """At most `count` images of a folder or zip, spread over it: (N, C, H, W) uint8.
 
     Images of another size or shape are cropped to their largest centre square and resized.
     """
@@ -166,7 +167,7 @@ def read_images(root: Path, count: int, image_size: int) -> Tensor:
     rows = np.linspace(0, len(names) - 1, min(count, len(names))).round().astype(int)
     with tempfile.TemporaryDirectory() as folder:
         packed = Path(folder) / "images.npy"
-        pack(photos, [names[row] for row in rows], None, image_size, packed)
+        pack(photos, [names[row] for row in rows], Decoder(image_size, mode=mode), packed)
         return torch.from_numpy(np.load(packed)).permute(0, 3, 1, 2)
 
 

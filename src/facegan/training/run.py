@@ -163,11 +163,12 @@ def _starting_point(cfg: DictConfig, folder: Path, resume: bool) -> StartingPoin
 def _dataset(cfg: DictConfig, model: Any) -> PackedDataset:
     """The packed data set of `cfg`, whose images the model must fit."""
     source = instantiate(cfg.data, "data")
-    size = (3, source.image_size, source.image_size)
+    size = (source.channels, source.image_size, source.image_size)
     if model.image_shape != size:
         raise ConfigError(
             f"the model works on images of {model.image_shape}, the data has {size} (channels, "
-            "height, width); leave the networks' image_size to data.image_size, and channels at 3"
+            "height, width); leave the networks' image_size to data.image_size, and "
+            "their channels to data.mode"
         )
     return source.dataset()
 
