@@ -87,3 +87,14 @@ def test_refuses_a_count_below_1(tmp_path: Path, count: int) -> None:
         FaceganError, match=rf"^data\.count must be at least 1, got {count}; try 20000$"
     ):
         faces(tmp_path, count)
+
+
+def test_weights_that_are_trained_on_generated_faces_have_the_generators_license(
+    tmp_path: Path,
+) -> None:
+    about = {"license": "some terms"}
+    generator = DCGANGenerator(latent_dim=4, width=8, image_size=28)
+    generator.save_pretrained(tmp_path / "weights.safetensors", about)
+    source = GeneratedDataset(str(tmp_path), str(tmp_path / "weights.safetensors"), 40, 28)
+    assert source.dataset().license == "some terms"
+    assert source.dataset().license == "some terms"  # also from the packed data

@@ -237,6 +237,7 @@ def test_weights_of_a_run_are_its_moving_average(tiny: Any) -> None:
     for name, value in weights.items():
         assert torch.equal(value, state[f"ema.{name}"])
     assert metadata(RUN)["images_seen"] == "32"
+    assert "license" not in metadata(RUN)  # the photographs are the user's own
 
 
 def test_the_moving_averages_norms_have_statistics_of_their_own(tiny: Any) -> None:

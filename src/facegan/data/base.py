@@ -1,5 +1,6 @@
 """What every source of faces promises."""
 
+import dataclasses
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ class FaceSource(ABC):
     """
 
     images_are = "real photographs"  # in the columns of a report
+    license = ""  # of weights that are trained on these images; empty: no terms are known
 
     def __init__(self, packed_dir: str, image_size: int, mode: str = "RGB") -> None:
         base_and_levels(image_size)  # refuses a size that no network makes, before hours of packing
@@ -36,4 +38,5 @@ class FaceSource(ABC):
         """The dataset of this recipe, made first where there is none."""
         recipe = self.recipe()
         path = dataset_path(self.packed_dir, recipe)
-        return open_dataset(path) if path.exists() else write_dataset(path, recipe, self.write)
+        packed = open_dataset(path) if path.exists() else write_dataset(path, recipe, self.write)
+        return dataclasses.replace(packed, license=self.license)

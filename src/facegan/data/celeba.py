@@ -30,6 +30,11 @@ class CelebA(FaceSource):
     may lie in the zip or in an extracted img_align_celeba/.
     """
 
+    license = (
+        "LicenseRef-CelebA-NonCommercial: non-commercial research only, since the weights were "
+        "trained on CelebA"
+    )
+
     def __init__(
         self,
         root: str,

@@ -45,6 +45,7 @@ class PackedDataset:
     images: NDArray[np.uint8]  # (N, H, W, channels), memory-mapped
     labels: Labels
     manifest: dict[str, Any]
+    license: str = ""  # of weights that are trained on the images
 
     @property
     def image_size(self) -> int:

@@ -40,6 +40,7 @@ class GeneratedDataset(FaceSource):
         self.weights = weights
         self.count = count
         self.generator = Generator.from_pretrained(weights)
+        self.license = pretrained.metadata(weights).get("license", "")
         self.classifier = bundled_classifier(image_size)
         if self.generator.channels != 3 or mode != "RGB":
             raise FaceganError(

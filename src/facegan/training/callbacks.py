@@ -39,7 +39,7 @@ def gan_callbacks(
         CheckWeights(),
         RecalibrateBatchNorm(),
         SampleGrid(folder / "samples"),
-        SaveGenerator(folder),
+        SaveGenerator(folder, dataset),
     ]
     if evaluate_every:
         callbacks.append(EvaluateDuringTraining(folder, dataset, metrics, evaluate_every))
@@ -89,13 +89,14 @@ class SampleGrid(Callback):
 class SaveGenerator(Callback):
     """After every epoch the EMA of the generator as one safetensors file."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, dataset: PackedDataset) -> None:
         self.folder = folder
+        self.dataset = dataset
 
     @rank_zero_only
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         module = generative(pl_module)
-        about = {"images_seen": str(module.images_seen)}
+        about = {"images_seen": str(module.images_seen), **_license(self.dataset)}
         module.ema.save_pretrained(self.folder / WEIGHTS_FILE, about)
 
 
@@ -149,6 +150,7 @@ class EvaluateDuringTraining(Callback):
             about = {
                 "images_seen": str(module.images_seen),
                 "frechet_distance": str(self.best),
+                **_license(self.dataset),
             }
             module.ema.save_pretrained(self.folder / BEST_FILE, about)
 
@@ -159,3 +161,8 @@ class EvaluateDuringTraining(Callback):
         fake = self.extractor(generator.draw(z), device=device)
         faces = Comparison(Photographs(held_out), fake)
         return {metric.name: metric.value(faces) for metric in METRICS if metric.during_training}
+
+
+def _license(dataset: PackedDataset) -> dict[str, str]:
+    """The entry of a weights file about its terms, if there are any."""
+    return {"license": dataset.license} if dataset.license else {}
