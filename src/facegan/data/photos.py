@@ -64,7 +64,7 @@ class PhotoFolder(PhotoStore):
 
     @functools.cached_property
     def _found(self) -> tuple[list[str], list[Unused]]:
-        files, skipped = walk(self.root)
+        files, skipped = list_files(self.root)
         names, unused = select(files)
         return names, sorted(unused + skipped)
 
@@ -152,7 +152,7 @@ def select(names: Iterable[str]) -> tuple[list[str], list[Unused]]:
     return photos, unused
 
 
-def walk(root: Path) -> tuple[set[str], list[Unused]]:
+def list_files(root: Path) -> tuple[set[str], list[Unused]]:
     """The files below `root`, relative to it, each once, and what cannot be followed.
 
     A link to a folder that contains the link, or to one that was visited already, is not followed.
