@@ -61,9 +61,20 @@ def test_progress_by_images() -> None:
 def test_progress_by_time_includes_earlier_tries() -> None:
     for earlier, progress in ((25.0, 0.25), (250.0, 1)):
         budget = TimeBudget(timedelta(seconds=100))
-        budget.load_state_dict({"time_elapsed": {"train": earlier}})
+        budget.load_state_dict({"elapsed": earlier, "reserve": None})
         assert budget.progress(trainer_at(7), module(0), 3) == pytest.approx(progress)
     assert budget.total_images(trainer_at(0), module(0)) is None
+
+
+def test_a_budget_of_time_leaves_room_for_the_last_evaluation() -> None:
+    budget, trainer = TimeBudget(timedelta(seconds=100)), SimpleNamespace(should_stop=False)
+    budget.rehearse = lambda: 30.0
+    for earlier, stops in ((69.0, False), (70.5, True)):
+        budget.load_state_dict({"elapsed": earlier, "reserve": None})
+        budget.on_train_batch_end(trainer, None)
+        assert trainer.should_stop is stops
+    assert budget.progress(trainer_at(7), module(0), 3) == 1
+    assert budget.state_dict() == {"elapsed": 70.5, "reserve": 30.0}
 
 
 def test_every_parameter_group_follows_the_schedule() -> None:
@@ -77,6 +88,7 @@ def test_every_parameter_group_follows_the_schedule() -> None:
         ema=None,
         ema_halflife=0,
         final_lr_factor=0.2,
+        loss=None,
         optimizer_by_name={"generator": optimizer},
         **vars(module(1000)),
     )

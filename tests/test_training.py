@@ -26,10 +26,11 @@ from facegan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from facegan.pretrained import metadata
 from facegan.sampling.latents import latents
 from facegan.train import TrainConfig, stored_config
+from facegan.training.build import one_process
 from facegan.training.checkpoints import AtomicCheckpointIO
 from facegan.training.devices import default_precision
 from facegan.training.interruption import Interruption
-from facegan.training.run import one_process, train
+from facegan.training.run import train
 
 pytestmark = pytest.mark.usefixtures("workdir")
 
@@ -357,7 +358,8 @@ def test_a_run_without_a_checkpoint_starts_again(
 def test_half_a_day_more(tiny: Any) -> None:
     """In YAML 1.1, as OmegaConf reads it, 12:00:00 is a number of base 60."""
     RUN.mkdir(parents=True)
-    OmegaConf.save(tiny("model=lite", "trainer.max_time=00:00:10"), RUN / "config.yaml")
+    cfg = tiny("model=lite", "trainer.max_time=00:00:10")
+    OmegaConf.save(cfg, RUN / "config.yaml", resolve=True)
     changed = stored_config(RUN, ["trainer.max_time=12:00:00", "+trainer.num_nodes=1"])
     assert (changed.trainer.max_time, changed.trainer.num_nodes) == ("12:00:00", 1)
 

@@ -58,7 +58,7 @@ def _check_ranges(cfg: DictConfig, schema: type, prefix: str) -> None:
         if "range" not in field.metadata:
             continue
         (least, most), value = field.metadata["range"], cfg[field.name]
-        if not least <= value <= most:  # not of NaN either
+        if value is not None and not least <= value <= most:  # not of NaN either
             raise ConfigError(
                 f"{prefix}{field.name} must be a number from {least} to {most}, got {value}"
             )

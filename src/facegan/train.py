@@ -20,7 +20,7 @@ from facegan.config import ConfigError, load_config, number
 from facegan.errors import FaceganError
 
 # what may be changed where a run goes on
-CHANGEABLE = ("trainer.", "checkpoint.", "data.root=", "data.packed_dir=")
+CHANGEABLE = ("trainer.", "checkpoint.", "snapshots.", "health.", "data.root=", "data.packed_dir=")
 
 
 @dataclass
@@ -40,6 +40,21 @@ class CheckpointConfig:
 
 
 @dataclass
+class SnapshotsConfig:
+    """Which generators are kept beside the newest and the best one."""
+
+    every: int | None = number(1, 10**12)  # images
+
+
+@dataclass
+class HealthConfig:
+    """What happens when a training diverges or collapses."""
+
+    rollback: bool = MISSING
+    max_rollbacks: int = number(1, 100)
+
+
+@dataclass
 class TrainConfig:
     """The types of conf/train.yaml."""
 
@@ -50,6 +65,8 @@ class TrainConfig:
     model: Any = None
     data: Any = None
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    snapshots: SnapshotsConfig = field(default_factory=SnapshotsConfig)
+    health: HealthConfig = field(default_factory=HealthConfig)
     loader: LoaderConfig = field(default_factory=LoaderConfig)
     trainer: Any = None
 
@@ -61,7 +78,8 @@ def main(cfg: DictConfig) -> float | None:
     if resume:
         folder = Path(cfg.resume).resolve()
         cfg = stored_config(folder, list(hydra_config.overrides.task))
-    from facegan.training.run import one_process, train  # seconds, which --help does not need
+    from facegan.training.build import one_process  # seconds, which --help does not need
+    from facegan.training.run import train
 
     multirun = hydra_config.mode == RunMode.MULTIRUN
     if multirun and not one_process(cfg.trainer):

@@ -10,7 +10,11 @@ class AdversarialLoss(nn.Module):
     Both take the logits of a batch of real and a batch of generated images, (B,) float32, where
     positive means real, and return a scalar to minimize. In the generator's objective the real
     logits are those of the discriminator's step: they are detached and one update old.
+    `won_margin` is the difference between the mean logits of real and of generated images from
+    which on the discriminator makes no error worth learning from.
     """
+
+    won_margin: float = 10.0  # where the sigmoid is within 1e-4 of 0 and 1
 
     def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         """The discriminator's objective."""
@@ -59,6 +63,8 @@ class Minimax(NonSaturating):
 class LeastSquares(AdversarialLoss):
     """Least squares with the targets 0 and 1 (Mao et al. 2017, eq. 9)."""
 
+    won_margin = 0.98  # its targets are 0 and 1
+
     def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         return 0.5 * (real_logits - 1).square().mean() + 0.5 * fake_logits.square().mean()
 
@@ -81,6 +87,8 @@ class Wasserstein(AdversarialLoss):
 
     It is valid for a Lipschitz discriminator only: combine it with `GradientPenalty`.
     """
+
+    won_margin = float("inf")  # its logits have no scale
 
     def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         return fake_logits.mean() - real_logits.mean()

@@ -1,10 +1,12 @@
 """What a GAN training writes after every epoch: a grid, the weights, their evaluation."""
 
 import math
+import time
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
@@ -17,14 +19,15 @@ from facegan.images import grid, open_image, save_image, save_video, to_pil
 from facegan.networks.base import Generator
 from facegan.pretrained import WEIGHTS_FILE
 from facegan.sampling.latents import latents
-from facegan.training.health import CheckWeights
+from facegan.training.health import check_weights
 from facegan.training.loggers import MetricsLogger
 from facegan.training.progress import print_line
-from facegan.training.protocols import generative
+from facegan.training.protocols import GenerativeModule, generative
 
 GRID_FACES = 64
 GRID_UPSCALE = 2  # of the PNGs and the GIF; TensorBoard scales by itself
 EPOCHS_PER_SECOND = 2  # of the GIF
+REHEARSAL_FACES = 200  # enough to estimate how long an evaluation takes
 EVALUATION_FACES = 2000  # during training: a compromise between error and time
 RECALIBRATION_SEEDS = range(1_000_000, 1_001_000)  # no face of an evaluation has one of these
 BATCH_SIZE = 250  # of latents, where no gradient is needed
@@ -36,7 +39,6 @@ def gan_callbacks(
 ) -> list[Callback]:
     """The callbacks of a GAN run that writes to `folder`, in the order they must run in."""
     callbacks = [
-        CheckWeights(),
         RecalibrateBatchNorm(),
         SampleGrid(folder / "samples"),
         SaveGenerator(folder, dataset),
@@ -47,17 +49,21 @@ def gan_callbacks(
 
 
 class RecalibrateBatchNorm(Callback):
-    """Fits the EMA's batch-norm statistics to its own activations after every epoch.
+    """Fits the EMA's batch-norm statistics to its own activations after every epoch."""
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        recalibrate(generative(pl_module), pl_module.device)
+
+
+def recalibrate(module: GenerativeModule, device: torch.device) -> None:
+    """Fits the EMA's batch-norm statistics to its own activations, for the same latents each time.
 
     Without averaging (`ema_halflife` 0) the running statistics of the training are kept.
     """
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        module = generative(pl_module)
-        if module.ema_halflife == 0:
-            return
-        z = latents(RECALIBRATION_SEEDS, module.ema.latent_dim).to(pl_module.device)
-        recalibrate_batch_norm(module.ema, z.split(BATCH_SIZE))
+    if module.ema_halflife == 0:
+        return
+    z = latents(RECALIBRATION_SEEDS, module.ema.latent_dim).to(device)
+    recalibrate_batch_norm(module.ema, z.split(BATCH_SIZE))
 
 
 class SampleGrid(Callback):
@@ -98,6 +104,28 @@ class SaveGenerator(Callback):
         module = generative(pl_module)
         about = {"images_seen": str(module.images_seen), **_license(self.dataset)}
         module.ema.save_pretrained(self.folder / WEIGHTS_FILE, about)
+
+
+class SaveSnapshots(Callback):
+    """Every so many images the EMA of the generator as generator-<images>.safetensors."""
+
+    def __init__(self, folder: Path, every: int) -> None:
+        """`every`: images between two snapshots."""
+        self.folder = folder
+        self.every = every
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
+    ) -> None:
+        module = generative(pl_module)
+        images = module.images_seen
+        if images // self.every == (images - module.batch_size) // self.every:
+            return
+        check_weights(pl_module)
+        recalibrate(module, pl_module.device)
+        if trainer.is_global_zero:
+            path = self.folder / f"generator-{images}.safetensors"
+            module.ema.save_pretrained(path, {"images_seen": str(images)})
 
 
 class EvaluateDuringTraining(Callback):
@@ -153,6 +181,17 @@ class EvaluateDuringTraining(Callback):
                 **_license(self.dataset),
             }
             module.ema.save_pretrained(self.folder / BEST_FILE, about)
+
+    def rehearse(self, generator: Generator) -> float:
+        """About the seconds that one evaluation takes, measured on a part of its faces."""
+        if not self.enough:
+            return 0.0
+        device = next(generator.parameters()).device
+        split_features(self.dataset, "val", self.extractor, device=device)  # kept for the first one
+        once = time.perf_counter()
+        z = latents(range(REHEARSAL_FACES), generator.latent_dim)
+        self.extractor(generator.draw(z), device=device)
+        return (time.perf_counter() - once) * EVALUATION_FACES / REHEARSAL_FACES
 
     def _scores(self, generator: Generator) -> dict[str, float]:
         device = next(generator.parameters()).device

@@ -19,7 +19,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from facegan._files import atomic_path
 from facegan.errors import FaceganError
 from facegan.training.callbacks import EvaluateDuringTraining
-from facegan.training.health import check_finite
+from facegan.training.health import check_weights
 from facegan.training.interruption import Interruption
 from facegan.training.loggers import JSONLLogger
 from facegan.training.protocols import trained
@@ -102,6 +102,16 @@ def newest_checkpoint(folder: Path, identity: str) -> tuple[Path, dict[str, Any]
     return None
 
 
+def best_checkpoint(folder: Path, identity: str) -> tuple[Path, dict[str, Any]] | None:
+    """The checkpoint of the least Fréchet distance; the newest, where none was measured."""
+    path = folder / FOLDER / BEST
+    if not path.is_file():
+        return newest_checkpoint(folder, identity)
+    checkpoint = read_checkpoint(path)
+    check_identity(path, checkpoint, identity)
+    return path, checkpoint
+
+
 def candidates(folder: Path) -> list[Path]:
     """The checkpoint files of the run in `folder`, the newest first."""
     older = sorted(
@@ -132,6 +142,7 @@ class RunCheckpoints(Checkpoint):
         self,
         folder: Path,
         identity: str,
+        rollbacks: int,
         minutes: float,
         keep: int,
         metrics: JSONLLogger,
@@ -140,6 +151,7 @@ class RunCheckpoints(Checkpoint):
     ) -> None:
         self.folder = folder / FOLDER
         self.identity = identity
+        self.rollbacks = rollbacks
         self.interval = 60 * minutes
         self.keep = keep
         self.metrics = metrics
@@ -152,6 +164,7 @@ class RunCheckpoints(Checkpoint):
         checkpoint["facegan"] = {
             "format": FORMAT,
             "run": self.identity,
+            "rollbacks": self.rollbacks,
             "metrics_lines": self.metrics.lines,
         }
 
@@ -185,7 +198,7 @@ class RunCheckpoints(Checkpoint):
 
     def save(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes last.ckpt; the ones before it move back by one."""
-        check_finite(pl_module)
+        check_weights(pl_module)
         if trainer.is_global_zero:
             self._shift()
         trainer.save_checkpoint(self.folder / LAST)

@@ -5,6 +5,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch.optim import Optimizer
 
+from facegan.gan.losses import AdversarialLoss
 from facegan.networks.base import Generator
 
 
@@ -24,6 +25,7 @@ class GenerativeModule(TrainedModule, Protocol):
     ema: Generator
     ema_halflife: float
     final_lr_factor: float
+    loss: AdversarialLoss
 
 
 def trained(module: Any) -> TrainedModule:
@@ -36,7 +38,7 @@ def trained(module: Any) -> TrainedModule:
 def generative(module: Any) -> GenerativeModule:
     """`module`, checked. Raises TypeError if it lacks an attribute of the protocol."""
     if not isinstance(module, GenerativeModule):
-        raise TypeError(_missing(module, "ema, ema_halflife and final_lr_factor"))
+        raise TypeError(_missing(module, "ema, ema_halflife, final_lr_factor and loss"))
     return module
 
 

@@ -1,34 +1,36 @@
 """A training from its config to a finished run folder."""
 
+import dataclasses
 import logging
 import math
-import re
-import sys
 import warnings
-from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
 import pytorch_lightning as pl
-import torch
-from hydra.errors import InstantiationException
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from facegan.config import ConfigError, instantiate, read_config, save_config
 from facegan.data.datamodule import FaceDataModule
 from facegan.data.dataset import PackedDataset
 from facegan.errors import FaceganError
-from facegan.training.callbacks import EvaluateDuringTraining, gan_callbacks
-from facegan.training.checkpoints import AtomicCheckpointIO, RunCheckpoints, newest_checkpoint
+from facegan.training.build import (
+    StartingPoint,
+    build_callbacks,
+    build_loggers,
+    build_trainer,
+    check_config,
+)
+from facegan.training.callbacks import EvaluateDuringTraining
+from facegan.training.checkpoints import (
+    best_checkpoint,
+    newest_checkpoint,
+)
 from facegan.training.devices import (
     check_compiler,
-    default_precision,
     describe_device,
     keep_freed_memory,
 )
@@ -45,43 +47,7 @@ from facegan.training.folder import (
     write_record,
     writer_lock,
 )
-from facegan.training.interruption import Interruption
-from facegan.training.loggers import JSONLLogger, MetricsLogger, RunTensorBoard
-from facegan.training.progress import ETA, EpochSummary, ProgressBar
-from facegan.training.protocols import GenerativeModule
-from facegan.training.schedule import (
-    Budget,
-    EpochBudget,
-    ImageBudget,
-    LearningRateSchedule,
-    TimeBudget,
-)
-
-EXTRA_KEYS = ("compile", "max_images")  # under trainer, but not arguments of Lightning's Trainer
-RESERVED_KEYS = (  # the Trainer's, but set by this module, or without effect in manual optimization
-    "accumulate_grad_batches",
-    "callbacks",
-    "default_root_dir",
-    "enable_model_summary",
-    "enable_progress_bar",
-    "gradient_clip_algorithm",
-    "gradient_clip_val",
-    "logger",
-    "num_sanity_val_steps",
-    "plugins",
-    "strategy",
-)
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
-
-
-@dataclass(frozen=True)
-class StartingPoint:
-    """Where a training begins: at nothing, or at a checkpoint of an earlier process."""
-
-    identity: str  # of the run, which its checkpoints carry
-    checkpoint: Path | None = None
-    images_seen: int = 0
-    metrics_lines: int = 0
+from facegan.training.health import UnhealthyError
 
 
 def train(
@@ -98,14 +64,43 @@ def train(
     distance on the validation faces, None where it was not measured.
     """
     silence_warnings()
-    _check(cfg)
+    check_config(cfg)
     keep_freed_memory()
     config = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
     if skip_finished and is_finished(folder) and not changes(stored(folder), config):
         print(f"{folder} is finished already", flush=True)
         return record(folder).get("frechet_distance")
     with writer_lock(folder, automatic_folder) as locked:
-        return _train(cfg, locked, _starting_point(cfg, locked, resume))
+        start = _starting_point(cfg, locked, resume)
+        while True:
+            try:
+                return _train(cfg, locked, start)
+            except UnhealthyError as error:
+                start = _rollback(cfg, locked, start, error)
+
+
+def _rollback(
+    cfg: DictConfig, folder: Path, start: StartingPoint, error: UnhealthyError
+) -> StartingPoint:
+    """The best checkpoint, from which the run goes on with lower rates; raises `error` if it may
+    not.
+    """
+    rollbacks = start.rollbacks + 1
+    if not cfg.health.rollback or rollbacks > cfg.health.max_rollbacks:
+        raise error
+    found = best_checkpoint(folder, start.identity)
+    if found is None:
+        raise error
+    point = dataclasses.replace(start.at(*found), rollbacks=rollbacks)
+    print(
+        f"{error}\nrollback {rollbacks} of {cfg.health.max_rollbacks}: the run goes back to "
+        f"{found[0]}, after {point.images_seen:,} images, with half of the learning rates",
+        flush=True,
+    )
+    before = record(folder).get("rollbacks", [])
+    event = {"reason": str(error), "back_to_images": point.images_seen}
+    write_record(folder, rollbacks=[*before, event])
+    return point
 
 
 def _train(cfg: DictConfig, folder: Path, start: StartingPoint) -> float | None:
@@ -154,10 +149,10 @@ def _starting_point(cfg: DictConfig, folder: Path, resume: bool) -> StartingPoin
         if begun and is_rank_zero():
             print(f"{folder} has no checkpoint yet: the run starts again", flush=True)
         return StartingPoint(identity)
-    path, checkpoint = found
-    images, lines = checkpoint["images_seen"], checkpoint["facegan"]["metrics_lines"]
-    rank_zero_only(print)(f"the run goes on from {path}, after {images:,} images", flush=True)
-    return StartingPoint(identity, path, images, lines)
+    start = StartingPoint(identity).at(*found)
+    message = f"the run goes on from {start.checkpoint}, after {start.images_seen:,} images"
+    rank_zero_only(print)(message, flush=True)
+    return start
 
 
 def _dataset(cfg: DictConfig, model: Any) -> PackedDataset:
@@ -173,141 +168,10 @@ def _dataset(cfg: DictConfig, model: Any) -> PackedDataset:
     return source.dataset()
 
 
-def build_loggers(folder: Path, start: StartingPoint) -> list[Logger]:
-    """TensorBoard and metrics.jsonl, without what lies after the starting point."""
-    return [
-        RunTensorBoard(folder, start.images_seen),
-        JSONLLogger(folder / "metrics.jsonl", start.metrics_lines),
-    ]
-
-
-def build_callbacks(
-    cfg: DictConfig,
-    folder: Path,
-    model: pl.LightningModule,
-    dataset: PackedDataset,
-    start: StartingPoint,
-    loggers: list[Logger],
-) -> list[Callback]:
-    """All callbacks of a run, in the order in which Lightning calls them."""
-    budget = build_budget(cfg.trainer)
-    metrics = MetricsLogger(cfg.trainer.log_every_n_steps)
-    callbacks: list[Callback] = [metrics, EpochSummary(metrics), budget, ETA(budget)]
-    if sys.stderr.isatty():
-        callbacks.append(ProgressBar(metrics))
-    if isinstance(model, GenerativeModule):
-        callbacks.append(LearningRateSchedule(budget))
-        callbacks += gan_callbacks(folder, dataset, metrics, cfg.evaluate_every)
-    interruption = Interruption(folder)
-    checkpoints = RunCheckpoints(
-        folder,
-        start.identity,
-        cfg.checkpoint.every,
-        cfg.checkpoint.keep,
-        next(logger for logger in loggers if isinstance(logger, JSONLLogger)),
-        interruption,
-        next((c for c in callbacks if isinstance(c, EvaluateDuringTraining)), None),
-    )
-    return [*callbacks, interruption, checkpoints]
-
-
 def best_distance(callbacks: list[Callback]) -> float | None:
     """The least Fréchet distance that was measured during the training."""
     measured = [c.best for c in callbacks if isinstance(c, EvaluateDuringTraining)]
     return next(filter(math.isfinite, measured), None)
-
-
-def build_trainer(
-    node: DictConfig, folder: Path, loggers: list[Logger], callbacks: list[Callback]
-) -> pl.Trainer:
-    """Lightning's Trainer with this project's loggers, writing to `folder`."""
-    arguments = OmegaConf.masked_copy(node, [str(key) for key in node if key not in EXTRA_KEYS])
-    timed = node.max_images is not None or node.max_time is not None
-    try:
-        return instantiate(
-            arguments,
-            "trainer",
-            default_root_dir=folder,
-            logger=loggers,
-            callbacks=callbacks,
-            plugins=[AtomicCheckpointIO()],
-            max_epochs=-1 if timed else node.max_epochs,
-            max_time=None,  # the budget's callback ends the training
-            precision=node.precision or default_precision(node.accelerator),
-            # one backward pass leaves the other network's weights without gradients
-            strategy="auto" if one_process(node) else "ddp_find_unused_parameters_true",
-            enable_progress_bar=any(isinstance(c, ProgressBar) for c in callbacks),
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-        )
-    except InstantiationException as error:
-        if isinstance(error.__cause__, MisconfigurationException):
-            raise ConfigError(f"trainer: {error.__cause__}") from error
-        raise
-
-
-def one_process(node: DictConfig) -> bool:
-    """Whether the Trainer that `node` describes trains in one process, on one device."""
-    devices = node.devices
-    if devices == "auto":
-        devices = 1 if node.accelerator == "cpu" else max(torch.cuda.device_count(), 1)
-    count = len(devices) if isinstance(devices, ListConfig) else devices
-    return count == 1 and node.get("num_nodes", 1) == 1
-
-
-def _check(cfg: DictConfig) -> None:
-    """What neither the schema nor a signature can know."""
-    _check_count(cfg.trainer, "log_every_n_steps", 25)
-    if not isinstance(cfg.trainer.compile, bool):
-        raise ConfigError(f"trainer.compile must be true or false, got {cfg.trainer.compile!r}")
-    if cfg.trainer.precision not in (None, *PRECISIONS):
-        raise ConfigError(
-            f"trainer.precision must be one of {', '.join(PRECISIONS)}, or null for the device's "
-            f"own, got {cfg.trainer.precision}"
-        )
-    for name in RESERVED_KEYS:
-        if name in cfg.trainer:
-            raise ConfigError(f"trainer.{name} is not for the user to set; leave it out")
-
-
-def _check_count(node: DictConfig, name: str, example: int) -> None:
-    value = node[name]
-    if not isinstance(value, int) or value < 1:
-        raise ConfigError(
-            f"trainer.{name} must be a whole number of at least 1, got {value}; try {example}"
-        )
-
-
-def build_budget(node: DictConfig) -> Budget:
-    """The end of the training: a time or a number of images, where given, replaces the epochs."""
-    if node.max_time is not None and node.max_images is not None:
-        raise ConfigError(
-            f"trainer.max_time={node.max_time} and trainer.max_images={node.max_images} are two "
-            "budgets; give one of them"
-        )
-    if node.max_images is not None:
-        _check_count(node, "max_images", 300000)
-        return ImageBudget(node.max_images)
-    if node.max_time is None:
-        _check_count(node, "max_epochs", 6)
-        return EpochBudget(node.max_epochs)
-    if not one_process(node):
-        raise ConfigError(
-            f"trainer.max_time with trainer.devices={node.devices}: each process has its own "
-            "clock, and their learning rates would differ; give trainer.max_epochs or "
-            "trainer.max_images instead"
-        )
-    return TimeBudget(_parse_duration(str(node.max_time)))
-
-
-def _parse_duration(text: str) -> timedelta:
-    if not re.fullmatch(r"(\d+:)?\d+:\d\d:\d\d", text):
-        raise ConfigError(
-            f"trainer.max_time must read HH:MM:SS or DD:HH:MM:SS, got {text}; "
-            "try 00:10:00 for ten minutes"
-        )
-    seconds, minutes, hours, *days = map(int, reversed(text.split(":")))
-    return timedelta(days=sum(days), hours=hours, minutes=minutes, seconds=seconds)
 
 
 def print_summary(model: pl.LightningModule, dataset: PackedDataset, trainer: pl.Trainer) -> None:

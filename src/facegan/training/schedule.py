@@ -1,14 +1,18 @@
 """The length of a training, in epochs, images or time, and the learning rates over it."""
 
 import math
+import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback, Timer
+from pytorch_lightning.callbacks import Callback
 
 from facegan.training.protocols import TrainedModule, generative, trained
+
+ROLLBACK_FACTOR = 0.5  # of the learning rates, at each rollback
 
 
 class Budget(Callback, ABC):
@@ -72,35 +76,112 @@ class ImageBudget(Budget):
         return f"{self.max_images:,} images"
 
 
-class TimeBudget(Timer, Budget):
-    """The training ends after a time; the time of earlier tries of a resumed run counts."""
+class TimeBudget(Budget):
+    """The training ends after a time, in which the last evaluation has its place.
+
+    The time of earlier processes of a resumed run counts. The end of an epoch (grid, weights,
+    evaluation) is expected to take as long as the one before; before the first, as long as
+    `rehearse` says.
+    """
 
     def __init__(self, max_time: timedelta) -> None:
-        super().__init__(max_time)
         self.max_time = max_time
+        self.rehearse: Callable[[], float] = lambda: 0.0
+        self.elapsed = 0.0  # seconds in earlier processes
+        self.began: float | None = None
+        self.reserve: float | None = None  # seconds for the end of an epoch
+        self.epoch_ended: float | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"elapsed": self.seconds(), "reserve": self.reserve}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.elapsed, self.reserve = state_dict["elapsed"], state_dict["reserve"]
+
+    def seconds(self) -> float:
+        """Of the training so far."""
+        if self.began is None:
+            return self.elapsed
+        return self.elapsed + time.monotonic() - self.began
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.began = time.monotonic()
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.epoch_ended is not None:
+            self.reserve = time.monotonic() - self.epoch_ended
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.epoch_ended = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
+    ) -> None:
+        if self.reserve is None:
+            self.reserve = self.rehearse()
+        if self.seconds() >= self._usable() and not trainer.should_stop:
+            trainer.should_stop = True
+            print(f"{self.max_time} are nearly over: the last faces are evaluated", flush=True)
+
+    def _usable(self) -> float:
+        seconds = self.max_time.total_seconds()
+        return max(seconds - (self.reserve or 0.0), seconds / 2)
 
     def progress(self, trainer: pl.Trainer, module: TrainedModule, batch_idx: int) -> float:
-        return min(self.time_elapsed("train") / self.max_time.total_seconds(), 1.0)
+        return min(self.seconds() / self._usable(), 1.0)
 
     def __str__(self) -> str:
         return f"{self.max_time} of training"
 
 
 class LearningRateSchedule(Callback):
-    """Every learning rate falls on a half cosine to `final_lr_factor` of its initial value."""
+    """Every learning rate falls on a half cosine to `final_lr_factor` of its initial value.
 
-    def __init__(self, budget: Budget) -> None:
+    Where a finished run goes on with a larger budget, the rates stay where they are, unless
+    `restart` lays the cosine over the whole of the new budget. Each rollback halves them.
+    """
+
+    def __init__(self, budget: Budget, restart: bool = False, rollbacks: int = 0) -> None:
         self.budget = budget
+        self.restart = restart
+        self.scale = ROLLBACK_FACTOR**rollbacks
+        self.finished = False  # the budget was used up when the state was saved
+        self.constant = False  # the rates stay at their final values
+
+    def state_dict(self) -> dict[str, bool]:
+        return {"finished": self.finished, "constant": self.constant}
+
+    def load_state_dict(self, state_dict: dict[str, bool]) -> None:
+        self.finished, self.constant = state_dict["finished"], state_dict["constant"]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        module = generative(pl_module)
+        more = self.finished and self.budget.progress(trainer, module, 0) < 1
+        self.constant = (self.constant or more) and not self.restart
+        if more and module.final_lr_factor != 1 and trainer.is_global_zero:
+            print(self._what_happens(), flush=True)
+
+    def _what_happens(self) -> str:
+        if self.constant:
+            return (
+                "the budget of a finished run has grown: its learning rates stay at their final "
+                "values; trainer.restart_schedule=true lays the schedule over the new budget"
+            )
+        return "the schedule of the learning rates is laid over the new budget: they rise again"
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         module = generative(pl_module)
-        progress = self.budget.progress(trainer, module, batch_idx)
-        factor = cosine_decay(progress, module.final_lr_factor)
+        progress = 1.0 if self.constant else self.budget.progress(trainer, module, batch_idx)
+        factor = cosine_decay(progress, module.final_lr_factor) * self.scale
         for optimizer in module.optimizer_by_name.values():
             for group in optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * factor
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        batches = int(trainer.num_training_batches)
+        self.finished = self.budget.progress(trainer, generative(pl_module), batches) >= 1
 
 
 def cosine_decay(progress: float, final_factor: float) -> float:

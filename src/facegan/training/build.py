@@ -1,0 +1,237 @@
+"""The parts of a training, built from its config: budget, loggers, callbacks, trainer."""
+
+import re
+import sys
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from hydra.errors import InstantiationException
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+from facegan.config import ConfigError, instantiate
+from facegan.data.dataset import PackedDataset
+from facegan.training.callbacks import EvaluateDuringTraining, SaveSnapshots, gan_callbacks
+from facegan.training.checkpoints import (
+    AtomicCheckpointIO,
+    RunCheckpoints,
+)
+from facegan.training.devices import (
+    default_precision,
+)
+from facegan.training.interruption import Interruption
+from facegan.training.loggers import JSONLLogger, MetricsLogger, RunTensorBoard
+from facegan.training.monitors import CheckNumbers, WatchBalance, WatchVariety
+from facegan.training.progress import ETA, EpochSummary, ProgressBar
+from facegan.training.protocols import GenerativeModule, generative
+from facegan.training.schedule import (
+    Budget,
+    EpochBudget,
+    ImageBudget,
+    LearningRateSchedule,
+    TimeBudget,
+)
+
+EXTRA_KEYS = (
+    "compile",
+    "max_images",
+    "restart_schedule",
+)  # under trainer, but not arguments of Lightning's Trainer
+RESERVED_KEYS = (  # the Trainer's, but set by this module, or without effect in manual optimization
+    "accumulate_grad_batches",
+    "callbacks",
+    "default_root_dir",
+    "enable_model_summary",
+    "enable_progress_bar",
+    "gradient_clip_algorithm",
+    "gradient_clip_val",
+    "logger",
+    "num_sanity_val_steps",
+    "plugins",
+    "strategy",
+)
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+
+
+@dataclass(frozen=True)
+class StartingPoint:
+    """Where a training begins: at nothing, or at a checkpoint of an earlier process."""
+
+    identity: str  # of the run, which its checkpoints carry
+    checkpoint: Path | None = None
+    images_seen: int = 0
+    metrics_lines: int = 0
+    rollbacks: int = 0
+
+    def at(self, path: Path, checkpoint: dict[str, Any]) -> "StartingPoint":
+        """At the checkpoint that was read from `path`."""
+        entry = checkpoint["facegan"]
+        return StartingPoint(
+            self.identity,
+            path,
+            checkpoint["images_seen"],
+            entry["metrics_lines"],
+            entry["rollbacks"],
+        )
+
+
+def build_loggers(folder: Path, start: StartingPoint) -> list[Logger]:
+    """TensorBoard and metrics.jsonl, without what lies after the starting point."""
+    return [
+        RunTensorBoard(folder, start.images_seen),
+        JSONLLogger(folder / "metrics.jsonl", start.metrics_lines),
+    ]
+
+
+def build_callbacks(
+    cfg: DictConfig,
+    folder: Path,
+    model: pl.LightningModule,
+    dataset: PackedDataset,
+    start: StartingPoint,
+    loggers: list[Logger],
+) -> list[Callback]:
+    """All callbacks of a run, in the order in which Lightning calls them."""
+    budget = build_budget(cfg.trainer)
+    metrics = MetricsLogger(cfg.trainer.log_every_n_steps)
+    callbacks: list[Callback] = [metrics, EpochSummary(metrics), budget, ETA(budget)]
+    if sys.stderr.isatty():
+        callbacks.append(ProgressBar(metrics))
+    if isinstance(model, GenerativeModule):
+        restart = cfg.trainer.restart_schedule
+        callbacks.append(LearningRateSchedule(budget, restart, start.rollbacks))
+        callbacks += health_callbacks(cfg, dataset, metrics, start.rollbacks)
+        callbacks += gan_callbacks(folder, dataset, metrics, cfg.evaluate_every)
+        if cfg.snapshots.every is not None:
+            callbacks.append(SaveSnapshots(folder, cfg.snapshots.every))
+    evaluation = next((c for c in callbacks if isinstance(c, EvaluateDuringTraining)), None)
+    if isinstance(budget, TimeBudget) and evaluation is not None:
+        budget.rehearse = lambda: evaluation.rehearse(generative(model).ema)
+    interruption = Interruption(folder)
+    checkpoints = RunCheckpoints(
+        folder,
+        start.identity,
+        start.rollbacks,
+        cfg.checkpoint.every,
+        cfg.checkpoint.keep,
+        next(logger for logger in loggers if isinstance(logger, JSONLLogger)),
+        interruption,
+        evaluation,
+    )
+    return [*callbacks, interruption, checkpoints]
+
+
+def health_callbacks(
+    cfg: DictConfig, dataset: PackedDataset, metrics: MetricsLogger, rollbacks: int
+) -> list[Callback]:
+    """What watches over the numbers, the balance of the networks and the generator's variety."""
+    stop = cfg.health.rollback and rollbacks < cfg.health.max_rollbacks
+    return [
+        CheckNumbers(cfg.trainer.log_every_n_steps),
+        WatchBalance(metrics),
+        WatchVariety(dataset, stop),
+    ]
+
+
+def build_trainer(
+    node: DictConfig, folder: Path, loggers: list[Logger], callbacks: list[Callback]
+) -> pl.Trainer:
+    """Lightning's Trainer with this project's loggers, writing to `folder`."""
+    arguments = OmegaConf.masked_copy(node, [str(key) for key in node if key not in EXTRA_KEYS])
+    timed = node.max_images is not None or node.max_time is not None
+    try:
+        return instantiate(
+            arguments,
+            "trainer",
+            default_root_dir=folder,
+            logger=loggers,
+            callbacks=callbacks,
+            plugins=[AtomicCheckpointIO()],
+            max_epochs=-1 if timed else node.max_epochs,
+            max_time=None,  # the budget's callback ends the training
+            precision=node.precision or default_precision(node.accelerator),
+            # one backward pass leaves the other network's weights without gradients
+            strategy="auto" if one_process(node) else "ddp_find_unused_parameters_true",
+            enable_progress_bar=any(isinstance(c, ProgressBar) for c in callbacks),
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+        )
+    except InstantiationException as error:
+        if isinstance(error.__cause__, MisconfigurationException):
+            raise ConfigError(f"trainer: {error.__cause__}") from error
+        raise
+
+
+def one_process(node: DictConfig) -> bool:
+    """Whether the Trainer that `node` describes trains in one process, on one device."""
+    devices = node.devices
+    if devices == "auto":
+        devices = 1 if node.accelerator == "cpu" else max(torch.cuda.device_count(), 1)
+    count = len(devices) if isinstance(devices, ListConfig) else devices
+    return count == 1 and node.get("num_nodes", 1) == 1
+
+
+def check_config(cfg: DictConfig) -> None:
+    """What neither the schema nor a signature can know."""
+    _check_count(cfg.trainer, "log_every_n_steps", 25)
+    if not isinstance(cfg.trainer.compile, bool):
+        raise ConfigError(f"trainer.compile must be true or false, got {cfg.trainer.compile!r}")
+    if not one_process(cfg.trainer) and cfg.health.rollback:
+        raise ConfigError(
+            f"health.rollback=true with trainer.devices={cfg.trainer.devices}: only a training on "
+            "one device can go back by itself; leave it false, and resume by hand"
+        )
+    if cfg.trainer.precision not in (None, *PRECISIONS):
+        raise ConfigError(
+            f"trainer.precision must be one of {', '.join(PRECISIONS)}, or null for the device's "
+            f"own, got {cfg.trainer.precision}"
+        )
+    for name in RESERVED_KEYS:
+        if name in cfg.trainer:
+            raise ConfigError(f"trainer.{name} is not for the user to set; leave it out")
+
+
+def _check_count(node: DictConfig, name: str, example: int) -> None:
+    value = node[name]
+    if not isinstance(value, int) or value < 1:
+        raise ConfigError(
+            f"trainer.{name} must be a whole number of at least 1, got {value}; try {example}"
+        )
+
+
+def build_budget(node: DictConfig) -> Budget:
+    """The end of the training: a time or a number of images, where given, replaces the epochs."""
+    if node.max_time is not None and node.max_images is not None:
+        raise ConfigError(
+            f"trainer.max_time={node.max_time} and trainer.max_images={node.max_images} are two "
+            "budgets; give one of them"
+        )
+    if node.max_images is not None:
+        _check_count(node, "max_images", 300000)
+        return ImageBudget(node.max_images)
+    if node.max_time is None:
+        _check_count(node, "max_epochs", 6)
+        return EpochBudget(node.max_epochs)
+    if not one_process(node):
+        raise ConfigError(
+            f"trainer.max_time with trainer.devices={node.devices}: each process has its own "
+            "clock, and their learning rates would differ; give trainer.max_epochs or "
+            "trainer.max_images instead"
+        )
+    return TimeBudget(_parse_duration(str(node.max_time)))
+
+
+def _parse_duration(text: str) -> timedelta:
+    if not re.fullmatch(r"(\d+:)?\d+:\d\d:\d\d", text):
+        raise ConfigError(
+            f"trainer.max_time must read HH:MM:SS or DD:HH:MM:SS, got {text}; "
+            "try 00:10:00 for ten minutes"
+        )
+    seconds, minutes, hours, *days = map(int, reversed(text.split(":")))
+    return timedelta(days=sum(days), hours=hours, minutes=minutes, seconds=seconds)
