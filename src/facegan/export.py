@@ -10,7 +10,7 @@ loads nothing from a network. Needs pip install 'facegan[export]'.
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import MISSING, DictConfig
 
@@ -30,6 +30,7 @@ class ExportConfig:
     out: str = MISSING
     name: str | None = MISSING
     license: str | None = MISSING
+    trust: Any = None
 
 
 @command("export", ExportConfig)
