@@ -24,6 +24,10 @@ class AdversarialLoss(nn.Module):
         """The generator's objective."""
         raise NotImplementedError
 
+    def real_margin(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        """(B,), positive where the discriminator recognizes a real image; for `gan.augment.ADA`."""
+        return real_logits
+
 
 class NonSaturating(AdversarialLoss):
     """The logistic loss; the generator maximizes log D(G(z)) (Goodfellow et al. 2014, section 3).
@@ -71,6 +75,9 @@ class LeastSquares(AdversarialLoss):
     def generator(self, fake_logits: Tensor, real_logits: Tensor) -> Tensor:
         return 0.5 * (fake_logits - 1).square().mean()
 
+    def real_margin(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        return real_logits - 0.5  # halfway between the targets
+
 
 class Hinge(AdversarialLoss):
     """The hinge loss (Lim and Ye 2017; Miyato et al. 2018, eqs. 16 and 17)."""
@@ -96,6 +103,9 @@ class Wasserstein(AdversarialLoss):
     def generator(self, fake_logits: Tensor, real_logits: Tensor) -> Tensor:
         return -fake_logits.mean()
 
+    def real_margin(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        return real_logits - fake_logits  # logits are defined up to a constant
+
 
 class RelativisticPairing(AdversarialLoss):
     """Each fake is compared with the real image at the same index (Huang et al. 2024, eq. 2).
@@ -109,3 +119,6 @@ class RelativisticPairing(AdversarialLoss):
 
     def generator(self, fake_logits: Tensor, real_logits: Tensor) -> Tensor:
         return F.softplus(real_logits - fake_logits).mean()
+
+    def real_margin(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        return real_logits - fake_logits  # logits are defined up to a constant

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 
 from facegan._seeds import derive_seed
 from facegan.data.datamodule import Batch
+from facegan.gan.augment import Augmentation, NoAugmentation
 from facegan.gan.ema import ema_decay, update_ema
 from facegan.gan.losses import AdversarialLoss
 from facegan.gan.penalties import Critic, Logs, Penalty
@@ -45,6 +46,7 @@ class GAN(pl.LightningModule):
         ema_halflife: float = 10_000,
         final_lr_factor: float = 1.0,
         seed: int = 0,
+        augment: Augmentation | None = None,
     ) -> None:
         super().__init__()
         _check_pair(generator, discriminator)
@@ -57,6 +59,7 @@ class GAN(pl.LightningModule):
         self.ema = copy.deepcopy(generator).requires_grad_(False).eval()
         self.loss = loss
         self.penalty = penalty
+        self.augment = augment or NoAugmentation()
         self.optimizer_by_name = {
             "discriminator": _optimizer(
                 "discriminator_optimizer", discriminator_optimizer, discriminator
@@ -95,14 +98,17 @@ class GAN(pl.LightningModule):
         with torch.set_grad_enabled(update_generator):
             fake = self.generator(self.sample_latents(real))
 
-        critic = self.discriminator
-        real_logits, logs = self.discriminator_step(step, critic, real, fake.detach())
+        real_logits, logs = self.discriminator_step(step, self.critic, real, fake.detach())
         if update_generator:
-            logs |= self.generator_step(critic, fake, real_logits)
+            logs |= self.generator_step(self.critic, fake, real_logits)
             decay = ema_decay(self.ema_halflife, self.images_seen, self.batch_size * self.n_critic)
             update_ema(self.ema, self.generator, decay)
         self.images_seen += len(real) * self.trainer.world_size
         return logs
+
+    def critic(self, images: Tensor) -> Tensor:
+        """What losses and penalties differentiate: images (B, C, H, W) -> logits (B,)."""
+        return self.discriminator(self.augment(images))
 
     def discriminator_step(
         self, step: int, critic: Critic, real: Tensor, fake: Tensor
@@ -116,6 +122,8 @@ class GAN(pl.LightningModule):
         self.manual_backward(loss + penalty)
         optimizer.step()
         real_logits, fake_logits = real_logits.detach(), fake_logits.detach()
+        sign = self.loss.real_margin(real_logits, fake_logits).sign().mean()
+        penalty_logs |= self.augment.adapt(sign, self.batch_size)
         logs = {
             "D_loss": loss.detach(),
             "D_real_logits": real_logits.mean(),
