@@ -88,9 +88,9 @@ def _shares_effect(directions: Directions, name: str, better: str) -> bool:
 
 
 def _also(effects: Sequence[tuple[str, float]]) -> str:
-    """Such as "High Cheekbones +, Male −"."""
+    """Such as "also High Cheekbones +, Male −"."""
     signs = (f"{name.replace('_', ' ')} {'+' if by > 0 else '−'}" for name, by in effects)
-    return ", ".join(signs)
+    return f"also {', '.join(signs)}"
 
 
 def _classic_script(path: Path) -> str:
