@@ -50,6 +50,7 @@ def to_onnx(generator: Generator, about: dict[str, str]) -> "ModelProto":
             output_names=["images"],
             dynamic_shapes={"latents": {0: batch}},
             dynamo=True,
+            optimize=False,  # it would fold batch norms into weights that half precision holds
             verbose=False,
         )
     if program is None:
