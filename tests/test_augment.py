@@ -61,6 +61,16 @@ def test_two_derivatives(augmentation: torch.nn.Module) -> None:
     assert weight.grad.isfinite().all()
 
 
+@pytest.mark.parametrize("augmentation", [ADA(p=1.0), DiffAugment()])
+def test_half_precision_does_not_reach_the_transforms(augmentation: torch.nn.Module) -> None:
+    images = faces().bfloat16()
+    torch.manual_seed(0)
+    expected = augmentation(images.float())
+    torch.manual_seed(0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(augmentation(images), expected)
+
+
 def test_warp_is_exact_for_flips_quarter_turns_and_whole_pixels() -> None:
     images, pixel = faces(1), 2 / SIZE
     mirrored = warp(images, affine([-1.0, 0, 0], [0, 1, 0]))

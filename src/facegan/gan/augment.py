@@ -21,6 +21,12 @@ class Augmentation(nn.Module):
     """Random transforms of images in [-1, 1], (B, C, H, W) -> the same shape, anew for each."""
 
     def forward(self, images: Tensor) -> Tensor:
+        # positions of pixels need more digits than half precision has
+        with torch.autocast(images.device.type, enabled=False):
+            return self.transform(images.float())
+
+    def transform(self, images: Tensor) -> Tensor:
+        """The transforms in float32."""
         raise NotImplementedError
 
     def adapt(self, sign: Tensor, images: int) -> Logs:
@@ -52,7 +58,7 @@ class DiffAugment(Augmentation):
             raise ValueError(f"policy must list some of {', '.join(transforms)}, got {unknown[0]}")
         self.transforms = [transforms[name] for name in policy]
 
-    def forward(self, images: Tensor) -> Tensor:
+    def transform(self, images: Tensor) -> Tensor:
         for transform in self.transforms:
             images = transform(images)
         return images
@@ -81,7 +87,7 @@ class ADA(Augmentation):
         self.register_buffer("p", torch.tensor(float(p)))
         self.register_buffer("signs", torch.zeros(2))  # sum and number since the last change of p
 
-    def forward(self, images: Tensor) -> Tensor:
+    def transform(self, images: Tensor) -> Tensor:
         moved, matrix = random_affine(len(images), images.shape[-1], images.device, self.p)
         images = torch.where(moved[:, None, None, None], warp(images, matrix), images)
         recolored, color = random_color(len(images), images.device, self.p)
