@@ -30,6 +30,14 @@ from facegan.config import CONFIG_PATH, first_line, resolve_paths, unknown_key, 
 from facegan.errors import FaceganError
 from facegan.trust import trust
 
+REMEDIES = {
+    errno.EROFS: "the file system is read-only: choose another folder by hydra.run.dir=… for a "
+    "training, data.packed_dir=… for its data, or out=…",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EDQUOT: "free some space: your quota is used up",
+    errno.EIO: "the disk reports an error: check it, or use another one",
+    errno.EMFILE: "close other programs, or raise the limit of open files (ulimit -n)",
+}
 USER_ERRORS = (FaceganError, HydraException, OmegaConfBaseException, OSError)
 
 
@@ -178,7 +186,8 @@ def _format_os_error(error: OSError) -> str:
         )
     if error.filename is None:
         raise error
-    return f"{error.filename}: {error.strerror}; give a path that exists and that you may use"
+    remedy = REMEDIES.get(error.errno or 0, "give a path that exists and that you may use")
+    return f"{error.filename}: {error.strerror}; {remedy}"
 
 
 def _make_folders(cfg: DictConfig) -> list[Path]:

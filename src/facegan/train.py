@@ -6,7 +6,7 @@ python -m facegan.train -m model/loss=hinge,least_squares seed=1,2     a sweep
 python -m facegan.train resume=outputs/latest                 go on with a run
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +108,12 @@ def stored_config(folder: Path, overrides: list[str]) -> DictConfig:
             "the rest"
         )
     stored = load_config(path)
+    missing = [f.name for f in fields(TrainConfig) if f.name not in (*stored, "resume", "trust")]
+    if missing:
+        raise FaceganError(
+            f"{path} lacks {', '.join(missing)}: it was edited, or written by another version; "
+            "restore it, or start a new run"
+        )
     for change in OverridesParser.create().parse_overrides(changes):  # 12:00:00 is text to Hydra
         OmegaConf.update(stored, change.key_or_group, change.value())
     return stored

@@ -89,13 +89,21 @@ class FaceDataModule(pl.LightningDataModule):
         assert self.trainer is not None
         images = torch.from_numpy(self.dataset.images)
         attributes = torch.from_numpy(self.dataset.labels.attributes)
-        if self.on_device:
-            device = self.trainer.strategy.root_device
+        device = self.trainer.strategy.root_device
+        if self.on_device and fits(images.nbytes, device):
             images, attributes = images.to(device), attributes.to(device)
         rank_slice = slice(self.trainer.global_rank, None, self.trainer.world_size)
         return DeviceLoader(
             images, attributes, order, count, self.batch_size, rank_slice, first_batch
         )
+
+
+def fits(size: int, device: torch.device) -> bool:
+    """Whether `size` bytes leave half of the device's free memory to the training."""
+    if device.type != "cuda" or size <= torch.cuda.mem_get_info(device)[0] // 2:
+        return True
+    print(f"the data set ({size / 2**30:.1f} GB) stays in the host's memory", flush=True)
+    return False
 
 
 class Batch(NamedTuple):

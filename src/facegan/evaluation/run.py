@@ -1,6 +1,7 @@
 """From a config to a report: draw or read the faces, compute the metrics, write the results."""
 
 import dataclasses
+import functools
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -15,10 +16,12 @@ from torch import Tensor
 from facegan import pretrained
 from facegan._files import atomic_path, write_json
 from facegan.config import ConfigError, instantiate, read_config
+from facegan.data.base import FaceSource
 from facegan.data.dataset import PackedDataset
 from facegan.data.decode import Decoder
 from facegan.data.pack import pack
 from facegan.data.photos import open_photos
+from facegan.data.recorded import source_or_recorded
 from facegan.errors import FaceganError
 from facegan.evaluation.coverage import AttributeShare, attribute_coverage
 from facegan.evaluation.features import (
@@ -61,7 +64,7 @@ def evaluate(cfg: DictConfig) -> None:
             f"evaluation.faces must be at least {MIN_FACES}, got {cfg.evaluation.faces}; try 10000"
         )
     extractor = instantiate(cfg.features, "features")
-    source = instantiate(cfg.data, "data")
+    source = _source(cfg)
     warning = crop_warning(cfg)
     if warning:
         print(f"warning: {warning}", file=sys.stderr)
@@ -116,6 +119,17 @@ def to_json(facts: dict[str, str], evaluation: Evaluation) -> dict[str, Any]:
         "coverage": [dataclasses.asdict(share) for share in evaluation.coverage],
         "nearest_pairs": dataclasses.asdict(evaluation.nearest_pairs),
     }
+
+
+def _source(cfg: DictConfig) -> FaceSource:
+    """The data of `cfg`; the packed one, where it is the run's own and its photographs are gone."""
+    run, root = _run_folder(cfg), cfg.data.get("root")
+    build = functools.partial(instantiate, cfg.data, "data")
+    if run is None or not (run / "config.yaml").is_file():
+        return build()
+    if OmegaConf.select(read_config(run / "config.yaml"), "data.root") != root:
+        return build()
+    return source_or_recorded(build, root, cfg.data.get("packed_dir"), run)
 
 
 def _faces_and_dataset(cfg: DictConfig, source: Any) -> tuple[Tensor, PackedDataset]:

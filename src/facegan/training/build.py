@@ -2,7 +2,8 @@
 
 import re
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -68,16 +69,21 @@ class StartingPoint:
     images_seen: int = 0
     metrics_lines: int = 0
     rollbacks: int = 0
+    epochs: int = 0  # that are over
+    shapes: Mapping[str, torch.Size] = field(default_factory=dict)  # of the module's state
 
     def at(self, path: Path, checkpoint: dict[str, Any]) -> "StartingPoint":
         """At the checkpoint that was read from `path`."""
         entry = checkpoint["facegan"]
+        progress = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]
         return StartingPoint(
             self.identity,
             path,
             checkpoint["images_seen"],
             entry["metrics_lines"],
             entry["rollbacks"],
+            progress["processed"],
+            {name: tensor.shape for name, tensor in checkpoint["state_dict"].items()},
         )
 
 

@@ -15,10 +15,10 @@ from filelock import BaseFileLock, FileLock, Timeout
 from pytorch_lightning.utilities import rank_zero_only
 
 from facegan._files import remove_temporary_files, write_json
+from facegan.data.recorded import RECORD, read_record
 from facegan.errors import FaceganError
 
 CONFIG = "config.yaml"
-RECORD = "run.json"
 LOCK, OWNER = ".lock", ".owner"
 LATEST = Path("outputs/latest")
 TYPED_ANEW = ("resume", "trust")  # each command has its own
@@ -105,24 +105,15 @@ def changes(stored: dict[str, Any], config: dict[str, Any]) -> list[str]:
     return [key for key in keys if stored.get(key) != config.get(key)]
 
 
-def record(folder: Path) -> dict[str, Any]:
-    """What run.json says of the run in `folder`; nothing where it cannot be read."""
-    try:
-        value = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
 @rank_zero_only
 def write_record(folder: Path, **facts: Any) -> None:
     """Adds `facts` to run.json."""
-    write_json(folder / RECORD, {**record(folder), **facts})
+    write_json(folder / RECORD, {**read_record(folder), **facts})
 
 
 def is_finished(folder: Path) -> bool:
     """Whether the run in `folder` came to the end of its budget."""
-    return record(folder).get("finished") is True
+    return read_record(folder).get("finished") is True
 
 
 @rank_zero_only

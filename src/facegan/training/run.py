@@ -14,8 +14,10 @@ from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from facegan.config import ConfigError, instantiate, read_config, save_config
+from facegan.data.base import FaceSource
 from facegan.data.datamodule import FaceDataModule
 from facegan.data.dataset import PackedDataset
+from facegan.data.recorded import data_record, read_record, source_or_recorded
 from facegan.errors import FaceganError
 from facegan.training.build import (
     StartingPoint,
@@ -42,7 +44,6 @@ from facegan.training.folder import (
     is_finished,
     is_rank_zero,
     point_latest_at,
-    record,
     run_identity,
     write_record,
     writer_lock,
@@ -69,7 +70,7 @@ def train(
     config = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
     if skip_finished and is_finished(folder) and not changes(stored(folder), config):
         print(f"{folder} is finished already", flush=True)
-        return record(folder).get("frechet_distance")
+        return read_record(folder).get("frechet_distance")
     with writer_lock(folder, automatic_folder) as locked:
         start = _starting_point(cfg, locked, resume)
         while True:
@@ -97,7 +98,7 @@ def _rollback(
         f"{found[0]}, after {point.images_seen:,} images, with half of the learning rates",
         flush=True,
     )
-    before = record(folder).get("rollbacks", [])
+    before = read_record(folder).get("rollbacks", [])
     event = {"reason": str(error), "back_to_images": point.images_seen}
     write_record(folder, rollbacks=[*before, event])
     return point
@@ -109,7 +110,9 @@ def _train(cfg: DictConfig, folder: Path, start: StartingPoint) -> float | None:
     if cfg.trainer.compile:
         check_compiler()
         model.compile_networks()
-    dataset = _dataset(cfg, model)
+    _check_start(cfg, model, start)
+    source = _source(cfg, folder, model)
+    dataset = source.dataset()
     data = FaceDataModule(
         dataset, model.batch_size, cfg.seed, cfg.loader.flip, cfg.loader.on_device
     )
@@ -117,6 +120,7 @@ def _train(cfg: DictConfig, folder: Path, start: StartingPoint) -> float | None:
     callbacks = build_callbacks(cfg, folder, model, dataset, start, loggers)
     trainer = build_trainer(cfg.trainer, folder, loggers, callbacks)
     _begin(cfg, folder, trainer)
+    write_record(folder, finished=False, data=data_record(source, dataset))
     print_summary(model, dataset, trainer)
     trainer.fit(model, datamodule=data, ckpt_path=start.checkpoint, weights_only=True)
     if is_overridden("test_step", model):
@@ -125,6 +129,26 @@ def _train(cfg: DictConfig, folder: Path, start: StartingPoint) -> float | None:
     write_record(folder, finished=True, frechet_distance=best)
     print_results(folder)
     return best
+
+
+def _check_start(cfg: DictConfig, model: pl.LightningModule, start: StartingPoint) -> None:
+    """Raises FaceganError where the model or the budget does not fit the checkpoint."""
+    if start.checkpoint is None:
+        return
+    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    if shapes != start.shapes:
+        names = {*shapes, *start.shapes}
+        wrong = [name for name in names if shapes.get(name) != start.shapes.get(name)]
+        raise FaceganError(
+            f"{start.checkpoint} holds another network than config.yaml describes "
+            f"({min(wrong)}): either file was replaced; restore it, or start a new run"
+        )
+    timed = cfg.trainer.max_images is not None or cfg.trainer.max_time is not None
+    if not timed and cfg.trainer.max_epochs < start.epochs:
+        raise ConfigError(
+            f"trainer.max_epochs={cfg.trainer.max_epochs}, but the run has {start.epochs} epochs "
+            f"already; give at least that many, such as trainer.max_epochs={2 * start.epochs}"
+        )
 
 
 def stored(folder: Path) -> dict[str, Any]:
@@ -155,9 +179,11 @@ def _starting_point(cfg: DictConfig, folder: Path, resume: bool) -> StartingPoin
     return start
 
 
-def _dataset(cfg: DictConfig, model: Any) -> PackedDataset:
-    """The packed data set of `cfg`, whose images the model must fit."""
-    source = instantiate(cfg.data, "data")
+def _source(cfg: DictConfig, folder: Path, model: Any) -> FaceSource:
+    """The data of `cfg`, whose images the model must fit."""
+    source = source_or_recorded(
+        lambda: instantiate(cfg.data, "data"), cfg.data.get("root"), cfg.data.packed_dir, folder
+    )
     size = (source.channels, source.image_size, source.image_size)
     if model.image_shape != size:
         raise ConfigError(
@@ -165,7 +191,7 @@ def _dataset(cfg: DictConfig, model: Any) -> PackedDataset:
             "height, width); leave the networks' image_size to data.image_size, and "
             "their channels to data.mode"
         )
-    return source.dataset()
+    return source
 
 
 def best_distance(callbacks: list[Callback]) -> float | None:
@@ -208,7 +234,6 @@ def print_results(folder: Path) -> None:
 def _begin(cfg: DictConfig, folder: Path, trainer: pl.Trainer) -> None:
     """Writes the config into the run folder, and points outputs/latest at it."""
     save_config(cfg, folder / CONFIG)
-    write_record(folder, finished=False)
     for logger in trainer.loggers:
         logger.log_hyperparams(cast(dict, OmegaConf.to_container(cfg, resolve=True)))
     point_latest_at(folder)

@@ -1,0 +1,318 @@
+"""Broken inputs: one message with exit code 2, and no file is changed."""
+
+import errno
+import json
+import os
+import pickle
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import killing
+import pytest
+import torch
+from conftest import Cli, smooth_images
+from omegaconf import OmegaConf
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from facegan.pretrained import metadata
+from facegan.training.checkpoints import AtomicCheckpointIO, read_checkpoint
+
+Break = Callable[[], object]
+RUN = Path("run")
+LAST = RUN / "checkpoints/last.ckpt"
+WEIGHTS = RUN / "generator.safetensors"
+SMALL = (
+    *("model=lite", "model.generator.width=8", "model.discriminator.width=8"),
+    *("model.batch_size=16", "data=folder", "data.root=photos", "data.image_size=8"),
+    *("trainer.accelerator=cpu", "trainer.max_epochs=2"),
+)
+RESUME = ("train", "resume=run")
+TRAIN = ("train", *SMALL, "hydra.run.dir=new")
+SAMPLE = ("sample", "weights=run", "n=1", "out=out")
+EVALUATE = ("evaluate", "weights=run", "out=out")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with photographs and a finished run of two epochs."""
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "photos").mkdir()
+    for number, image in enumerate(smooth_images(64, 8)):
+        Image.fromarray(image).save(folder / "photos" / f"{number}.png")
+    assert killing.run(folder, "train", *SMALL, "hydra.run.dir=run") == 0, (
+        folder / "log"
+    ).read_text()
+    return folder
+
+
+@pytest.fixture
+def home(finished: Path, workdir: Path) -> Path:
+    shutil.copytree(finished, workdir, dirs_exist_ok=True, symlinks=True)
+    config = (RUN / "config.yaml").read_text().replace(str(finished), str(workdir))
+    (RUN / "config.yaml").write_text(config)
+    return workdir
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+def refused(cli: Cli, home: Path, command: tuple[str, ...]) -> str:
+    """The message of `command`, which must fail as it should."""
+    before = files(home)
+    result = cli(*command)
+    assert result.code == 2, (result.out, result.err)
+    assert "Traceback" not in result.err
+    assert files(home) == before
+    return result.err
+
+
+def flip_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 4
+    path.write_bytes(data)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def every_checkpoint(change: Callable[[Path], object]) -> Break:
+    return lambda: [change(path) for path in (RUN / "checkpoints").iterdir()]
+
+
+def edit(key: str, value: object) -> Break:
+    def change() -> None:
+        config = OmegaConf.load(RUN / "config.yaml")
+        OmegaConf.update(config, key, value, force_add=True)
+        OmegaConf.save(config, RUN / "config.yaml")
+
+    return change
+
+
+def write(path: Path, data: bytes) -> Break:
+    return lambda: path.write_bytes(data)
+
+
+def reshape_checkpoint() -> None:
+    checkpoint = read_checkpoint(LAST)
+    name = next(iter(checkpoint["state_dict"]))
+    checkpoint["state_dict"][name] = torch.zeros(3)
+    AtomicCheckpointIO().save_checkpoint(checkpoint, LAST)
+
+
+def replace_by_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def nan_weights() -> None:
+    tensors, about = load_file(WEIGHTS), metadata(WEIGHTS)
+    for tensor in tensors.values():
+        if tensor.is_floating_point():
+            tensor.fill_(float("nan"))
+    save_file(tensors, WEIGHTS, about)
+
+
+def rename_target(config: dict[str, object]) -> Break:
+    def change() -> None:
+        tensors, about = load_file(WEIGHTS), metadata(WEIGHTS)
+        about["config"] = json.dumps({**json.loads(about["config"]), **config})
+        save_file(tensors, WEIGHTS, about)
+
+    return change
+
+
+def break_packed(name: str, change: Callable[[Path], object]) -> Break:
+    return lambda: change(next(Path("data/packed").glob("folder-8-*")) / name)
+
+
+RUNS: dict[str, tuple[Break, str]] = {
+    "no config": (lambda: (RUN / "config.yaml").unlink(), "is no run folder"),
+    "config of a list": (write(RUN / "config.yaml", b"- 1\n"), "holds no config of a run"),
+    "config of a string": (write(RUN / "config.yaml", b"hello"), "lacks seed"),
+    "open bracket": (write(RUN / "config.yaml", b"a: [1"), "is no readable YAML"),
+    "tabs": (write(RUN / "config.yaml", b"a:\n\t- b"), "is no readable YAML"),
+    "not UTF-8": (write(RUN / "config.yaml", b"a: \xff\xfe"), "is no readable YAML"),
+    "empty config": (write(RUN / "config.yaml", b""), "config.yaml lacks seed"),
+    "python tag": (
+        write(RUN / "config.yaml", b"a: !!python/object/apply:os.system ['true']\n"),
+        "is no readable YAML",
+    ),
+    "hostile data": (edit("data._target_", "os.system"), "names 'os.system'"),
+    "hostile callback": (
+        edit("trainer.profiler", [{"_target_": "shutil.rmtree"}]),
+        "names 'shutil.rmtree'",
+    ),
+    "interpolation": (
+        lambda: (RUN / "config.yaml").write_text("seed: ${oc.env:HOME}\n"),
+        "is an interpolation",
+    ),
+    "edited batch size": (edit("model.batch_size", 8), "was not written by a run with this"),
+    "edited seed": (edit("seed", 5), "was not written by a run with this"),
+    "edited width": (edit("model.generator.width", 16), "was not written by a run with this"),
+    "flipped bit": (every_checkpoint(flip_bit), "its checksum does not match"),
+    "cut checkpoint": (every_checkpoint(cut), "its checksum does not match"),
+    "empty checkpoint": (every_checkpoint(lambda path: path.write_bytes(b"")), "checksum"),
+    "pickle": (
+        every_checkpoint(lambda path: path.write_bytes(pickle.dumps({"a": 1}))),
+        "its checksum does not match",
+    ),
+    "plain torch.save": (every_checkpoint(lambda path: torch.save({}, path)), "checksum"),
+    "without Lightning's keys": (
+        every_checkpoint(lambda p: AtomicCheckpointIO().save_checkpoint({"images_seen": 1}, p)),
+        "is no checkpoint of this version",
+    ),
+    "code in a checkpoint": (
+        every_checkpoint(lambda p: AtomicCheckpointIO().save_checkpoint({"f": os.system}, p)),
+        "is no checkpoint of plain tensors",
+    ),
+    "another shape": (reshape_checkpoint, "holds another network than config.yaml describes"),
+    "no checkpoints": (lambda: shutil.rmtree(RUN / "checkpoints"), "has lost its checkpoints"),
+    "folders as checkpoints": (every_checkpoint(replace_by_folder), "has lost its checkpoints"),
+    "cut images": (break_packed("images.npy", cut), "is damaged"),
+    "no manifest": (break_packed("manifest.json", Path.unlink), "is damaged"),
+    "no JSON": (break_packed("manifest.json", lambda p: p.write_text("{")), "is damaged"),
+    "labels of text": (break_packed("labels.npz", lambda p: p.write_text("x")), "is damaged"),
+}
+
+
+@pytest.mark.parametrize("case", RUNS)
+def test_resume_of_a_broken_run(case: str, cli: Cli, home: Path) -> None:
+    change, words = RUNS[case]
+    change()
+    assert words in refused(cli, home, RESUME)
+
+
+TYPED: dict[str, tuple[tuple[str, ...], str]] = {
+    "resume of nothing": (("train", "resume=nowhere"), "is no run folder"),
+    "resume of a file": (("train", "resume=log"), "is no run folder"),
+    "resume with a seed": ((*RESUME, "seed=1"), "seed=1 with resume"),
+    "fewer epochs": ((*RESUME, "trainer.max_epochs=1"), "but the run has 2 epochs already"),
+    "the same folder": (("train", *SMALL, "hydra.run.dir=run"), "holds a finished run already"),
+    "another run's folder": (("train", *SMALL, "seed=3", "hydra.run.dir=run"), "holds a"),
+    "no photographs": ((*TRAIN, "data.root=nowhere"), "does not exist"),
+    "photographs of text": ((*TRAIN, "data.root=log"), "log"),
+    "negative interval": ((*TRAIN, "checkpoint.every=-1"), "checkpoint.every must be"),
+    "no checkpoint kept": ((*TRAIN, "checkpoint.keep=0"), "checkpoint.keep must be"),
+    "snapshots of nothing": ((*TRAIN, "snapshots.every=0"), "snapshots.every must be"),
+    "rollback of maybe": ((*TRAIN, "health.rollback=maybe"), "health.rollback"),
+    "no rollbacks": ((*TRAIN, "health.max_rollbacks=0"), "health.max_rollbacks must be"),
+    "rollback on two": (
+        (*TRAIN, "health.rollback=true", "trainer.devices=2"),
+        "only a training on one device",
+    ),
+    "trust of words": ((*TRAIN, "trust='rm -rf'"), "is no module's name"),
+    "time of words": ((*TRAIN, "trainer.max_time=soon"), "must read HH:MM:SS"),
+    "no epochs": ((*TRAIN, "trainer.max_epochs=0"), "at least 1"),
+    "two budgets": ((*TRAIN, "trainer.max_images=9", "trainer.max_time=00:01:00"), "give one"),
+    "huge batch": ((*TRAIN, "model.batch_size=1000"), "model.batch_size must lie between 1 and"),
+    "no batch": ((*TRAIN, "model.batch_size=0"), "model.batch_size must lie between 1 and"),
+    "odd size": ((*TRAIN, "data.image_size=29"), "29"),
+    "precision": ((*TRAIN, "trainer.precision=8"), "trainer.precision must be one of"),
+    "infinite rate": ((*TRAIN, "model.generator_optimizer.lr=inf"), "finite"),
+    "negative rate": ((*TRAIN, "model.generator_optimizer.lr=-1"), "must be positive"),
+    "misspelt key": ((*TRAIN, "sed=1"), "sed"),
+    "misspelt model": ((*TRAIN, "model=dcgn"), "dcgn"),
+    "reserved": ((*TRAIN, "+trainer.strategy=ddp"), "is not for the user to set"),
+    "a file as run folder": (("train", *SMALL, "hydra.run.dir=log/run"), "log"),
+    "long name": (("train", *SMALL, f"hydra.run.dir={'x' * 300}"), "shorter name"),
+    "long out": ((*SAMPLE[:3], f"out={'x' * 300}"), "shorter name"),
+    "no weights": (("sample", "weights=nowhere"), "there is no file"),
+    "weights of a folder": (("sample", "weights=photos"), "there is no file"),
+    "weights of text": (("sample", "weights=log"), "is no readable safetensors file"),
+    "weights of a checkpoint": (("sample", f"weights={LAST}"), "is no readable safetensors file"),
+    "no faces": ((*SAMPLE[:2], "n=0"), "n must be"),
+    "seeds of words": ((*SAMPLE[:2], "seeds=a-b"), "seeds"),
+    "negative truncation": ((*SAMPLE, "truncation=-1"), "truncation must be"),
+    "unknown video": ((*SAMPLE, "interpolate=1,2", "video=avi"), "avi"),
+    "few faces": ((*EVALUATE, "evaluation.faces=3"), "at least 50"),
+    "unknown split": ((*EVALUATE, "evaluation.split=train"), "must be val or test"),
+    "few photographs": (EVALUATE, "at least 50"),
+    "no images": (("evaluate", "images=nowhere", "out=out"), "nowhere"),
+    "not UTF-8": (("sample", "weights=\udcff\udcfe"), "there is no file"),
+    "export of text": (("export", "weights=log"), "is no readable safetensors file"),
+}
+
+
+@pytest.mark.parametrize("case", TYPED)
+def test_a_broken_command(case: str, cli: Cli, home: Path) -> None:
+    command, words = TYPED[case]
+    assert words in refused(cli, home, command)
+
+
+WEIGHT_FILES: dict[str, tuple[Break, str]] = {
+    "empty": (write(WEIGHTS, b""), "is no readable safetensors file"),
+    "cut": (lambda: cut(WEIGHTS), "is no readable safetensors file"),
+    "huge header": (write(WEIGHTS, b"\xff" * 64), "is no readable safetensors file"),
+    "NaN": (nan_weights, "hold NaN or infinity"),
+    "foreign target": (rename_target({"_target_": "os.system"}), "names 'os.system'"),
+    "a discriminator": (
+        rename_target({"_target_": "facegan.networks.dcgan.DCGANDiscriminator"}),
+        "is no Generator",
+    ),
+    "huge width": (rename_target({"width": 2**40}), "do not fit the network"),
+    "another width": (rename_target({"width": 16}), "size mismatch"),
+    "unknown argument": (rename_target({"colour": 1}), "do not fit the network"),
+    "no config": (lambda: save_file(load_file(WEIGHTS), WEIGHTS), "no facegan config"),
+}
+
+
+@pytest.mark.parametrize("case", WEIGHT_FILES)
+def test_broken_weights(case: str, cli: Cli, home: Path) -> None:
+    change, words = WEIGHT_FILES[case]
+    change()
+    assert words in refused(cli, home, SAMPLE)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.EROFS, "the file system is read-only"),
+        (errno.ENOSPC, "the disk is full"),
+        (errno.EDQUOT, "your quota is used up"),
+        (errno.EACCES, "that you may use"),
+        (errno.EIO, "the disk reports an error"),
+    ],
+)
+def test_a_disk_that_refuses(
+    number: int, words: str, cli: Cli, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(source: Path, target: Path) -> None:
+        raise OSError(number, os.strerror(number), str(target))
+
+    monkeypatch.setattr("os.replace", refuse)
+    assert words in refused(cli, home, RESUME)
+
+
+@pytest.mark.parametrize("text", [b"\n\n", b"no JSON\n", b"\xff\xfe\n", b""])
+def test_metrics_that_were_damaged_do_not_stop_a_run(text: bytes, cli: Cli, home: Path) -> None:
+    path = RUN / "metrics.jsonl"
+    path.write_bytes(path.read_bytes() + text)
+    assert cli(*RESUME, "trainer.max_epochs=3").code == 0
+
+
+def test_a_zip_that_is_cut(cli: Cli, home: Path) -> None:
+    with zipfile.ZipFile("photos.zip", "w") as archive:
+        for path in Path("photos").iterdir():
+            archive.write(path)
+    cut(Path("photos.zip"))
+    assert "photos.zip" in refused(cli, home, (*TRAIN, "data.root=photos.zip"))
+
+
+def test_a_damaged_checkpoint_is_skipped(cli: Cli, home: Path) -> None:
+    flip_bit(LAST)
+    result = cli(*RESUME)
+    assert result.code == 0
+    assert "its checksum does not match its content; the one before it is used" in result.out
+
+
+def test_a_run_goes_on_without_its_photographs(cli: Cli, home: Path) -> None:
+    shutil.rmtree("photos")
+    result = cli(*RESUME, "trainer.max_epochs=3")
+    assert (result.code, result.err) == (0, "")
+    assert "photos does not exist; the packed data set" in result.out
