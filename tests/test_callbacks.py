@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from facegan.evaluation import features
 from facegan.gan.ema import recalibrate_batch_norm
+from facegan.images import open_image
 from facegan.networks.dcgan import DCGANGenerator
 from facegan.pretrained import metadata
 from facegan.training import callbacks
@@ -114,3 +115,14 @@ def test_without_batch_norm_nothing_is_recalibrated() -> None:
     generator.register_forward_hook(lambda *call: calls.append(call))
     recalibrate_batch_norm(generator, [torch.randn(2, 5)])
     assert not calls
+
+
+def test_a_live_grid_is_written_during_an_epoch_and_changes_no_weight(cli, packed_dir) -> None:
+    for name, every in (("plain", "null"), ("live", "0")):
+        arguments = ("evaluate_every=0", f"sample_every={every}", f"hydra.run.dir={name}")
+        assert cli("train", *TINY, packed_dir, *arguments).code == 0
+    assert not Path("plain/samples/live.png").exists()
+    for name in ("live", "epoch-001"):
+        assert open_image(f"live/samples/{name}.png").size == (462, 462)
+    weights = [Path(name, "generator.safetensors").read_bytes() for name in ("plain", "live")]
+    assert weights[0] == weights[1]

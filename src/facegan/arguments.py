@@ -89,7 +89,7 @@ def _quote_argument(argument: str, sweep: bool) -> str:
     if not value:
         raise FaceganError(f"{key}= has no value; give one, or leave {key} out")
     if sweep and value.startswith("[") and value.endswith("]"):
-        return f"{key}={','.join(map(_encode, _split(value[1:-1])))}"
+        return f"{key}={','.join(map(_encode, split_list(value[1:-1])))}"
     return f"{key}={_quote(value, kind)}"
 
 
@@ -117,7 +117,7 @@ def decode(value: str) -> str:
     return unquote(value.removeprefix(ENCODED), errors="surrogateescape")
 
 
-def _split(text: str) -> list[str]:
+def split_list(text: str) -> list[str]:
     """The values of a list, at the commas outside of quotes."""
     parts = re.findall(r"""\s*("[^"]*"|'[^']*'|[^,]+)\s*(?:,|$)""", text)
     return [part[1:-1] if _has_quotes(part) else part.strip() for part in parts]

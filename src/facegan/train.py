@@ -20,7 +20,10 @@ from facegan.config import ConfigError, load_config, number
 from facegan.errors import FaceganError
 
 # what may be changed where a run goes on
-CHANGEABLE = ("trainer.", "checkpoint.", "snapshots.", "health.", "data.root=", "data.packed_dir=")
+CHANGEABLE = (
+    *("trainer.", "checkpoint.", "snapshots.", "health.", "sample_every="),
+    *("data.root=", "data.packed_dir="),
+)
 
 
 @dataclass
@@ -60,6 +63,7 @@ class TrainConfig:
 
     seed: int = number(0, 2**32 - 1)
     evaluate_every: int = number(0, 10**6)
+    sample_every: float | None = number(0, 10**6)
     resume: str | None = MISSING
     trust: Any = None
     model: Any = None

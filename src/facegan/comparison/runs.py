@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from facegan.arguments import split_list
 from facegan.errors import FaceganError
 
 CONFIG, METRICS, RECORD, EVALUATION = "config.yaml", "metrics.jsonl", "run.json", "evaluation.json"
@@ -63,7 +64,7 @@ def find_runs(text: str) -> list[Path]:
 def _parts(text: str) -> list[str]:
     if Path(text).expanduser().exists():  # a folder's name may have commas in it
         return [text]
-    return [part for part in (part.strip() for part in text.split(",")) if part]
+    return split_list(text)
 
 
 def _runs_of(part: str) -> Iterator[Path]:

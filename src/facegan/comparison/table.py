@@ -148,10 +148,10 @@ def _source(runs: Sequence[Run], evaluated: bool) -> str:
     text = "the last measurement during each training, on the val split"
     if all(run.evaluation for run in runs):
         return f"{text} (the runs' evaluation.json differ in what they compare)"
-    folders = ",".join(str(run.folder) for run in runs if not run.evaluation)
+    folders = ",".join(f'"{run.folder}"' for run in runs if not run.evaluation)
     return (
         f"{text}; intervals, coverage and memorization need an evaluation of each run: "
-        f'python -m facegan.evaluate -m "weights=[{folders}]"'
+        f"python -m facegan.evaluate -m 'weights=[{folders}]'"
     )
 
 

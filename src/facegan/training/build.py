@@ -113,7 +113,7 @@ def build_callbacks(
         restart = cfg.trainer.restart_schedule
         callbacks.append(LearningRateSchedule(budget, restart, start.rollbacks))
         callbacks += health_callbacks(cfg, dataset, metrics, start.rollbacks)
-        callbacks += gan_callbacks(folder, dataset, metrics, cfg.evaluate_every)
+        callbacks += gan_callbacks(folder, dataset, metrics, cfg.evaluate_every, cfg.sample_every)
         if cfg.snapshots.every is not None:
             callbacks.append(SaveSnapshots(folder, cfg.snapshots.every))
     evaluation = next((c for c in callbacks if isinstance(c, EvaluateDuringTraining)), None)

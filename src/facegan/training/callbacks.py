@@ -35,14 +35,23 @@ BEST_FILE = "generator-best.safetensors"
 
 
 def gan_callbacks(
-    folder: Path, dataset: PackedDataset, metrics: MetricsLogger, evaluate_every: int
+    folder: Path,
+    dataset: PackedDataset,
+    metrics: MetricsLogger,
+    evaluate_every: int,
+    sample_every: float | None = None,
 ) -> list[Callback]:
-    """The callbacks of a GAN run that writes to `folder`, in the order they must run in."""
+    """The callbacks of a GAN run that writes to `folder`, in the order they must run in.
+
+    `evaluate_every`: epochs. `sample_every`: seconds.
+    """
     callbacks = [
         RecalibrateBatchNorm(),
         SampleGrid(folder / "samples"),
         SaveGenerator(folder, dataset),
     ]
+    if sample_every is not None:
+        callbacks.append(LiveGrid(folder / "samples", sample_every))
     if evaluate_every:
         callbacks.append(EvaluateDuringTraining(folder, dataset, metrics, evaluate_every))
     return callbacks
@@ -90,6 +99,29 @@ class SampleGrid(Callback):
         frames = [open_image(path) for path in paths]
         if frames:
             save_video(frames, self.folder / "epochs.gif", EPOCHS_PER_SECOND)
+
+
+class LiveGrid(Callback):
+    """Every few seconds a grid of the EMA's images for the same latents, in one file: live.png.
+
+    Unlike after an epoch, the EMA's batch-norm statistics are those of the training.
+    """
+
+    def __init__(self, folder: Path, seconds: float) -> None:
+        self.path = folder / "live.png"
+        self.seconds = seconds
+        self.written = -math.inf
+
+    @rank_zero_only
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
+    ) -> None:
+        if time.monotonic() - self.written < self.seconds:
+            return
+        ema = generative(pl_module).ema
+        faces = grid(ema.draw(latents(range(GRID_FACES), ema.latent_dim)))
+        save_image(to_pil(faces, GRID_UPSCALE), self.path)
+        self.written = time.monotonic()
 
 
 class SaveGenerator(Callback):

@@ -22,7 +22,15 @@ CONFIG = "config.yaml"
 LOCK, OWNER = ".lock", ".owner"
 LATEST = Path("outputs/latest")
 TYPED_ANEW = ("resume", "trust")  # each command has its own
-FREE_KEYS = (*TYPED_ANEW, "trainer", "checkpoint", "snapshots", "health", "evaluate_every")
+FREE_KEYS = (
+    *TYPED_ANEW,
+    "trainer",
+    "checkpoint",
+    "snapshots",
+    "health",
+    "evaluate_every",
+    "sample_every",
+)
 MOVABLE = ("root", "packed_dir")  # under data: where it lies, not what it is
 
 

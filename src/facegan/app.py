@@ -1,0 +1,54 @@
+"""A page in the browser: faces, edits, evaluation reports and a training to watch.
+
+python -m facegan.app                      http://127.0.0.1:7860
+python -m facegan.app photos=DIR           own photographs can be trained on, too
+"""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import MISSING, DictConfig
+
+from facegan.cli import command
+from facegan.config import number
+from facegan.errors import FaceganError
+
+
+@dataclass
+class AppConfig:
+    """The types of conf/app.yaml."""
+
+    host: str = MISSING
+    port: int = number(1, 65535)
+    outputs: str = MISSING
+    photos: str | None = MISSING
+
+
+@command("app", AppConfig)
+def main(cfg: DictConfig) -> None:
+    from facegan.web.page import build_page  # seconds of imports, which --help does not need
+    from facegan.web.training import Training
+
+    photos = Path(cfg.photos).absolute() if cfg.photos is not None else None
+    outputs = Path(cfg.outputs).absolute()
+    training = Training(outputs, photos)
+    page = build_page(outputs, training)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # Gradio asks itself whether it runs
+    try:
+        page.launch(
+            server_name=cfg.host,
+            server_port=cfg.port,
+            max_file_size="1mb",
+            share=False,
+        )
+    except OSError as error:
+        raise FaceganError(
+            f"http://{cfg.host}:{cfg.port} cannot be opened ({error}); choose another port=…"
+        ) from error
+    finally:
+        training.stop()
+
+
+if __name__ == "__main__":
+    main()
