@@ -123,9 +123,7 @@ def _edit_tab(gr: Any, weights: Any) -> None:
         return gr.Dropdown(choices=known, value=known[0] if known else None)
 
     weights.change(guarded(gr, update), weights, direction)
-    button.click(
-        guarded(gr, edit), [weights, seed, direction, amount], shown, api_name="edit"
-    )
+    button.click(guarded(gr, edit), [weights, seed, direction, amount], shown, api_name="edit")
 
 
 def report(name: str) -> str:
