@@ -30,7 +30,7 @@ from facegan.training.interruption import Interruption
 from facegan.training.loggers import JSONLLogger, MetricsLogger, RunTensorBoard
 from facegan.training.monitors import CheckNumbers, WatchBalance, WatchVariety
 from facegan.training.progress import ETA, EpochSummary, ProgressBar
-from facegan.training.protocols import GenerativeModule, generative
+from facegan.training.protocols import generative, is_generative
 from facegan.training.schedule import (
     Budget,
     EpochBudget,
@@ -109,7 +109,7 @@ def build_callbacks(
     callbacks: list[Callback] = [metrics, EpochSummary(metrics), budget, ETA(budget)]
     if sys.stderr.isatty():
         callbacks.append(ProgressBar(metrics))
-    if isinstance(model, GenerativeModule):
+    if is_generative(model):
         restart = cfg.trainer.restart_schedule
         callbacks.append(LearningRateSchedule(budget, restart, start.rollbacks))
         callbacks += health_callbacks(cfg, dataset, metrics, start.rollbacks)

@@ -1,7 +1,7 @@
 """What callbacks may rely on in the module that is trained."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard
 
 from torch.optim import Optimizer
 
@@ -9,7 +9,6 @@ from facegan.gan.losses import AdversarialLoss
 from facegan.networks.base import Generator
 
 
-@runtime_checkable
 class TrainedModule(Protocol):
     """A LightningModule that counts the images it has seen."""
 
@@ -18,7 +17,6 @@ class TrainedModule(Protocol):
     optimizer_by_name: Mapping[str, Optimizer]
 
 
-@runtime_checkable
 class GenerativeModule(TrainedModule, Protocol):
     """A trained module with a moving average of its generator."""
 
@@ -28,19 +26,36 @@ class GenerativeModule(TrainedModule, Protocol):
     loss: AdversarialLoss
 
 
+TRAINED = tuple(TrainedModule.__annotations__)
+GENERATIVE = (*TRAINED, *GenerativeModule.__annotations__)
+
+
+# Not isinstance(): from Python 3.12 on it looks the attributes of a protocol up statically, which
+# misses the submodules of an nn.Module.
+def is_trained(module: Any) -> TypeGuard[TrainedModule]:
+    """Whether `module` has the attributes of TrainedModule."""
+    return all(hasattr(module, name) for name in TRAINED)
+
+
+def is_generative(module: Any) -> TypeGuard[GenerativeModule]:
+    """Whether `module` has the attributes of GenerativeModule."""
+    return all(hasattr(module, name) for name in GENERATIVE)
+
+
 def trained(module: Any) -> TrainedModule:
     """`module`, checked. Raises TypeError if it lacks an attribute of the protocol."""
-    if not isinstance(module, TrainedModule):
-        raise TypeError(_missing(module, "images_seen, batch_size and optimizer_by_name"))
+    if not is_trained(module):
+        raise TypeError(_missing(module, TRAINED))
     return module
 
 
 def generative(module: Any) -> GenerativeModule:
     """`module`, checked. Raises TypeError if it lacks an attribute of the protocol."""
-    if not isinstance(module, GenerativeModule):
-        raise TypeError(_missing(module, "ema, ema_halflife, final_lr_factor and loss"))
+    if not is_generative(module):
+        raise TypeError(_missing(module, GENERATIVE))
     return module
 
 
-def _missing(module: Any, names: str) -> str:
-    return f"{type(module).__name__} must have the attributes {names} (training/protocols.py)"
+def _missing(module: Any, names: tuple[str, ...]) -> str:
+    missing = ", ".join(name for name in names if not hasattr(module, name))
+    return f"{type(module).__name__} lacks {missing}, which callbacks need (training/protocols.py)"
