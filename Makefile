@@ -39,7 +39,7 @@ bench: .venv/installed ## measure speeds as ratios: benchmarks/results/bench.jso
 	$(RUN) benchmarks/bench.py
 
 board: .venv/installed ## TensorBoard of all runs
-	.venv/bin/tensorboard --logdir outputs
+	.venv/bin/tensorboard --logdir outputs --samples_per_plugin images=1000
 
 clean: ## remove .venv and caches, never data or outputs
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache

@@ -8,10 +8,10 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from facegan.data.dataset import PackedDataset
+from facegan.evaluation.coverage import attribute_coverage
 from facegan.evaluation.features import AttributeFeatures, split_features
 from facegan.evaluation.metrics import METRICS, MIN_FACES, Comparison, Photographs
 from facegan.gan.ema import recalibrate_batch_norm
@@ -19,6 +19,7 @@ from facegan.images import grid, open_image, save_image, save_video, to_pil
 from facegan.networks.base import Generator
 from facegan.pretrained import WEIGHTS_FILE
 from facegan.sampling.latents import latents
+from facegan.training.board import BoardLayout, boards, coverage_table
 from facegan.training.health import check_weights
 from facegan.training.loggers import MetricsLogger
 from facegan.training.progress import print_line
@@ -46,6 +47,7 @@ def gan_callbacks(
     `evaluate_every`: epochs. `sample_every`: seconds.
     """
     callbacks = [
+        BoardLayout(),
         RecalibrateBatchNorm(),
         SampleGrid(folder / "samples"),
         SaveGenerator(folder, dataset),
@@ -88,9 +90,8 @@ class SampleGrid(Callback):
         faces = grid(module.ema.draw(z))
         path = self.folder / f"epoch-{trainer.current_epoch + 1:03}.png"
         save_image(to_pil(faces, GRID_UPSCALE), path)
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_image("samples", faces, module.images_seen)
+        for board in boards(trainer):
+            board.add_image("samples", faces, module.images_seen)
 
     @rank_zero_only
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -201,7 +202,9 @@ class EvaluateDuringTraining(Callback):
         if not self.enough or (trainer.current_epoch + 1) % self.every:
             return
         module = generative(pl_module)
-        scores = self._scores(module.ema)
+        faces = self._compare(module.ema)
+        scores = {m.name: m.value(faces) for m in METRICS if m.during_training}
+        self._log_coverage(trainer, faces, module.images_seen)
         self.metrics.write(trainer, scores, module.images_seen)
         print_line(trainer, "  ".join(f"{name} {value:.4g}" for name, value in scores.items()))
         if scores["frechet_distance"] < self.best:
@@ -225,13 +228,20 @@ class EvaluateDuringTraining(Callback):
         self.extractor(generator.draw(z), device=device)
         return (time.perf_counter() - once) * EVALUATION_FACES / REHEARSAL_FACES
 
-    def _scores(self, generator: Generator) -> dict[str, float]:
+    def _log_coverage(self, trainer: pl.Trainer, faces: Comparison, images: int) -> None:
+        held_out, generated = map(
+            self.extractor.has_attributes, (faces.photographs.held_out, faces.images)
+        )
+        shares = attribute_coverage(held_out, generated, self.extractor.attributes)
+        for board in boards(trainer):
+            board.add_text("attribute coverage", coverage_table(shares), images)
+
+    def _compare(self, generator: Generator) -> Comparison:
         device = next(generator.parameters()).device
         held_out = split_features(self.dataset, "val", self.extractor, device=device)
         z = latents(range(EVALUATION_FACES), generator.latent_dim)
         fake = self.extractor(generator.draw(z), device=device)
-        faces = Comparison(Photographs(held_out), fake)
-        return {metric.name: metric.value(faces) for metric in METRICS if metric.during_training}
+        return Comparison(Photographs(held_out), fake)
 
 
 def _license(dataset: PackedDataset) -> dict[str, str]:

@@ -1,0 +1,61 @@
+"""TensorBoard: curves that belong together in one chart each, and attribute coverage."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.utilities import rank_zero_only
+from torch.utils.tensorboard import SummaryWriter
+
+from facegan.evaluation.coverage import AttributeShare
+from facegan.evaluation.metrics import METRICS
+
+Layout = dict[str, dict[str, list[Any]]]  # category -> title -> [kind, tags]
+
+
+def layout() -> Layout:
+    """The page "Custom Scalars". A tag is a regular expression."""
+    return {
+        "training": {
+            "losses": chart("^D_loss$", "^G_loss$"),
+            "D's logits": chart("^D_real_logits$", "^D_fake_logits$"),
+            "penalties": chart("^R1$", "^R2$", "^gradient_penalty$"),
+        },
+        "quality": {
+            metric.label: chart(f"^{metric.name}$") for metric in METRICS if metric.during_training
+        },
+        "speed": {
+            "images per second": chart("^images_per_second$"),
+            "learning rates": chart("^learning_rate/"),
+        },
+    }
+
+
+def chart(*tags: str) -> list[Any]:
+    """A chart with the curves of all tags."""
+    return ["Multiline", list(tags)]
+
+
+class BoardLayout(Callback):
+    """Writes the layout once, at the start."""
+
+    @rank_zero_only
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        for board in boards(trainer):
+            board.add_custom_scalars(layout())
+
+
+def boards(trainer: pl.Trainer) -> list[SummaryWriter]:
+    """The writers of TensorBoard's event files."""
+    return [each.experiment for each in trainer.loggers if isinstance(each, TensorBoardLogger)]
+
+
+def coverage_table(shares: Sequence[AttributeShare]) -> str:
+    """Attribute coverage as Markdown, the most under-represented attribute first."""
+    rows = [
+        f"| {share.name.replace('_', ' ')} | {share.reference:.1%} | {share.generated:.1%} |"
+        for share in shares
+    ]
+    return "\n".join(["| attribute | val split | generated |", "|---|---:|---:|", *rows])
