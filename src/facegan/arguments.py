@@ -43,6 +43,7 @@ LITERAL_KEYS = {
 }
 ENCODED = "%%"  # begins a value that is percent-encoded
 BUNDLED = Path(__file__).resolve().parent / "weights"
+MAX_FOLDER_NAME = 100  # characters
 HELP = (
     "{keys} and hydra.run.dir are taken literally: spaces, commas, brackets, quotes, = and # need "
     "no escape for Hydra, only the shell's quotes. ~ and relative paths are those of the shell. A "
@@ -74,6 +75,11 @@ def absolute(value: str, kind: ArgumentKind) -> str:
 def escape(text: str) -> str:
     """`text` as OmegaConf must hold it, so that ${ in it is no interpolation."""
     return re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
+
+
+def has_interpolation(text: str) -> bool:
+    """Whether OmegaConf would replace a part of `text`: a ${ that is not escaped."""
+    return re.search(r"(?<!\\)(?:\\\\)*\$\{", text) is not None
 
 
 def _is_bundled(name: str) -> bool:
@@ -115,6 +121,19 @@ def decode(value: str) -> str:
     if not value.startswith(ENCODED):
         return value
     return unquote(value.removeprefix(ENCODED), errors="surrogateescape")
+
+
+def sweep_folder(number: int, overrides: str) -> str:
+    """The folder of a sweep's run: "0-model=lite,seed=1", of characters that every disk takes."""
+    names = [_short(item) for item in overrides.split(",") if item]
+    name = re.sub(r"[^\w.=,+-]+", "-", ",".join(names))
+    return f"{number}-{name}"[:MAX_FOLDER_NAME].rstrip("-.,")
+
+
+def _short(item: str) -> str:
+    """`key=value` of Hydra's overrides, with the last part of a path alone."""
+    key, equals, value = item.partition("=")
+    return f"{key}{equals}{os.path.basename(decode(value).rstrip('/'))}"
 
 
 def split_list(text: str) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import (
@@ -78,7 +79,7 @@ def command(name: str, schema: type) -> Callable[[Callable[[DictConfig], Any]], 
             os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us instead of Hydra's printer
             failures.clear()
             try:
-                sys.argv[1:] = quote_literals(sys.argv[1:])
+                sys.argv[1:] = _with_sweep_names(quote_literals(sys.argv[1:]))
                 with ending_signals():
                     run()
             except USER_ERRORS as error:
@@ -137,14 +138,14 @@ def help_text(name: str, usage: str) -> str:
 
 def _group_help(text: str) -> str:
     """The config groups that a command's YAML uses, with their options."""
-    options = {
-        str(folder.relative_to(CONFIG_PATH)): sorted(
-            str(file.relative_to(folder).with_suffix("")) for file in folder.glob("[!_]*.yaml")
-        )
-        for folder in sorted(CONFIG_PATH.rglob("*"))
-        if folder.is_dir()
-    }
-    used = {name: files for name, files in options.items() if f"- {name.split('/')[0]}:" in text}
+    options: dict[str, list[str]] = {}
+    for file in sorted(CONFIG_PATH.rglob("*/[!_]*.yaml")):
+        group = file.parent.relative_to(CONFIG_PATH)
+        if "@package _global_" in file.read_text(encoding="utf-8"):
+            group = Path(group.parts[0])  # experiment=debug/profile
+        option = file.relative_to(CONFIG_PATH / group).with_suffix("")
+        options.setdefault(group.as_posix(), []).append(option.as_posix())
+    used = {name: options[name] for name in sorted(options) if f"- {name.split('/')[0]}:" in text}
     width = max(map(len, used), default=0)
     lines = [f"  {name:{width}} = {', '.join(files)}" for name, files in used.items()]
     return "\n".join(["Groups and their options:", *lines]) if used else ""
@@ -188,6 +189,17 @@ def _format_os_error(error: OSError) -> str:
         raise error
     remedy = REMEDIES.get(error.errno or 0, "give a path that exists and that you may use")
     return f"{error.filename}: {error.strerror}; {remedy}"
+
+
+def _with_sweep_names(arguments: list[str]) -> list[str]:
+    """`arguments`, and which of a sweep's keys its folders are not named by: those of one value."""
+    if {"-m", "--multirun"}.isdisjoint(arguments):
+        return arguments
+    words = [argument for argument in arguments if not argument.startswith("-")]
+    overrides = OverridesParser.create().parse_overrides(words)
+    fixed = [override.key_or_group for override in overrides if not override.is_sweep_override()]
+    names = ",".join(f"'{name}'" for name in fixed)
+    return [*arguments, f"hydra.job.config.override_dirname.exclude_keys=[{names}]"]
 
 
 def _make_folders(cfg: DictConfig) -> list[Path]:

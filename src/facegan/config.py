@@ -12,17 +12,20 @@ from typing import Any
 import hydra
 import yaml
 from hydra.errors import HydraException
-from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException, UnsupportedValueType
 
 from facegan._files import atomic_path
-from facegan.arguments import LITERAL_KEYS, absolute, escape
+from facegan.arguments import LITERAL_KEYS, absolute, escape, has_interpolation, sweep_folder
 from facegan.errors import FaceganError
 from facegan.trust import check_targets
 
 _PACKAGE = Path(__file__).resolve().parent
 # a wheel carries conf/ inside the package; a checkout has it at the top
 CONFIG_PATH = next(p for p in (_PACKAGE / "conf", _PACKAGE.parents[1] / "conf") if p.is_dir())
+
+# of conf/train.yaml; here, since a launcher's processes import this module before they start a run
+OmegaConf.register_new_resolver("sweep_folder", sweep_folder, replace=True)
 
 
 # the networks' channels follow the data's mode
@@ -109,18 +112,16 @@ def load_config(path: Path) -> DictConfig:
     return cfg
 
 
-def _refuse_interpolations(node: Any, path: Path) -> None:
-    if not isinstance(node, DictConfig | ListConfig):
-        return
-    keys: list[Any] = list(node) if isinstance(node, DictConfig) else list(range(len(node)))
-    for key in keys:
-        if OmegaConf.is_interpolation(node, key):
+def _refuse_interpolations(cfg: DictConfig, path: Path) -> None:
+    def check(text: str) -> str:
+        if has_interpolation(text):
             raise FaceganError(
-                f"{path}: {key} is an interpolation, which no run stores: restore the file, or "
+                f"{path}: {text} is an interpolation, which no run stores: restore the file, or "
                 "start a new run"
             )
-        if not OmegaConf.is_missing(node, key):
-            _refuse_interpolations(node[key], path)
+        return text
+
+    _map_strings(OmegaConf.to_container(cfg), check)
 
 
 def read_config(path: Path) -> DictConfig:
@@ -150,11 +151,17 @@ def instantiate(node: DictConfig, kind: str, **extra: Any) -> Any:
         return hydra.utils.instantiate(_without_interpolations(node), _convert_="all", **extra)
     except HydraException as error:
         cause = error.__cause__
-        if isinstance(cause, FaceganError):
+        if isinstance(cause, FaceganError | ModuleNotFoundError):
             raise cause from None
         if isinstance(cause, ValueError | TypeError):
             raise ConfigError(f"{kind}: {cause}") from error
         raise
+
+
+def accepted(node: DictConfig, offered: dict[str, Any]) -> dict[str, Any]:
+    """Those of the `offered` arguments that the target of `node` takes and `node` does not give."""
+    parameters = inspect.signature(hydra.utils.get_object(node._target_)).parameters
+    return {name: v for name, v in offered.items() if name in parameters and name not in node}
 
 
 def _without_interpolations(node: DictConfig) -> DictConfig:
@@ -175,7 +182,7 @@ def _targets(node: Any, key: str) -> Iterator[tuple[str, DictConfig]]:
 def _check_arguments(key: str, node: DictConfig, extra: dict[str, Any]) -> None:
     target = hydra.utils.get_object(node._target_)
     call = target.__init__ if inspect.isclass(target) else target
-    hints = typing.get_type_hints(call)
+    hints = _type_hints(call)
     parameters = inspect.signature(target).parameters
     given = {name: node[name] for name in map(str, node) if not name.startswith("_")}
     for name, value in given.items():
@@ -189,6 +196,13 @@ def _check_arguments(key: str, node: DictConfig, extra: dict[str, Any]) -> None:
         )
         if required and name not in {*given, *extra} and not node.get("_partial_"):
             raise ConfigError(f"{key}.{name} has no default and must be set")
+
+
+def _type_hints(call: Any) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(call)
+    except NameError:  # of an optional package that the library imports for type checkers alone
+        return {}
 
 
 def _check_type(key: str, value: Any, hint: Any) -> None:

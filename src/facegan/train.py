@@ -73,12 +73,16 @@ class TrainConfig:
     health: HealthConfig = field(default_factory=HealthConfig)
     loader: LoaderConfig = field(default_factory=LoaderConfig)
     trainer: Any = None
+    logger: Any = None
+    callbacks: Any = None
+    recipe: str | None = None  # the name of the model's YAML, for whoever reads the stored config
 
 
 @command("train", TrainConfig)
 def main(cfg: DictConfig) -> float | None:
     hydra_config = HydraConfig.get()
     folder, resume = Path(hydra_config.runtime.output_dir), cfg.resume is not None
+    cfg.recipe = hydra_config.runtime.choices["model"]
     if resume:
         folder = Path(cfg.resume).resolve()
         cfg = stored_config(folder, list(hydra_config.overrides.task))

@@ -2,7 +2,7 @@
 
 A config that the user composes on the command line may name any class. The config.yaml of a run
 folder and the config inside a safetensors file came with a file. From these only classes of this
-package, torch's optimizers and Lightning's Trainer are built, and what the user trusts by name.
+package, torch's optimizers and the classes in KNOWN are built, and what the user trusts by name.
 """
 
 import importlib
@@ -14,7 +14,16 @@ from typing import Any
 from facegan.errors import FaceganError
 
 OWN = ("gan", "networks", "data", "evaluation.features", "training.classifier")
-TRAINER = "pytorch_lightning.Trainer"
+KNOWN = (  # those of conf/trainer, conf/logger, conf/callbacks and conf/experiment
+    "facegan.training.extensions.EarlyStopping",
+    "facegan.training.loggers.RunTensorBoard",
+    "pytorch_lightning.Trainer",
+    "pytorch_lightning.callbacks.ModelSummary",
+    "pytorch_lightning.loggers.CSVLogger",
+    "pytorch_lightning.loggers.MLFlowLogger",
+    "pytorch_lightning.loggers.WandbLogger",
+    "pytorch_lightning.profilers.SimpleProfiler",
+)
 _trusted: list[str] = []  # modules that the user has typed on this command line
 
 
@@ -68,7 +77,7 @@ def _targets(node: Any) -> Iterator[Any]:
 
 def _is_known(target: str) -> bool:
     module, _, name = target.rpartition(".")
-    if target == TRAINER:
+    if target in KNOWN:
         return True
     if module == "torch.optim":
         return _is_class(module, name, "torch.optim")

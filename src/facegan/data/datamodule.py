@@ -17,7 +17,8 @@ class FaceDataModule(pl.LightningDataModule):
     """The splits of a packed data set as (B, 3, H, W) uint8 batches in channels_last.
 
     `batch_size` is the number of images over all devices. With `on_device`, the images are kept on
-    the training device, where a batch is one gather without a copy from the host.
+    the training device, where a batch is one gather without a copy from the host. With
+    `fixed_order`, every epoch has the batches of the first.
     """
 
     def __init__(
@@ -27,6 +28,7 @@ class FaceDataModule(pl.LightningDataModule):
         seed: int = 0,
         flip: bool = True,
         on_device: bool = True,
+        fixed_order: bool = False,
     ) -> None:
         super().__init__()
         self.dataset = dataset
@@ -34,6 +36,7 @@ class FaceDataModule(pl.LightningDataModule):
         self.seed = seed
         self.flip = flip
         self.on_device = on_device
+        self.fixed_order = fixed_order
         count = len(dataset.indices("train"))
         if not 1 <= batch_size <= count:
             raise FaceganError(
@@ -68,7 +71,8 @@ class FaceDataModule(pl.LightningDataModule):
         whole = len(rows) // self.batch_size * self.batch_size  # no batch is smaller than another
 
         def order() -> tuple[Tensor, Tensor]:
-            shuffled, flips = shuffle(rows, self.seed, trainer.current_epoch)
+            epoch = 0 if self.fixed_order else trainer.current_epoch
+            shuffled, flips = shuffle(rows, self.seed, epoch)
             return shuffled[:whole], flips[:whole] & self.flip
 
         return self._batches(order, whole, lambda: batches_done(trainer))

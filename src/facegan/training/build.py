@@ -26,8 +26,9 @@ from facegan.training.checkpoints import (
 from facegan.training.devices import (
     default_precision,
 )
+from facegan.training.extensions import extra_callbacks, extra_loggers
 from facegan.training.interruption import Interruption
-from facegan.training.loggers import JSONLLogger, MetricsLogger, RunTensorBoard
+from facegan.training.loggers import JSONLLogger, MetricsLogger
 from facegan.training.monitors import CheckNumbers, WatchBalance, WatchVariety
 from facegan.training.progress import ETA, EpochSummary, ProgressBar
 from facegan.training.protocols import generative, is_generative
@@ -87,12 +88,10 @@ class StartingPoint:
         )
 
 
-def build_loggers(folder: Path, start: StartingPoint) -> list[Logger]:
-    """TensorBoard and metrics.jsonl, without what lies after the starting point."""
-    return [
-        RunTensorBoard(folder, start.images_seen),
-        JSONLLogger(folder / "metrics.jsonl", start.metrics_lines),
-    ]
+def build_loggers(nodes: DictConfig, folder: Path, start: StartingPoint) -> list[Logger]:
+    """metrics.jsonl and the loggers of the config, without what lies after the starting point."""
+    metrics_file = JSONLLogger(folder / "metrics.jsonl", start.metrics_lines)
+    return [metrics_file, *extra_loggers(nodes, folder, start.images_seen)]
 
 
 def build_callbacks(
@@ -119,6 +118,7 @@ def build_callbacks(
     evaluation = next((c for c in callbacks if isinstance(c, EvaluateDuringTraining)), None)
     if isinstance(budget, TimeBudget) and evaluation is not None:
         budget.rehearse = lambda: evaluation.rehearse(generative(model).ema)
+    callbacks += extra_callbacks(cfg.callbacks, one_process(cfg.trainer))
     interruption = Interruption(folder)
     checkpoints = RunCheckpoints(
         folder,

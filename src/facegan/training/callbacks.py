@@ -205,10 +205,13 @@ class EvaluateDuringTraining(Callback):
         faces = self._compare(module.ema)
         scores = {m.name: m.value(faces) for m in METRICS if m.during_training}
         self._log_coverage(trainer, faces, module.images_seen)
+        improved = scores["frechet_distance"] < self.best
+        self.best = min(self.best, scores["frechet_distance"])
+        scores["best_frechet_distance"] = self.best
         self.metrics.write(trainer, scores, module.images_seen)
-        print_line(trainer, "  ".join(f"{name} {value:.4g}" for name, value in scores.items()))
-        if scores["frechet_distance"] < self.best:
-            self.best = scores["frechet_distance"]
+        # for EarlyStopping; not by self.log, which repeats a value in the epochs without one
+        trainer.callback_metrics.update({name: torch.tensor(v) for name, v in scores.items()})
+        if improved:
             self.best_images_seen = module.images_seen
             about = {
                 "images_seen": str(module.images_seen),
@@ -216,6 +219,7 @@ class EvaluateDuringTraining(Callback):
                 **_license(self.dataset),
             }
             module.ema.save_pretrained(self.folder / BEST_FILE, about)
+        print_line(trainer, "  ".join(f"{name} {value:.4g}" for name, value in scores.items()))
 
     def rehearse(self, generator: Generator) -> float:
         """About the seconds that one evaluation takes, measured on a part of its faces."""

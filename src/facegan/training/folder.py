@@ -30,6 +30,8 @@ FREE_KEYS = (
     "health",
     "evaluate_every",
     "sample_every",
+    "logger",
+    "callbacks",
 )
 MOVABLE = ("root", "packed_dir")  # under data: where it lies, not what it is
 

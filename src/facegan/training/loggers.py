@@ -13,10 +13,20 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
+from torch.utils.tensorboard.summary import hparams
 
 from facegan._files import atomic_path
 from facegan.training.health import check_losses
 from facegan.training.protocols import TrainedModule, trained
+
+HPARAMS_METRICS = (
+    "best_frechet_distance",
+    "frechet_distance",
+    "kernel_distance",
+    "precision",
+    "recall",
+    "images_per_second",
+)
 
 
 class RunTensorBoard(TensorBoardLogger):
@@ -24,16 +34,37 @@ class RunTensorBoard(TensorBoardLogger):
 
     NAME_HPARAMS_FILE = "config.yaml"
 
-    def __init__(self, folder: Path, after: int) -> None:
-        """Events of an earlier try with a step over `after` are hidden."""
+    def __init__(self, save_dir: Path, images_seen: int = 0) -> None:
+        """Events of an earlier process with a step over `images_seen` are hidden."""
         super().__init__(
-            folder.parent, folder.name, version="", default_hp_metric=False, purge_step=after + 1
+            save_dir.parent,
+            save_dir.name,
+            version="",
+            default_hp_metric=False,
+            purge_step=images_seen + 1,
         )
 
     @rank_zero_only
     def log_hyperparams(self, params: Any, metrics: Any = None, step: int | None = None) -> None:
-        """Fills TensorBoard's page of hyperparameters, which needs a metric."""
-        super().log_hyperparams(params, metrics or {"hp/images": 0}, step)
+        """Fills TensorBoard's table of hyperparameters, whose columns are HPARAMS_METRICS.
+
+        The table shows the newest value of the curve of each name.
+        """
+        super().log_hyperparams(params)
+        writer = self.experiment.file_writer
+        for summary in hparams(flatten(params), dict.fromkeys(HPARAMS_METRICS, 0.0)):
+            writer.add_summary(summary, step)
+
+
+def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested hyperparameters as {"model/loss/_target_": …}, with what is no number as text."""
+    flat: dict[str, Any] = {}
+    for name, value in params.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}/")
+        else:
+            flat[f"{prefix}{name}"] = value if isinstance(value, int | float) else str(value)
+    return flat
 
 
 class JSONLLogger(Logger):

@@ -114,9 +114,14 @@ def _train(cfg: DictConfig, folder: Path, start: StartingPoint) -> float | None:
     source = _source(cfg, folder, model)
     dataset = source.dataset()
     data = FaceDataModule(
-        dataset, model.batch_size, cfg.seed, cfg.loader.flip, cfg.loader.on_device
+        dataset,
+        model.batch_size,
+        cfg.seed,
+        cfg.loader.flip,
+        cfg.loader.on_device,
+        fixed_order=bool(cfg.trainer.get("overfit_batches")),
     )
-    loggers = build_loggers(folder, start)
+    loggers = build_loggers(cfg.logger, folder, start)
     callbacks = build_callbacks(cfg, folder, model, dataset, start, loggers)
     trainer = build_trainer(cfg.trainer, folder, loggers, callbacks)
     _begin(cfg, folder, trainer)
