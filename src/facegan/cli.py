@@ -160,6 +160,8 @@ def _literal_help(text: str) -> str:
         or (key.startswith("data.") and "- data:" in text)
         or (key == "evaluation.inception_weights" and "evaluation:" in text)
     ]
+    if not keys:
+        return ""
     return "\n".join(textwrap.wrap(HELP.format(keys=", ".join(keys), example=keys[0]), width=100))
 
 
