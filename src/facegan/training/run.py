@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytorch_lightning as pl
+import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities import rank_zero_only
@@ -78,6 +79,13 @@ def train(
                 return _train(cfg, locked, start)
             except UnhealthyError as error:
                 start = _rollback(cfg, locked, start, error)
+            except RuntimeError as error:
+                if not is_lost_peer(error):
+                    raise
+                raise FaceganError(
+                    "another process of this training has ended, so this one ends, too; its own "
+                    f"messages say why; go on from the last checkpoint by resume={locked}"
+                ) from error
 
 
 def _rollback(
@@ -154,6 +162,18 @@ def _check_start(cfg: DictConfig, model: pl.LightningModule, start: StartingPoin
             f"trainer.max_epochs={cfg.trainer.max_epochs}, but the run has {start.epochs} epochs "
             f"already; give at least that many, such as trainer.max_epochs={2 * start.epochs}"
         )
+
+
+def is_lost_peer(error: RuntimeError) -> bool:
+    """Whether `error` is how gloo or NCCL report that another process is gone."""
+    signs = ("Connection reset", "Connection closed", "Broken pipe", "remote process")
+    network = isinstance(error, torch.distributed.DistError)
+    return is_distributed() and (network or any(sign in str(error) for sign in signs))
+
+
+def is_distributed() -> bool:
+    """Whether this process trains together with others."""
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
 def stored(folder: Path) -> dict[str, Any]:
@@ -246,7 +266,8 @@ def _begin(cfg: DictConfig, folder: Path, trainer: pl.Trainer) -> None:
 
 def silence_warnings() -> None:
     """Lightning's own greetings say what our summary says, or are not meant for users."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for name in ("pytorch_lightning", "lightning_fabric", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", ".*have no `validation_step`.*")
     warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")  # the average
     warnings.filterwarnings(
