@@ -38,8 +38,10 @@ format: .venv/installed ## ruff's fixes and formatting
 bench: .venv/installed ## measure speeds as ratios: benchmarks/results/bench.json
 	$(RUN) benchmarks/bench.py
 
-board: .venv/installed ## TensorBoard of all runs
-	.venv/bin/tensorboard --logdir outputs --samples_per_plugin images=1000
+# Every folder but the link outputs/latest, which TensorBoard would show as one more run.
+board: .venv/installed ## TensorBoard of all runs that have begun
+	@runs=$$(for run in outputs/*/; do [ -L "$${run%/}" ] || echo "$$(basename "$$run"):$${run%/}"; done | paste -sd, -); \
+	.venv/bin/tensorboard --logdir_spec "$$runs" --samples_per_plugin images=1000
 
 clean: ## remove .venv and caches, never data or outputs
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache
