@@ -33,14 +33,14 @@ def spoil(monkeypatch: pytest.MonkeyPatch, step: int, change: Any, times: int = 
     training_step = GAN.training_step
     left = [times]
 
-    def spoilt(self: GAN, *arguments: Any) -> Any:
+    def corrupted(self: GAN, *arguments: Any) -> Any:
         logs = training_step(self, *arguments)
         if self.images_seen == 8 * step and left[0]:
             left[0] -= 1
             change(self)
         return logs
 
-    monkeypatch.setattr(GAN, "training_step", spoilt)
+    monkeypatch.setattr(GAN, "training_step", corrupted)
 
 
 @torch.no_grad()
