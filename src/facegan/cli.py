@@ -51,6 +51,7 @@ def command(name: str, schema: type) -> Callable[[Callable[[DictConfig], Any]], 
 
     def decorate(main: Callable[[DictConfig], Any]) -> Callable[[], None]:
         failures: list[Exception] = []
+        process: list[int] = []  # that the user started; a launcher runs the task in others
 
         @functools.wraps(main)
         def task(cfg: DictConfig) -> Any:
@@ -62,6 +63,8 @@ def command(name: str, schema: type) -> Callable[[Callable[[DictConfig], Any]], 
                 folders += _make_folders(cfg)
                 return main(cfg)
             except USER_ERRORS as error:  # Hydra would add a line of its own
+                if process != [os.getpid()]:  # Hydra carries it to that process
+                    raise FaceganError(format_error(error)) from None
                 failures.append(error)
                 _print_error(name, error)
                 return None
@@ -78,6 +81,7 @@ def command(name: str, schema: type) -> Callable[[Callable[[DictConfig], Any]], 
                 return
             os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us instead of Hydra's printer
             failures.clear()
+            process[:] = [os.getpid()]
             try:
                 sys.argv[1:] = _with_sweep_names(quote_literals(sys.argv[1:]))
                 with ending_signals():

@@ -128,4 +128,7 @@ def stored_config(folder: Path, overrides: list[str]) -> DictConfig:
 
 
 if __name__ == "__main__":
-    main()
+    # by its own name: a launcher's process cannot import what was defined in __main__
+    from facegan.train import main as main_by_name
+
+    main_by_name()

@@ -8,6 +8,7 @@ import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple, Protocol
 
@@ -111,10 +112,15 @@ def _run(job: "_Job", names: Sequence[str]) -> Iterator[tuple[int, list[Faces], 
         return
     # spawned, since the threads of torch do not survive a fork
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        processes, mp_context=context, initializer=_begin, initargs=(job,)
-    ) as pool:
-        yield from pool.map(_continue, chunks)
+    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_begin, initargs=(job,))
+    try:
+        with pool:
+            yield from pool.map(_continue, chunks)
+    except BrokenProcessPool as error:
+        raise FaceganError(
+            "a process that packs photographs was ended from outside, as the system does where "
+            "memory runs out: free some, or train and prepare with fewer cores (taskset -c 0 …)"
+        ) from error
 
 
 class _Job:
@@ -158,4 +164,9 @@ _jobs: list[_Job] = []  # a worker process has one
 
 
 def _cores() -> int:
+    if multiprocessing.get_start_method(allow_none=True) not in (
+        None,
+        *multiprocessing.get_all_start_methods(),
+    ):
+        return 1  # a worker of joblib, of which Python cannot spawn another one
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,53 @@
+"""Sweeps on other launchers and with Optuna, begun again where they are finished."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+pytestmark = pytest.mark.slow
+
+TINY = (
+    *("model=lite", "model.generator.width=8", "model.discriminator.width=4"),
+    *("data=generated", "data.count=1000", "trainer.max_epochs=1", "trainer.accelerator=cpu"),
+    "hydra.sweep.dir=sweep",
+)
+
+
+def sweep(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "facegan.train", "-m", *TINY, *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+    )
+
+
+def test_joblib(tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    jobs = ("seed=1,2", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    done = sweep(tmp_path, *jobs)
+    assert done.returncode == 0, done.stderr
+    runs = [path.parent for path in tmp_path.glob("sweep/*/generator.safetensors")]
+    assert len(runs) == 2
+    before = [(run / "generator.safetensors").stat().st_mtime_ns for run in runs]
+    again = sweep(tmp_path, *jobs)
+    assert again.returncode == 0, again.stderr
+    assert before == [(run / "generator.safetensors").stat().st_mtime_ns for run in runs]
+    bad = sweep(tmp_path, *jobs, "model.batch_size=0", "hydra.sweep.dir=bad")
+    assert bad.returncode == 2
+    assert "model.batch_size must lie between 1 and" in bad.stderr
+
+
+def test_optuna_minimizes_the_best_distance(tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    done = sweep(
+        tmp_path,
+        *("hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "hydra.sweeper.n_jobs=1"),
+        *("hydra.sweeper.direction=minimize", "seed=range(1,9)"),
+    )
+    assert done.returncode == 0, done.stderr
+    results = OmegaConf.load(tmp_path / "sweep/optimization_results.yaml")
+    assert 0 < results.best_value < 1000
