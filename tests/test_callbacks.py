@@ -92,8 +92,14 @@ def test_the_gif_is_in_the_order_of_the_epochs(tmp_path: Path) -> None:
 def test_too_few_validation_faces(cli, workdir: Path) -> None:
     result = cli("train", *TINY, "hydra.run.dir=run")
     assert result.code == 0, result.err
-    assert "needs 50 validation faces, there are 30" in result.out
-    assert not measured(workdir / "run")
+    assert "evaluation by 30 validation photographs: kernel_distance" in result.out
+    lines = map(json.loads, (workdir / "run" / "metrics.jsonl").read_text().splitlines())
+    first = next(line for line in lines if "kernel_distance" in line)
+    assert first["photographs"] == 30
+    assert first["kernel_distance_error"] > 0
+    assert 0 <= first["memorization"] <= 1
+    assert "frechet_distance" not in first
+    assert (workdir / "run" / "generator-best.safetensors").exists()
 
 
 def test_recalibration_runs_without_dropout() -> None:

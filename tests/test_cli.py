@@ -76,7 +76,7 @@ def test_an_unknown_name_is_told_with_the_options(
         ("data.image_size=30", ("image_size must be 4·2^k", "got 30", "try 28 or 32")),
         ("model.generator.image_size=16", ("must have the same image_size", "16", "8")),
         ("model.generator.norm=layer", ("norm must be one of batch, none", "layer")),
-        ("model.batch_size=100", ("model.batch_size", "36", "got 100")),
+        ("model.batch_size=600", ("model.batch_size", "36", "got 600")),
         ("model.batch_size=0", ("model.batch_size", "1", "got 0")),
         ("model.generator_optimizer.lr=-1", ("generator_optimizer.lr", "positive", "-1", "try")),
         ("model.discriminator_optimizer.lr=0", ("discriminator_optimizer.lr", "positive", "try")),

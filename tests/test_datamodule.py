@@ -156,12 +156,22 @@ def test_val_and_test_are_complete_in_order_and_not_mirrored(labelled: PackedDat
         assert np.array_equal(images.numpy(), labelled.images[list(rows)])
 
 
-@pytest.mark.parametrize("size", [31, 0, -1])
+@pytest.mark.parametrize("size", [481, 0, -1])
 def test_a_batch_size_larger_than_the_data_set(labelled: PackedDataset, size: int) -> None:
-    with pytest.raises(FaceganError, match=rf"batch_size must lie between 1 and .* 30; got {size}"):
+    with pytest.raises(FaceganError, match=rf"between 1 and 16 times .* 30; got {size}"):
         FaceDataModule(labelled, size)
 
 
 def test_a_batch_size_that_the_devices_do_not_divide(labelled: PackedDataset) -> None:
     with pytest.raises(FaceganError, match=r"batch_size=10 must be a multiple of the 4 .*try 8"):
         train_batches(labelled, 10, world=4)
+
+
+def test_few_photographs_are_repeated_within_a_batch(labelled: PackedDataset) -> None:
+    (batch,) = train_batches(labelled, 45)
+    assert len(batch.images) == 45
+
+
+def test_few_photographs_are_repeated_within_an_epoch(labelled: PackedDataset) -> None:
+    data = FaceDataModule(labelled, 10, epoch_images=100)
+    assert data.passes == 4

@@ -20,7 +20,7 @@ TINY = (
 
 @pytest.fixture
 def train(cli: Cli, small_photos: tuple[str, ...]):
-    return lambda *arguments: cli("train", *small_photos, *TINY, *arguments)
+    return lambda *arguments: cli("train", "evaluate_every=0", *small_photos, *TINY, *arguments)
 
 
 def test_hyperparameters_are_in_tensorboard(train, workdir: Path) -> None:

@@ -60,7 +60,9 @@ def tiny(compose: Compose, small_photos: tuple[str, ...]) -> Any:
     """tiny("model=lite", …) -> the config of a small training."""
 
     def run(*overrides: str) -> DictConfig:
-        cfg = validate(compose("train", *small_photos, *TINY, *overrides), TrainConfig)
+        cfg = validate(
+            compose("train", "evaluate_every=0", *small_photos, *TINY, *overrides), TrainConfig
+        )
         narrow(cfg.model)
         return cfg
 
@@ -454,7 +456,8 @@ def test_the_command_trains_and_goes_on(cli: Cli, small: tuple[str, ...]) -> Non
     result = cli("train", "resume=outputs/latest", "trainer.max_epochs=2")
     assert (result.code, result.err) == (0, "")
     assert list(Path("outputs").glob("2*")) == [run]
-    assert [line["images"] for line in lines(run)] == list(range(8, 72, 8))
+    steps = [line["images"] for line in lines(run) if "G_loss" in line]
+    assert steps == list(range(8, 72, 8))
     assert (run / "samples/epoch-002.png").is_file()
 
 

@@ -12,6 +12,8 @@ from facegan._seeds import derive_seed
 from facegan.data.dataset import PackedDataset
 from facegan.errors import FaceganError
 
+MAX_REPEATS = 16  # of a photograph in one batch
+
 
 class FaceDataModule(pl.LightningDataModule):
     """The splits of a packed data set as (B, 3, H, W) uint8 batches in channels_last.
@@ -19,6 +21,9 @@ class FaceDataModule(pl.LightningDataModule):
     `batch_size` is the number of images over all devices. With `on_device`, the images are kept on
     the training device, where a batch is one gather without a copy from the host. With
     `fixed_order`, every epoch has the batches of the first.
+
+    Few photographs are shuffled again within an epoch, until it has at least `epoch_images` and a
+    whole batch.
     """
 
     def __init__(
@@ -29,6 +34,7 @@ class FaceDataModule(pl.LightningDataModule):
         flip: bool = True,
         on_device: bool = True,
         fixed_order: bool = False,
+        epoch_images: int = 0,
     ) -> None:
         super().__init__()
         self.dataset = dataset
@@ -38,11 +44,12 @@ class FaceDataModule(pl.LightningDataModule):
         self.on_device = on_device
         self.fixed_order = fixed_order
         count = len(dataset.indices("train"))
-        if not 1 <= batch_size <= count:
+        if not 1 <= batch_size <= MAX_REPEATS * count:
             raise FaceganError(
-                f"model.batch_size must lie between 1 and the number of training faces, {count}; "
-                f"got {batch_size}"
+                f"model.batch_size must lie between 1 and {MAX_REPEATS} times the number of "
+                f"training faces, {count}; got {batch_size}"
             )
+        self.passes = max(1, -(-max(epoch_images, batch_size) // count))
 
     def state_dict(self) -> dict[str, str]:
         return {"dataset": self.dataset.path.name}
@@ -68,12 +75,15 @@ class FaceDataModule(pl.LightningDataModule):
         assert self.trainer is not None
         trainer = self.trainer
         rows = torch.from_numpy(self.dataset.indices("train"))
-        whole = len(rows) // self.batch_size * self.batch_size  # no batch is smaller than another
+        passes = self.passes
+        # no batch is smaller than another
+        whole = passes * len(rows) // self.batch_size * self.batch_size
 
         def order() -> tuple[Tensor, Tensor]:
-            epoch = 0 if self.fixed_order else trainer.current_epoch
-            shuffled, flips = shuffle(rows, self.seed, epoch)
-            return shuffled[:whole], flips[:whole] & self.flip
+            first = 0 if self.fixed_order else trainer.current_epoch * passes
+            parts = [shuffle(rows, self.seed, first + number) for number in range(passes)]
+            shuffled, flips = (torch.cat(part)[:whole] for part in zip(*parts, strict=True))
+            return shuffled, flips & self.flip
 
         return self._batches(order, whole, lambda: batches_done(trainer))
 

@@ -23,23 +23,29 @@ from facegan.evaluation.distances import (
 )
 from facegan.evaluation.neighbours import (
     density_coverage,
+    leave_one_out,
     memorized_share,
     nearest_neighbours,
     precision_recall,
 )
 
-MIN_FACES = 50  # on either side; with fewer no metric says anything
+MIN_FACES = 50  # on either side; with fewer most metrics say nothing
+FEW = 20  # held-out photographs; with fewer all photographs are compared with
 
 
 class Photographs:
     """Features of the held-out photographs, (N, D), and of the training photographs, (M, D).
 
-    `training` is None where only metrics are computed that do without.
+    `training` is None where only metrics are computed that do without. With fewer held-out ones
+    than FEW, the training photographs take their place, each compared with the others.
     """
 
     def __init__(self, held_out: Tensor, training: Tensor | None = None) -> None:
+        self.leave_one_out = training is not None and len(held_out) < FEW
         self.held_out = held_out
         self.training = training
+        if training is not None and self.leave_one_out:
+            self.held_out = training
 
     @cached_property
     def statistics(self) -> GaussianStatistics:
@@ -49,6 +55,8 @@ class Photographs:
     @cached_property
     def held_out_nearest_training(self) -> tuple[Tensor, Tensor]:
         """As `nearest_training`, of the held-out photographs."""
+        if self.training is not None and self.leave_one_out:
+            return leave_one_out(self.training)
         return self.nearest_training(self.held_out)
 
     def nearest_training(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -118,6 +126,7 @@ class Metric:
     standard_error: Callable[[Comparison], float] | None = None
     reference: Literal["training", "held_out"] = "training"
     during_training: bool = False
+    least: int = MIN_FACES  # held-out photographs
 
 
 @dataclass(frozen=True)
@@ -163,6 +172,7 @@ METRICS = (
         lambda faces: faces.kernel_distance.value,
         standard_error=lambda faces: faces.kernel_distance.standard_error,
         during_training=True,
+        least=2,
     ),
     Metric(
         "precision",
@@ -201,6 +211,7 @@ METRICS = (
         "lower",
         _memorization,
         reference="held_out",
+        least=2,
     ),
 )
 
@@ -222,7 +233,15 @@ def measure(faces: Comparison) -> dict[Metric, Measure]:
         "training": Comparison(photographs, photographs.training, len(faces.sample)),
         "held_out": Comparison(photographs, photographs.held_out),
     }
-    return {metric: _measure(metric, faces, references[metric.reference]) for metric in METRICS}
+    return {
+        metric: _measure(metric, faces, references[metric.reference])
+        for metric in metrics_for(len(photographs.held_out))
+    }
+
+
+def metrics_for(held_out: int) -> list[Metric]:
+    """The metrics that say something with this number of held-out photographs."""
+    return [metric for metric in METRICS if metric.least <= held_out]
 
 
 def _measure(metric: Metric, faces: Comparison, reference: Comparison) -> Measure:

@@ -58,6 +58,23 @@ def nearest_neighbours(queries: Tensor, references: Tensor) -> tuple[Tensor, Ten
     return (queries - references[indices]).norm(dim=1), indices
 
 
+def leave_one_out(features: Tensor) -> tuple[Tensor, Tensor]:
+    """As `nearest_neighbours`, of each row of (N, D) among the others; copies of it are left out.
+
+    Photographs that are there twice would otherwise make every distance look large.
+    """
+    features = torch.unique(checked(features, "features"), dim=0)
+    centred = features - features.mean(dim=0)
+    rows, start = [], 0
+    for squared in _squared_distances(centred, centred):
+        count = torch.arange(len(squared))
+        squared[count, start + count] = float("inf")
+        rows.append(squared.argmin(dim=1))
+        start += len(squared)
+    nearest = torch.cat(rows)
+    return (features - features[nearest]).norm(dim=1), nearest
+
+
 def memorized_share(
     fake_distances: Tensor, real_distances: Tensor, percentile: float = 1.0
 ) -> float:

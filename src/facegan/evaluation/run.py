@@ -32,6 +32,7 @@ from facegan.evaluation.features import (
     split_images,
 )
 from facegan.evaluation.metrics import (
+    FEW,
     MIN_FACES,
     Comparison,
     Measure,
@@ -160,14 +161,14 @@ def _faces_and_dataset(cfg: DictConfig, source: Any) -> tuple[Tensor, PackedData
 def _dataset(source: Any, split: str) -> PackedDataset:
     dataset: PackedDataset = source.dataset()
     counts = dataset.manifest["counts"]
-    few = {name: counts[name] for name in ("train", split) if counts[name] < MIN_FACES}
-    if few:
-        found = " and ".join(f"{count} in the {name} split" for name, count in few.items())
+    if counts["train"] < FEW:
         raise FaceganError(
-            f"the data has {found}, but an evaluation needs at least {MIN_FACES} images in each: "
-            "use more images (of a folder, 5% are held out for each of val and test, so "
-            f"{20 * MIN_FACES} are enough), or evaluate against another data set with data=…"
+            f"the data has {counts['train']} training photographs, but an evaluation needs at "
+            f"least {FEW}: use more photographs, or evaluate against another data set with data=…"
         )
+    if counts[split] < MIN_FACES:
+        shown = f"{counts[split]} {split}" if counts[split] >= FEW else f"{counts['train']} train"
+        print(f"few photographs: only the metrics that say something with {shown} ones are shown")
     return dataset
 
 

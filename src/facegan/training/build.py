@@ -58,6 +58,9 @@ RESERVED_KEYS = (  # the Trainer's, but set by this module, or without effect in
     "plugins",
     "strategy",
 )
+# images of an epoch at least, where time or images end the training: with few photographs, grids,
+# evaluations and checkpoints would take longer than the training between them
+EPOCH_IMAGES = 10_000
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 
@@ -209,6 +212,11 @@ def _check_count(node: DictConfig, name: str, example: int) -> None:
         raise ConfigError(
             f"trainer.{name} must be a whole number of at least 1, got {value}; try {example}"
         )
+
+
+def epoch_images(node: DictConfig) -> int:
+    """The images that an epoch has at least: with a budget of epochs, those of the data set."""
+    return 0 if node.max_time is None and node.max_images is None else EPOCH_IMAGES
 
 
 def build_budget(node: DictConfig) -> Budget:

@@ -13,7 +13,14 @@ from pytorch_lightning.utilities import rank_zero_only
 from facegan.data.dataset import PackedDataset
 from facegan.evaluation.coverage import attribute_coverage
 from facegan.evaluation.features import AttributeFeatures, split_features
-from facegan.evaluation.metrics import METRICS, MIN_FACES, Comparison, Photographs
+from facegan.evaluation.metrics import (
+    FEW,
+    METRICS,
+    MIN_FACES,
+    Comparison,
+    Photographs,
+    metrics_for,
+)
 from facegan.gan.ema import recalibrate_batch_norm
 from facegan.images import grid, open_image, save_image, save_video, to_pil
 from facegan.networks.base import Generator
@@ -33,6 +40,9 @@ EVALUATION_FACES = 2000  # during training: a compromise between error and time
 RECALIBRATION_SEEDS = range(1_000_000, 1_001_000)  # no face of an evaluation has one of these
 BATCH_SIZE = 250  # of latents, where no gradient is needed
 BEST_FILE = "generator-best.safetensors"
+MEMORIZATION_LIMIT = 20_000  # training photographs
+MEMORIZED = 0.05  # share of the faces, where 1% is expected
+GIF_FRAMES = 120
 
 
 def gan_callbacks(
@@ -97,7 +107,8 @@ class SampleGrid(Callback):
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # not on_train_end, which Lightning leaves out where no epoch is left to train
         paths = sorted(self.folder.glob("epoch-*.png"), key=lambda path: int(path.stem[6:]))
-        frames = [open_image(path) for path in paths]
+        step = -(-len(paths) // GIF_FRAMES)
+        frames = [open_image(path) for path in paths[::-step][::-1]] if paths else []
         if frames:
             save_video(frames, self.folder / "epochs.gif", EPOCHS_PER_SECOND)
 
@@ -164,6 +175,10 @@ class SaveSnapshots(Callback):
 class EvaluateDuringTraining(Callback):
     """Every few epochs, the EMA's distance to the validation faces; keeps the best generator.
 
+    With few validation photographs it is the kernel distance, whose error is logged beside it, and
+    with fewer than FEW the training photographs are compared with. Weights that copy training
+    photographs are not kept as the best.
+
     The seeds are the same each time, so that a curve shows the training and not the sample.
     """
 
@@ -176,6 +191,8 @@ class EvaluateDuringTraining(Callback):
         self.metrics = metrics
         self.every = every
         self.best = math.inf
+        self.score = "frechet_distance"  # by which the best weights are chosen
+        self.warned = False
         self.best_images_seen: int | None = None
 
     def state_dict(self) -> dict[str, Any]:
@@ -188,14 +205,19 @@ class EvaluateDuringTraining(Callback):
     @rank_zero_only
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.extractor = AttributeFeatures(self.dataset.image_size)
-        held_out = len(self.dataset.indices("val"))
-        self.enough = held_out >= MIN_FACES
+        held_out, training = (len(self.dataset.indices(split)) for split in ("val", "train"))
+        # of few photographs a generator can learn each by heart, of many it takes long to look
+        self.memorization = training <= MEMORIZATION_LIMIT and training >= FEW
+        self.score = "frechet_distance" if held_out >= MIN_FACES else "kernel_distance"
+        self.enough = held_out >= FEW or self.memorization
         if not self.enough:
             print_line(
                 trainer,
-                f"no evaluation during training: it needs {MIN_FACES} validation faces, "
-                f"there are {held_out}",
+                f"no evaluation during training: it needs {FEW} photographs, there are {training}",
             )
+        elif held_out < MIN_FACES:
+            judges = f"{held_out} validation" if held_out >= FEW else f"the {training} training"
+            print_line(trainer, f"evaluation by {judges} photographs: {self.score} with its error")
 
     @rank_zero_only
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -203,11 +225,13 @@ class EvaluateDuringTraining(Callback):
             return
         module = generative(pl_module)
         faces = self._compare(module.ema)
-        scores = {m.name: m.value(faces) for m in METRICS if m.during_training}
+        scores = self._scores(faces)
         self._log_coverage(trainer, faces, module.images_seen)
-        improved = scores["frechet_distance"] < self.best
-        self.best = min(self.best, scores["frechet_distance"])
-        scores["best_frechet_distance"] = self.best
+        copies = self._copies(trainer, scores) and self.best < math.inf
+        improved = scores[self.score] < self.best and not copies
+        if improved:
+            self.best = scores[self.score]
+        scores[f"best_{self.score}"] = self.best
         self.metrics.write(trainer, scores, module.images_seen)
         # for EarlyStopping; not by self.log, which repeats a value in the epochs without one
         trainer.callback_metrics.update({name: torch.tensor(v) for name, v in scores.items()})
@@ -215,7 +239,7 @@ class EvaluateDuringTraining(Callback):
             self.best_images_seen = module.images_seen
             about = {
                 "images_seen": str(module.images_seen),
-                "frechet_distance": str(self.best),
+                self.score: str(self.best),
                 **_license(self.dataset),
             }
             module.ema.save_pretrained(self.folder / BEST_FILE, about)
@@ -245,7 +269,35 @@ class EvaluateDuringTraining(Callback):
         held_out = split_features(self.dataset, "val", self.extractor, device=device)
         z = latents(range(EVALUATION_FACES), generator.latent_dim)
         fake = self.extractor(generator.draw(z), device=device)
-        return Comparison(Photographs(held_out), fake)
+        training = None
+        if self.memorization:
+            training = split_features(self.dataset, "train", self.extractor, device=device)
+        return Comparison(Photographs(held_out, training), fake)
+
+    def _scores(self, faces: Comparison) -> dict[str, float]:
+        few = self.score == "kernel_distance"
+        scores = {
+            metric.name: metric.value(faces)
+            for metric in (metrics_for(FEW) if few else METRICS)
+            if metric.during_training or (self.memorization and metric.name == "memorization")
+        }
+        if few:
+            scores["kernel_distance_error"] = faces.kernel_distance.standard_error
+            scores["photographs"] = len(faces.photographs.held_out)
+        return scores
+
+    def _copies(self, trainer: pl.Trainer, scores: dict[str, float]) -> bool:
+        """Whether the generator copies training photographs, which is said once."""
+        share = scores.get("memorization", 0)
+        if share > MEMORIZED and not self.warned:
+            self.warned = True
+            print_line(
+                trainer,
+                f"warning: {share:.0%} of the faces are as close to a training photograph as 1% of "
+                "other photographs are: the generator copies; such weights are not kept as the "
+                "best ones; try model/augment=ada, or more photographs",
+            )
+        return share > MEMORIZED
 
 
 def _license(dataset: PackedDataset) -> dict[str, str]:

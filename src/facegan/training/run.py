@@ -17,7 +17,6 @@ from pytorch_lightning.utilities.model_helpers import is_overridden
 from facegan.config import ConfigError, instantiate, read_config, save_config
 from facegan.data.base import FaceSource
 from facegan.data.datamodule import FaceDataModule
-from facegan.data.dataset import PackedDataset
 from facegan.data.recorded import data_record, read_record, source_or_recorded
 from facegan.errors import FaceganError
 from facegan.training.build import (
@@ -26,6 +25,7 @@ from facegan.training.build import (
     build_loggers,
     build_trainer,
     check_config,
+    epoch_images,
 )
 from facegan.training.callbacks import EvaluateDuringTraining
 from facegan.training.checkpoints import (
@@ -128,13 +128,14 @@ def _train(cfg: DictConfig, folder: Path, start: StartingPoint) -> float | None:
         cfg.loader.flip,
         cfg.loader.on_device,
         fixed_order=bool(cfg.trainer.get("overfit_batches")),
+        epoch_images=epoch_images(cfg.trainer),
     )
     loggers = build_loggers(cfg.logger, folder, start)
     callbacks = build_callbacks(cfg, folder, model, dataset, start, loggers)
     trainer = build_trainer(cfg.trainer, folder, loggers, callbacks)
     _begin(cfg, folder, trainer)
     write_record(folder, finished=False, data=data_record(source, dataset))
-    print_summary(model, dataset, trainer)
+    print_summary(model, data, trainer)
     trainer.fit(model, datamodule=data, ckpt_path=start.checkpoint, weights_only=True)
     if is_overridden("test_step", model):
         trainer.test(model, datamodule=data, verbose=False)
@@ -221,12 +222,17 @@ def _source(cfg: DictConfig, folder: Path, model: Any) -> FaceSource:
 
 def best_distance(callbacks: list[Callback]) -> float | None:
     """The least Fréchet distance that was measured during the training."""
-    measured = [c.best for c in callbacks if isinstance(c, EvaluateDuringTraining)]
+    measured = [
+        c.best
+        for c in callbacks
+        if isinstance(c, EvaluateDuringTraining) and c.score == "frechet_distance"
+    ]
     return next(filter(math.isfinite, measured), None)
 
 
-def print_summary(model: pl.LightningModule, dataset: PackedDataset, trainer: pl.Trainer) -> None:
+def print_summary(model: pl.LightningModule, data: FaceDataModule, trainer: pl.Trainer) -> None:
     """What is about to happen, in five lines."""
+    dataset = data.dataset
     counts = dataset.manifest["counts"]
     batch_size = model.batch_size
     sizes = {
@@ -234,7 +240,7 @@ def print_summary(model: pl.LightningModule, dataset: PackedDataset, trainer: pl
         for name, part in model.named_children()
     }
     parameters = ", ".join(f"{name} {size / 1e6:.2f}M" for name, size in sizes.items() if size)
-    images = counts["train"] // batch_size * batch_size
+    images = data.passes * counts["train"] // batch_size * batch_size
     faces = f"faces of {dataset.image_size}x{dataset.image_size}"
     lines = {
         "device": f"{describe_device(trainer.strategy.root_device)}; {trainer.precision}",
