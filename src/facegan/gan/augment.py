@@ -18,7 +18,7 @@ LUMA = 3**-0.5  # of each colour, in the unit vector of greys
 
 
 class Augmentation(nn.Module):
-    """Random transforms of images in [-1, 1], (B, C, H, W) -> the same shape, drawn for each image."""
+    """Random transforms, drawn for each image: (B, C, H, W) in [-1, 1] -> the same shape."""
 
     def forward(self, images: Tensor) -> Tensor:
         # positions of pixels need more digits than half precision has
