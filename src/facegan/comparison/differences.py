@@ -7,7 +7,10 @@ from facegan.comparison.runs import Run
 
 SEEDS = ("seed", "model.seed")
 SHOWN_APART = ("recipe",)
-NOT_THE_RUN = ("resume", "trust", "data.root", "data.packed_dir", "logger")  # where, not what
+NOT_THE_RUN = (  # where a run lies and what it writes, not what it is
+    *("resume", "trust", "data.root", "data.packed_dir"),
+    *("logger", "checkpoint", "snapshots", "sample_every"),
+)
 NONE = "–"
 KEYS_SHOWN = 4  # in a row of a table; the page has all
 

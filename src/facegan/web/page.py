@@ -140,18 +140,18 @@ def report(name: str) -> str:
 
 def _training_tab(gr: Any, training: Training) -> None:
     lines = [f"- **{name}**: {text}" for name, text in PRESETS.items()]
-    gr.Markdown("\n".join(["Teaching presets, minutes each on two CPU cores:", *lines]))
+    gr.Markdown("\n".join(["Teaching presets, about a minute each on two idle CPU cores:", *lines]))
     with gr.Row():
         name = gr.Dropdown(training.names, value=training.names[0], label="what to train")
-        minutes = gr.Slider(1, 60, value=3, step=1, label="minutes")
+        minutes = gr.Slider(1, 60, value=3, step=1, label="minutes (presets have their own length)")
     with gr.Row():
         start = gr.Button("Start", variant="primary", elem_id="start")
         stop = gr.Button("Stop", elem_id="stop")
         resume = gr.Button("Go on", elem_id="resume")
     status = gr.Textbox(label="status", elem_id="status", interactive=False)
     with gr.Row():
-        live = gr.Image(label="the same 64 latents", format="png", elem_id="live")
-        curves = gr.HTML(elem_id="curves")
+        live = gr.Image(label="the same 64 latents", format="png", elem_id="live", min_width=320)
+        curves = gr.HTML(elem_id="curves", min_width=320)
 
     def look() -> tuple[str, Any, str]:
         return training.status(), newest_grid(training.folder), curves_html(training.folder)

@@ -44,16 +44,13 @@ class Training:
         return self.process is not None and self.process.poll() is None
 
     def start(self, name: str, minutes: float) -> None:
-        """Starts a new run. Raises FaceganError while one is running."""
+        """Starts a new run; a preset has its own length. Raises FaceganError while one is running."""
         minutes = bounded("minutes", minutes, 1, 60)
         if name not in self.names:
             raise FaceganError(f"{name} is none of {', '.join(self.names)}")
         self._check_free()
         self.folder = free_folder(self.outputs / "app")
-        budget = f"trainer.max_time=00:{int(minutes) % 60:02}:00"
-        if minutes >= 60:
-            budget = "trainer.max_time=01:00:00"
-        self._run([*self._recipe(name), budget, f"hydra.run.dir={self.folder}"])
+        self._run([*self._recipe(name, int(minutes)), f"hydra.run.dir={self.folder}"])
 
     def stop(self) -> None:
         """Ends the training after a checkpoint."""
@@ -75,14 +72,15 @@ class Training:
         state = "running" if code is None else "finished" if code == 0 else f"ended (code {code})"
         return f"{self.folder}: {state}. {last_line(self.folder / LOG)}"
 
-    def _recipe(self, name: str) -> list[str]:
+    def _recipe(self, name: str, minutes: int) -> list[str]:
         if name in PRESETS:
             return [f"experiment=teaching/{name}"]
         data = ["data=generated", "data.count=5000"]
         if name == PHOTOGRAPHS:
             data = ["data=folder", f"data.root={self.photographs}"]
         live = [f"sample_every={LIVE_SECONDS}", "trainer.log_every_n_steps=10"]
-        return ["model=lite", *data, *live]
+        budget = f"trainer.max_time={minutes // 60:02}:{minutes % 60:02}:00"
+        return ["model=lite", *data, *live, budget]
 
     def _check_free(self) -> None:
         if self.is_running:
