@@ -44,7 +44,7 @@ class Training:
         return self.process is not None and self.process.poll() is None
 
     def start(self, name: str, minutes: float) -> None:
-        """Starts a new run; a preset has its own length. Raises FaceganError while one is running."""
+        """Starts a new run; a preset has its own length. Raises FaceganError while one runs."""
         minutes = bounded("minutes", minutes, 1, 60)
         if name not in self.names:
             raise FaceganError(f"{name} is none of {', '.join(self.names)}")
