@@ -87,7 +87,12 @@ def test_an_unknown_name_is_told_with_the_options(
         ("trainer.accelerator=abacus", ("trainer", "abacus")),
         ("trainer.precision=64-true", ("trainer.precision", "bf16-mixed", "64-true")),
         ("+trainer.strategy=ddp_spawn", ("trainer.strategy is not for the user", "leave it out")),
-        ("+trainer.gradient_clip_val=1", ("trainer.gradient_clip_val is not for",)),
+        ("+trainer.gradient_clip_val=1", ("trainer.gradient_clip_val is not for", "manual")),
+        ("+trainer.max_steps=10", ("trainer.max_steps is not for", "trainer.max_images")),
+        ("+trainer.fast_dev_run=true", ("use experiment=debug/batches",)),
+        ("+trainer.limit_train_batches=0", ("limit_train_batches=0 trains nothing",)),
+        ("model.penalty.gamma=nan", ("model.penalty.gamma must be a finite number, got nan",)),
+        ("seed=100000000000000000000000", ("seed must be a number from 0 to 4294967295",)),
     ],
 )
 def test_a_wrong_key_or_value(

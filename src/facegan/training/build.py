@@ -45,22 +45,31 @@ EXTRA_KEYS = (
     "max_images",
     "restart_schedule",
 )  # under trainer, but not arguments of Lightning's Trainer
-RESERVED_KEYS = (  # the Trainer's, but set by this module, or without effect in manual optimization
-    "accumulate_grad_batches",
-    "callbacks",
-    "default_root_dir",
-    "enable_model_summary",
-    "enable_progress_bar",
-    "gradient_clip_algorithm",
-    "gradient_clip_val",
-    "logger",
-    "num_sanity_val_steps",
-    "plugins",
-    "strategy",
-)
 # images of an epoch at least, where time or images end the training: with few photographs, grids,
 # evaluations and checkpoints would take longer than the training between them
 EPOCH_IMAGES = 10_000
+BUDGET = "a training ends by trainer.max_epochs, trainer.max_images or trainer.max_time"
+RUN = "the run sets it itself"
+MANUAL = "it has no effect on a GAN's manual optimization"
+RESERVED_KEYS = {  # the Trainer's, that are not for the user to set, and why
+    "accumulate_grad_batches": MANUAL,
+    "barebones": RUN,
+    "callbacks": "use the config group callbacks",
+    "default_root_dir": "use hydra.run.dir",
+    "enable_checkpointing": RUN,
+    "enable_model_summary": "use callbacks=model_summary",
+    "enable_progress_bar": RUN,
+    "fast_dev_run": "use experiment=debug/batches",
+    "gradient_clip_algorithm": MANUAL,
+    "gradient_clip_val": MANUAL,
+    "logger": "use the config group logger",
+    "max_steps": BUDGET,
+    "min_epochs": BUDGET,
+    "min_steps": BUDGET,
+    "num_sanity_val_steps": RUN,
+    "plugins": RUN,
+    "strategy": RUN,
+}
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 
@@ -201,9 +210,11 @@ def check_config(cfg: DictConfig) -> None:
             f"trainer.precision must be one of {', '.join(PRECISIONS)}, or null for the device's "
             f"own, got {cfg.trainer.precision}"
         )
-    for name in RESERVED_KEYS:
+    for name, reason in RESERVED_KEYS.items():
         if name in cfg.trainer:
-            raise ConfigError(f"trainer.{name} is not for the user to set; leave it out")
+            raise ConfigError(f"trainer.{name} is not for the user to set: {reason}; leave it out")
+    if cfg.trainer.get("limit_train_batches", 1) == 0:
+        raise ConfigError("trainer.limit_train_batches=0 trains nothing; give at least 1, a count")
 
 
 def _check_count(node: DictConfig, name: str, example: int) -> None:

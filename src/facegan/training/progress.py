@@ -1,6 +1,8 @@
 """What a training prints: the progress bar, the remaining time, a line per epoch."""
 
+import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
@@ -11,8 +13,8 @@ from facegan.training.loggers import MetricsLogger
 from facegan.training.protocols import TrainedModule, trained
 from facegan.training.schedule import Budget
 
-WARMUP_STEPS = 3  # are not timed
-FIRST_ESTIMATE, LINE_INTERVAL = 5.0, 10.0  # seconds
+WARMUP_STEPS, WARMUP = 3, 2.5  # steps, or seconds, that are not timed; the first step never is
+FIRST_ESTIMATE, LINE_INTERVAL = 5.0, 9.0  # seconds
 SLOW_SECONDS = 2 * 60 * 60  # on a CPU: a reason to name a lighter recipe
 
 
@@ -45,8 +47,25 @@ class EpochSummary(Callback):
         print_line(trainer, f"epoch {trainer.current_epoch + 1}: {images:,} images  {numbers}")
 
 
+class Heartbeat:
+    """Calls a function every few seconds in a thread, also while a step takes long."""
+
+    def __init__(self, call: Callable[[], None], interval: float) -> None:
+        self.stopped = threading.Event()
+        self.thread = threading.Thread(target=self._run, args=(call, interval), daemon=True)
+        self.thread.start()
+
+    def _run(self, call: Callable[[], None], interval: float) -> None:
+        while not self.stopped.wait(interval):
+            call()
+
+    def stop(self) -> None:
+        self.stopped.set()
+        self.thread.join()
+
+
 class ETA(Callback):
-    """Prints the remaining time after a few seconds, and every ten seconds where no bar does.
+    """Prints the remaining time after a few seconds; where there is no bar, a line every ten.
 
     The clock is reset at each epoch, since grids and evaluation run between epochs.
     """
@@ -54,16 +73,38 @@ class ETA(Callback):
     def __init__(self, budget: Budget) -> None:
         self.budget = budget
         self.announced = False
+        self.heartbeat: Heartbeat | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._restart()  # an epoch that a resumed run goes on with has no start of its own
+        if trainer.is_global_zero and not has_progress_bar(trainer):
+            module = trained(pl_module)
+            self.heartbeat = Heartbeat(
+                lambda: print_line(trainer, self.status(trainer, module)), LINE_INTERVAL
+            )
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._restart()
 
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.between_epochs = True
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._stop()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        self._stop()
+
     def _restart(self) -> None:
         self.steps = 0
-        self.printed = time.perf_counter()
+        self.began = time.perf_counter()
+        self.between_epochs = False
+        self.speed: float | None = None  # images/s
+
+    def _stop(self) -> None:
+        if self.heartbeat is not None:
+            self.heartbeat.stop()
+            self.heartbeat = None
 
     @rank_zero_only
     def on_train_batch_end(
@@ -72,26 +113,36 @@ class ETA(Callback):
         module = trained(pl_module)
         now = time.perf_counter()
         self.steps += 1
-        if self.steps <= WARMUP_STEPS:
+        warm = self.steps > WARMUP_STEPS or now - self.began >= WARMUP
+        if self.steps == 1 or not warm:
             self.start = (now, module.images_seen)
             return
-        if not self.announced and now - self.start[0] >= FIRST_ESTIMATE:
-            self._announce(trainer, module)
-        elif now - self.printed >= LINE_INTERVAL and not has_progress_bar(trainer):
-            self._print(trainer, module)
-
-    def _speed(self, module: TrainedModule) -> float:
         clock, images = self.start
-        return (module.images_seen - images) / (time.perf_counter() - clock)
+        self.speed = (module.images_seen - images) / (now - clock)
+        if not self.announced and now - self.began >= FIRST_ESTIMATE:
+            self._announce(trainer, module)
+
+    def status(self, trainer: pl.Trainer, module: TrainedModule) -> str:
+        """What the training does and, once some steps are timed, when it will end."""
+        text = f"epoch {trainer.current_epoch + 1}: {module.images_seen:,} images"
+        if self.between_epochs:
+            return f"{text}; its generator is saved and evaluated"
+        if self.speed is None:
+            return f"{text}; the first steps are timed"
+        seconds = self._remaining(trainer, module)
+        left = f", about {format_duration(seconds)} to {self.budget}" if seconds is not None else ""
+        return f"{text}, {self.speed:,.{0 if self.speed >= 10 else 1}f} images/s{left}"
 
     def _remaining(self, trainer: pl.Trainer, module: TrainedModule) -> float | None:
         total = self.budget.total_images(trainer, module)
-        return (total - module.images_seen) / self._speed(module) if total is not None else None
+        if total is None or self.speed is None:
+            return None
+        return (total - module.images_seen) / self.speed
 
     def _announce(self, trainer: pl.Trainer, module: TrainedModule) -> None:
         self.announced = True
+        print_line(trainer, self.status(trainer, module))
         seconds = self._remaining(trainer, module)
-        self._print(trainer, module)
         on_cpu = trainer.strategy.root_device.type == "cpu"
         if seconds is not None and seconds > SLOW_SECONDS and on_cpu:
             print_line(
@@ -99,16 +150,6 @@ class ETA(Callback):
                 f"{format_duration(seconds)} is long: model=lite is the recipe for a CPU and takes "
                 "minutes; or lower trainer.max_epochs",
             )
-
-    def _print(self, trainer: pl.Trainer, module: TrainedModule) -> None:
-        self.printed = time.perf_counter()
-        seconds = self._remaining(trainer, module)
-        left = f", about {format_duration(seconds)} to {self.budget}" if seconds is not None else ""
-        print_line(
-            trainer,
-            f"epoch {trainer.current_epoch + 1}: {module.images_seen:,} images, "
-            f"{self._speed(module):,.0f} images/s{left}",
-        )
 
 
 def has_progress_bar(trainer: pl.Trainer) -> bool:
