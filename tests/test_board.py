@@ -1,0 +1,34 @@
+"""TensorBoard: the layout's charts have curves, and every epoch its grid and coverage."""
+
+import json
+import re
+from pathlib import Path
+
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from test_callbacks import TINY
+
+from facegan.evaluation.coverage import AttributeShare
+from facegan.training import callbacks
+from facegan.training.board import coverage_table, layout
+
+
+def test_every_chart_but_that_of_penalties_has_curves(cli, packed_dir, monkeypatch) -> None:
+    monkeypatch.setattr(callbacks, "MIN_FACES", 20)
+    monkeypatch.setattr(callbacks, "EVALUATION_FACES", 40)
+    assert cli("train", *TINY, packed_dir, "hydra.run.dir=run").code == 0
+    events = EventAccumulator("run", size_guidance={"images": 0}).Reload()
+    charts = {title: tags for group in layout().values() for title, (_, tags) in group.items()}
+    scalars = events.Tags()["scalars"]
+    for title, tags in charts.items():
+        found = [name for name in scalars if any(re.search(tag, name) for tag in tags)]
+        assert found or title == "penalties", title
+    assert len(events.Images("samples")) == 2
+    assert "attribute coverage/text_summary" in events.Tags()["tensors"]
+    assert "custom_scalars__config__" in events.Tags()["tensors"]
+    lines = map(json.loads, Path("run/metrics.jsonl").read_text().splitlines())
+    assert {key for line in lines for key in line} <= {*scalars, "images"}
+
+
+def test_the_coverage_table_is_markdown() -> None:
+    table = coverage_table([AttributeShare("Wearing_Hat", 0.05, 0.025, -1.0)])
+    assert table.splitlines()[-1] == "| Wearing Hat | 5.0% | 2.5% |"
