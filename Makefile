@@ -8,10 +8,10 @@ RUN := .venv/bin/python
 	$(RUN) -m pip install --quiet --disable-pip-version-check -e ".[dev]"
 	touch $@
 
-.PHONY: help setup demo test lint format bench board clean
+.PHONY: help setup demo test test-all lint format bench board clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | sort | awk -F'\t' '{printf "make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | sort | awk -F'\t' '{printf "make %-9s %s\n", $$1, $$2}'
 
 setup: .venv/installed ## create .venv and install the package
 
@@ -23,7 +23,10 @@ demo: .venv/installed ## train for minutes on synthetic faces, evaluate the resu
 	@echo "all epochs         outputs/latest/samples/epochs.gif"
 	@echo "the report         outputs/latest/evaluation.html"
 
-test: .venv/installed lint ## lint and tests
+test: .venv/installed lint ## lint, and the tests that take minutes
+	$(RUN) -m pytest -m "not slow"
+
+test-all: .venv/installed lint ## lint and all tests, the slow ones too
 	$(RUN) -m pytest
 
 lint: .venv/installed ## ruff and mypy
