@@ -28,7 +28,7 @@ def small(small_photos: tuple[str, ...]) -> tuple[str, ...]:
     )
 
 
-def spoil(monkeypatch: pytest.MonkeyPatch, step: int, change: Any, times: int = 1) -> None:
+def after_step(monkeypatch: pytest.MonkeyPatch, step: int, change: Any, times: int = 1) -> None:
     """After the update of `step`, `change(module)` is called, in the first `times` processes."""
     training_step = GAN.training_step
     left = [times]
@@ -69,7 +69,7 @@ def finite(tensors: dict[str, torch.Tensor]) -> bool:
 def test_nothing_that_is_not_finite_is_saved(
     change: Any, cli: Cli, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spoil(monkeypatch, 2 * STEPS, change)  # the last update of the second epoch
+    after_step(monkeypatch, 2 * STEPS, change)  # the last update of the second epoch
     result = cli("train", *small, "checkpoint.every=0")
     assert result.code == 2
     assert "NaN or infinite after 64 images: the training has diverged" in result.err
@@ -81,7 +81,7 @@ def test_nothing_that_is_not_finite_is_saved(
 def test_a_diverged_training_goes_back_with_lower_rates(
     cli: Cli, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spoil(monkeypatch, 2 * STEPS, weights_to_nan)
+    after_step(monkeypatch, 2 * STEPS, weights_to_nan)
     result = cli("train", *small, "health.rollback=true")
     assert result.code == 0, result.err
     assert "rollback 1 of 3: the run goes back to" in result.out
@@ -96,7 +96,7 @@ def test_a_diverged_training_goes_back_with_lower_rates(
 def test_rollbacks_are_bounded(
     cli: Cli, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spoil(monkeypatch, 2 * STEPS, weights_to_nan, times=99)
+    after_step(monkeypatch, 2 * STEPS, weights_to_nan, times=99)
     result = cli("train", *small, "health.rollback=true", "health.max_rollbacks=2")
     assert result.code == 2
     assert result.out.count("the run goes back to") == 2
@@ -108,7 +108,7 @@ def test_a_collapse_is_reported_and_rolled_back(
 ) -> None:
     monkeypatch.setattr(monitors, "EARLY", 0)
     monkeypatch.setattr(monitors, "COLLAPSED", 1e-6)
-    spoil(monkeypatch, 2 * STEPS, collapse, times=2)
+    after_step(monkeypatch, 2 * STEPS, collapse, times=2)
     result = cli("train", *small)
     assert result.code == 0
     assert "warning: the generator collapses: after 64 images" in result.out
