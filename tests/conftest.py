@@ -24,6 +24,13 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 ATTRIBUTES = tuple(OmegaConf.load(CONFIG_PATH / "model/attributes.yaml").network.attributes)
 SPLITS = "000000001122"  # of the dozen photographs of tiny_celeba
 
+TINY = (  # the smallest networks of the fastest recipe
+    "model=lite",
+    "model.generator.width=8",
+    "model.discriminator.width=4",
+    "trainer.accelerator=cpu",
+)
+
 Compose = Callable[..., DictConfig]
 
 

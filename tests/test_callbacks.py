@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import TINY
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -15,10 +16,8 @@ from facegan.networks.dcgan import DCGANGenerator
 from facegan.pretrained import metadata
 from facegan.training import callbacks
 
-TINY = (
-    "model=lite",
-    "model.generator.width=8",
-    "model.discriminator.width=4",
+ARGUMENTS = (
+    *TINY,
     "data=generated",
     "data.count=600",
     "trainer.max_epochs=2",
@@ -33,7 +32,7 @@ def run(cli, packed_dir: str, workdir: Path, monkeypatch: pytest.MonkeyPatch):
 
     def train(every: int) -> Path:
         result = cli(
-            "train", *TINY, packed_dir, f"evaluate_every={every}", f"hydra.run.dir=run{every}"
+            "train", *ARGUMENTS, packed_dir, f"evaluate_every={every}", f"hydra.run.dir=run{every}"
         )
         assert result.code == 0, result.err
         return workdir / f"run{every}"
@@ -90,7 +89,7 @@ def test_the_gif_is_in_the_order_of_the_epochs(tmp_path: Path) -> None:
 
 
 def test_too_few_validation_faces(cli, workdir: Path) -> None:
-    result = cli("train", *TINY, "hydra.run.dir=run")
+    result = cli("train", *ARGUMENTS, "hydra.run.dir=run")
     assert result.code == 0, result.err
     assert "evaluation by 30 validation photographs: kernel_distance" in result.out
     lines = map(json.loads, (workdir / "run" / "metrics.jsonl").read_text().splitlines())
@@ -126,7 +125,7 @@ def test_without_batch_norm_nothing_is_recalibrated() -> None:
 def test_a_live_grid_is_written_during_an_epoch_and_changes_no_weight(cli, packed_dir) -> None:
     for name, every in (("plain", "null"), ("live", "0")):
         arguments = ("evaluate_every=0", f"sample_every={every}", f"hydra.run.dir={name}")
-        assert cli("train", *TINY, packed_dir, *arguments).code == 0
+        assert cli("train", *ARGUMENTS, packed_dir, *arguments).code == 0
     assert not Path("plain/samples/live.png").exists()
     for name in ("live", "epoch-001"):
         assert open_image(f"live/samples/{name}.png").size == (462, 462)

@@ -9,17 +9,14 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import Cli
+from conftest import TINY, Cli
 
 from facegan.data import celeba
 from facegan.data.download import RemoteFile
 
-TINY = (
-    "model=lite",
+ARGUMENTS = (
+    *TINY,
     "model.batch_size=8",
-    "model.generator.width=8",
-    "model.discriminator.width=8",
-    "trainer.accelerator=cpu",
     "trainer.max_epochs=1",
 )
 
@@ -27,7 +24,7 @@ TINY = (
 @pytest.fixture
 def tiny(small_photos: tuple[str, ...]) -> tuple[str, ...]:
     """What a user types for a training of seconds."""
-    return (*TINY, *small_photos)
+    return (*ARGUMENTS, *small_photos)
 
 
 def check_message(cli: Cli, arguments: tuple[str, ...], *parts: str) -> None:
@@ -111,7 +108,7 @@ def test_a_wrong_key_or_value(
     ],
 )
 def test_generated_faces_that_cannot_be(argument: str, parts: tuple[str, ...], cli: Cli) -> None:
-    check_message(cli, (*TINY, "data=generated", argument), *parts)
+    check_message(cli, (*ARGUMENTS, "data=generated", argument), *parts)
 
 
 def test_a_folder_without_a_root(cli: Cli) -> None:

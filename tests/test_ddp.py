@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import TINY
 
 from facegan import Generator
 
@@ -63,10 +64,13 @@ def test_two_processes_train_and_resume(tmp_path: Path) -> None:
     assert Generator.from_pretrained(run).config["width"] == 8
 
 
-TINY = (
-    *("model=lite", "model.generator.width=8", "model.discriminator.width=4"),
-    *("model.batch_size=32", "data=generated", "data.count=300", "evaluate_every=0"),
-    *("trainer.accelerator=cpu", "trainer.log_every_n_steps=1"),
+ARGUMENTS = (
+    *TINY,
+    "model.batch_size=32",
+    "data=generated",
+    "data.count=300",
+    "evaluate_every=0",
+    "trainer.log_every_n_steps=1",
 )
 
 
@@ -98,13 +102,13 @@ def images(run: Path) -> list[int]:
 
 def test_torchrun_from_one_device_to_two_and_back(tmp_path: Path) -> None:
     two, run = ("trainer.devices=2",), tmp_path / "run"
-    train(tmp_path, *TINY, "trainer.max_epochs=1", "hydra.run.dir=run")
+    train(tmp_path, *ARGUMENTS, "trainer.max_epochs=1", "hydra.run.dir=run")
     code, out = finish(torchrun(tmp_path, "resume=run", *two, "trainer.max_epochs=2"))
     assert code == 0, out
     assert (tmp_path / "rank-0").read_text() == (tmp_path / "rank-1").read_text()
     train(tmp_path, "resume=run", "trainer.devices=1", "trainer.max_epochs=3")
     assert images(run) == [*range(32, 3 * 256 + 1, 32)]
-    code, out = finish(torchrun(tmp_path, *TINY, *two, "hydra.run.dir=run"))
+    code, out = finish(torchrun(tmp_path, *ARGUMENTS, *two, "hydra.run.dir=run"))
     assert code != 0
     assert "holds a finished run already" in out
 
@@ -113,7 +117,7 @@ def test_torchrun_from_one_device_to_two_and_back(tmp_path: Path) -> None:
 def test_the_end_of_one_process_ends_the_other(signum: int, tmp_path: Path) -> None:
     run = tmp_path / "run"
     much = ("trainer.devices=2", "trainer.max_epochs=100000", "hydra.run.dir=run")
-    launcher = torchrun(tmp_path, *TINY, *much)
+    launcher = torchrun(tmp_path, *ARGUMENTS, *much)
     while not (run / "checkpoints/last.ckpt").exists():
         assert launcher.poll() is None, finish(launcher)
         time.sleep(0.2)

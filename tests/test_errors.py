@@ -5,22 +5,21 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
-from conftest import Cli
+from conftest import TINY, Cli
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-TINY = (
-    "model=lite",
-    "model.generator.width=8",
-    "model.discriminator.width=4",
+ARGUMENTS = (
+    *TINY,
     "model.batch_size=8",
-    "trainer.accelerator=cpu",
     "hydra.run.dir=run",
 )
 
 
 @pytest.fixture
 def train(cli: Cli, small_photos: tuple[str, ...]):
-    return lambda *arguments: cli("train", "evaluate_every=0", *small_photos, *TINY, *arguments)
+    return lambda *arguments: cli(
+        "train", "evaluate_every=0", *small_photos, *ARGUMENTS, *arguments
+    )
 
 
 def test_hyperparameters_are_in_tensorboard(train, workdir: Path) -> None:
@@ -70,7 +69,7 @@ def test_a_folder_that_has_changed_since(
     folder = workdir / "photographs"
     shutil.copytree(small_photos[1].removeprefix("data.root="), folder)
     data = ("data=folder", f"data.root={folder}", "data.image_size=8")
-    assert cli("train", *data, *TINY, "trainer.max_epochs=1").code == 0
+    assert cli("train", *data, *ARGUMENTS, "trainer.max_epochs=1").code == 0
     shutil.copy(folder / "0.png", folder / "one-more.png")
     result = cli("train", "resume=run", "trainer.max_epochs=2")
     assert result.code == 2

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Cli
+from conftest import TINY, Cli
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
@@ -13,19 +13,16 @@ from facegan.arguments import sweep_folder
 from facegan.training import callbacks
 from facegan.training.loggers import HPARAMS_METRICS, flatten
 
-TINY = (
-    "model=lite",
+ARGUMENTS = (
+    *TINY,
     "model.batch_size=8",
-    "model.generator.width=8",
-    "model.discriminator.width=4",
-    "trainer.accelerator=cpu",
     "hydra.run.dir=run",
 )
 
 
 @pytest.fixture
 def train(cli: Cli, small_photos: tuple[str, ...]):
-    return lambda *arguments: cli("train", *small_photos, *TINY, *arguments)
+    return lambda *arguments: cli("train", *small_photos, *ARGUMENTS, *arguments)
 
 
 @pytest.fixture
@@ -34,7 +31,7 @@ def evaluated(cli: Cli, generated_faces: tuple[str, ...], monkeypatch: pytest.Mo
     monkeypatch.setattr(callbacks, "MIN_FACES", 20)
     monkeypatch.setattr(callbacks, "EVALUATION_FACES", 40)
     few = "+trainer.limit_train_batches=2"
-    return lambda *arguments: cli("train", *generated_faces, *TINY, few, *arguments)
+    return lambda *arguments: cli("train", *generated_faces, *ARGUMENTS, few, *arguments)
 
 
 def metrics(folder: Path) -> list[dict[str, float]]:
@@ -172,7 +169,7 @@ def test_a_sweep_over_literal_keys(cli: Cli, workdir: Path, small_photos) -> Non
         (workdir / name).symlink_to(root)
     data = ("data=folder", 'data.root=["Smith, John",Müller]', "data.image_size=8")
     sweep = ("hydra.sweep.dir=a sweep", "trainer.max_epochs=1")
-    result = cli("train", "-m", *TINY[:-1], *data, small_photos[3], *sweep)
+    result = cli("train", "-m", *ARGUMENTS[:-1], *data, small_photos[3], *sweep)
     assert result.code == 0, result.err
     names = sorted(path.name for path in (workdir / "a sweep").iterdir() if path.is_dir())
     assert names == ["0-data.root=Smith,-John", "1-data.root=Müller"]

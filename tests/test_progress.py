@@ -3,16 +3,13 @@
 import threading
 
 import pytest
-from conftest import Cli
+from conftest import TINY, Cli
 
 from facegan.training import progress
 
-TINY = (
-    "model=lite",
+ARGUMENTS = (
+    *TINY,
     "model.batch_size=8",
-    "model.generator.width=8",
-    "model.discriminator.width=4",
-    "trainer.accelerator=cpu",
     "trainer.max_epochs=1",
 )
 
@@ -36,7 +33,7 @@ def test_the_first_steps_give_an_estimate(
 ) -> None:
     monkeypatch.setattr(progress, "FIRST_ESTIMATE", 0)
     monkeypatch.setattr(progress, "SLOW_SECONDS", 0)
-    result = cli("train", *small_photos, *TINY)
+    result = cli("train", *small_photos, *ARGUMENTS)
     assert result.code == 0, result.err
     assert "epoch 1: 32 images, " in result.out
     assert "images/s, about 0 s to epoch 1" in result.out
@@ -49,7 +46,7 @@ def test_a_long_training_on_a_cpu_names_the_light_recipe(
     monkeypatch.setattr(progress, "FIRST_ESTIMATE", 0)
     monkeypatch.setattr(progress, "SLOW_SECONDS", 0)
     few = "trainer.max_epochs=2"
-    result = cli("train", *small_photos, *TINY[:-1], few)
+    result = cli("train", *small_photos, *ARGUMENTS[:-1], few)
     assert "model=lite is the recipe for a CPU" in result.out
 
 

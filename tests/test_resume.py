@@ -8,7 +8,7 @@ from typing import Any
 import killing
 import numpy as np
 import pytest
-from conftest import smooth_images
+from conftest import TINY, smooth_images
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -16,12 +16,18 @@ from facegan.training.checkpoints import read_checkpoint
 
 CLOCKS = {"seconds", "images_per_second"}
 SAMPLE = 5  # of the twenty kills: the others are slow
-TINY = (
-    "model=lite",
-    *("model.generator.width=8", "model.discriminator.width=4", "model.discriminator.hidden=8"),
-    *("model.batch_size=16", "data=folder", "data.root=../photos", "data.image_size=8"),
-    *("trainer.accelerator=cpu", "trainer.precision=32-true", "trainer.max_epochs=2"),
-    *("trainer.log_every_n_steps=2", "checkpoint.every=0", "hydra.run.dir=run"),
+ARGUMENTS = (
+    *TINY,
+    "model.discriminator.hidden=8",
+    "model.batch_size=16",
+    "data=folder",
+    "data.root=../photos",
+    "data.image_size=8",
+    "trainer.precision=32-true",
+    "trainer.max_epochs=2",
+    "trainer.log_every_n_steps=2",
+    "checkpoint.every=0",
+    "hydra.run.dir=run",
 )
 
 
@@ -43,7 +49,7 @@ def undisturbed(home: Path) -> Path:
 
 def train(folder: Path, kill_at: int | None = None) -> Path:
     folder.mkdir(exist_ok=True)
-    code = killing.run(folder, "train", *TINY, kill_at=kill_at)
+    code = killing.run(folder, "train", *ARGUMENTS, kill_at=kill_at)
     assert code == (0 if kill_at is None else -9), (folder / "log").read_text()
     return folder
 

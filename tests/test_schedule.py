@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import Cli
+from conftest import TINY, Cli
 
 from facegan.training.schedule import (
     EpochBudget,
@@ -17,11 +17,9 @@ from facegan.training.schedule import (
     cosine_decay,
 )
 
-TINY = (
-    "model=lite",
+ARGUMENTS = (
+    *TINY,
     "model.batch_size=32",
-    "model.generator.width=8",
-    "model.discriminator.width=4",
     "model.discriminator_optimizer.lr=1e-3",
     "evaluate_every=0",
 )
@@ -105,7 +103,7 @@ def test_a_training_of_so_many_images(
     cli: Cli, workdir: Path, generated_faces: tuple[str, ...]
 ) -> None:
     folder = ("trainer.max_images=1000", "hydra.run.dir=run", "model.final_lr_factor=0.1")
-    result = cli("train", *TINY, *generated_faces, *folder)
+    result = cli("train", *ARGUMENTS, *generated_faces, *folder)
     assert result.code == 0, result.err
     assert images(workdir / "run") == 1024  # 32 batches of 32, more than an epoch of 28
     lines = (workdir / "run" / "metrics.jsonl").read_text().splitlines()
@@ -129,5 +127,5 @@ def test_a_training_of_so_many_images(
 def test_budgets_that_make_no_sense(
     overrides: tuple[str, ...], words: str, cli: Cli, generated_faces: tuple[str, ...]
 ) -> None:
-    result = cli("train", *TINY, *generated_faces, *overrides)
+    result = cli("train", *ARGUMENTS, *generated_faces, *overrides)
     assert (result.code, words in result.err) == (2, True), result.err

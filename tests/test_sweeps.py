@@ -6,19 +6,22 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import TINY
 from omegaconf import OmegaConf
 
 pytestmark = pytest.mark.slow
 
-TINY = (
-    *("model=lite", "model.generator.width=8", "model.discriminator.width=4"),
-    *("data=generated", "data.count=1000", "trainer.max_epochs=1", "trainer.accelerator=cpu"),
+ARGUMENTS = (
+    *TINY,
+    "data=generated",
+    "data.count=1000",
+    "trainer.max_epochs=1",
     "hydra.sweep.dir=sweep",
 )
 
 
 def sweep(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "facegan.train", "-m", *TINY, *arguments]
+    command = [sys.executable, "-m", "facegan.train", "-m", *ARGUMENTS, *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300
