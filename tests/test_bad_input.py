@@ -232,7 +232,6 @@ TYPED: dict[str, tuple[tuple[str, ...], str]] = {
     "unknown video": ((*SAMPLE, "interpolate=1,2", "video=avi"), "avi"),
     "few faces": ((*EVALUATE, "evaluation.faces=3"), "at least 50"),
     "unknown split": ((*EVALUATE, "evaluation.split=train"), "must be val or test"),
-    "few photographs": (EVALUATE, "at least 50"),
     "no images": (("evaluate", "images=nowhere", "out=out"), "nowhere"),
     "not UTF-8": (("sample", "weights=\udcff\udcfe"), "there is no file"),
     "export of text": (("export", "weights=log"), "is no readable safetensors file"),

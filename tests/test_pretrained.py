@@ -90,7 +90,7 @@ def test_other_networks_are_saved_the_same_way(tmp_path: Path) -> None:
 def test_missing(tmp_path: Path) -> None:
     message = refusal(tmp_path / "nowhere.safetensors")
     assert "there is no file" in message
-    assert "give bundled weights (attributes-28, dcgan-28, lite-28), a run folder" in message
+    assert "give bundled weights (attributes-28, attributes-64, dcgan-28, lite-28)" in message
 
 
 def test_a_run_folder_without_weights(tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ def test_a_bundled_name_wins_over_a_folder(workdir: Path) -> None:
 
 
 def test_what_is_bundled() -> None:
-    assert pretrained.bundled() == ["attributes-28", "dcgan-28", "lite-28"]
+    assert pretrained.bundled() == ["attributes-28", "attributes-64", "dcgan-28", "lite-28"]
 
 
 @pytest.mark.parametrize("path", BUNDLED, ids=lambda path: path.stem)
@@ -237,7 +237,7 @@ def test_bundled_weights_are_small_whole_and_described(path: Path) -> None:
     config = json.loads(metadata["config"])
     # an argument that is missing in an older file has its default
     assert network.config.items() >= {k: v for k, v in config.items() if k != "_target_"}.items()
-    assert config["image_size"] == 28
+    assert path.stem.endswith(f"-{config['image_size']}")
     assert int(metadata["images_seen"]) > 0
     assert metadata["facegan"]
 
