@@ -8,6 +8,7 @@ import os
 import pickle
 import re
 import resource
+import subprocess
 import sys
 import threading
 import types
@@ -410,3 +411,12 @@ def test_the_same_weights_are_the_same_file(weights: Path, tmp_path: Path) -> No
     for file in files:
         generator.save_pretrained(file, about)
     assert len({file.read_bytes() for file in files}) == 1
+
+
+def test_loading_does_not_import_the_compiler() -> None:
+    code = (
+        "import sys; from facegan import Generator; Generator.from_pretrained('lite-28'); "
+        "print('torch._dynamo' in sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout.strip() == "False", result.stderr

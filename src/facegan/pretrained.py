@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar, cast
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from facegan._files import write_tensors
 from facegan.errors import FaceganError
@@ -82,6 +83,18 @@ def _check_finite(path: Path, tensors: dict[str, Tensor]) -> None:
         )
 
 
+class _SkipInitialization(TorchFunctionMode):
+    """Leaves out torch.nn.init: random numbers on the meta device import torch's compiler (1 s)."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return kwargs.get("tensor", args[0] if args else None)
+        return func(*args, **kwargs)
+
+
 def _check_shapes(
     network_class: type[nn.Module], config: dict[str, Any], tensors: dict[str, Tensor]
 ) -> None:
@@ -92,7 +105,7 @@ def _check_shapes(
     numbers = [value for value in config.values() if isinstance(value, int)]
     if max(numbers, default=0) > MAX_NUMBER:
         raise ValueError(f"its config holds {max(numbers)}, more than {MAX_NUMBER}")
-    with torch.device("meta"):
+    with torch.device("meta"), _SkipInitialization():
         wanted = {name: part.shape for name, part in network_class(**config).state_dict().items()}
     for name, shape in wanted.items():
         if name in tensors and tensors[name].shape != shape:
