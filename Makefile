@@ -8,7 +8,7 @@ RUN := .venv/bin/python
 	$(RUN) -m pip install --quiet --disable-pip-version-check -e ".[dev]"
 	touch $@
 
-.PHONY: help setup demo test test-all lint format bench board clean
+.PHONY: help setup demo test test-all lint format docs bench board clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | sort | awk -F'\t' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ lint: .venv/installed ## ruff and mypy
 format: .venv/installed ## ruff's fixes and formatting
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
+
+docs: .venv/installed ## the documents as a site: site/index.html
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
 
 bench: .venv/installed ## measure speeds as ratios: benchmarks/results/bench.json
 	$(RUN) benchmarks/bench.py

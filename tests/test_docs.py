@@ -4,7 +4,9 @@ import ast
 import io
 import re
 import shlex
+import shutil
 import subprocess
+import sys
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
@@ -182,3 +184,26 @@ def test_docstrings_avoid_odd_turns(folder: str) -> None:
         prose = comments_and_docstrings(path.read_text("utf-8"))
         found = [match[0] for match in ODD_TURNS.finditer(prose)]
         assert not found, f"{relative(path)}: {found}"
+
+
+def test_the_site_builds_and_its_links_hold(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs", reason="the extra docs is not installed")
+    done = build_site(REPOSITORY / "mkdocs.yml", tmp_path / "site")
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "site" / "evaluation.html").read_text("utf-8")
+    assert 'href="src/facegan/weights/attributes-28.html"' in page
+
+
+def test_a_broken_link_fails_the_site(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs", reason="the extra docs is not installed")
+    for name in ("mkdocs.yml", "docs/site_links.py", "docs/index.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(REPOSITORY / name, tmp_path / name)
+    done = build_site(tmp_path / "mkdocs.yml", tmp_path / "site")
+    assert done.returncode == 1
+    assert "contains a link 'app.md'" in done.stderr
+
+
+def build_site(config: Path, site: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "-f", config, "-d", site]
+    return subprocess.run(command, capture_output=True, text=True)
