@@ -27,7 +27,17 @@ FLOORS = [
     ["data"],
     ["networks"],
     ["pretrained", "sampling", "images"],
-    ["cli", "config", "arguments", "errors", "_console", "_files", "trust", "_seeds"],
+    [
+        "cli",
+        "config",
+        "arguments",
+        "errors",
+        "_console",
+        "_files",
+        "trust",
+        "_seeds",
+        "_size_rules",
+    ],
 ]
 FLOOR = {f"facegan.{room}": level for level, rooms in enumerate(FLOORS) for room in rooms}
 HYDRA = (

@@ -31,7 +31,31 @@ def loss(**keys: Any) -> DictConfig:
     return node(_target_="facegan.gan.losses.NonSaturating", **keys)
 
 
-@pytest.mark.parametrize("image_size", [28, 64])
+@pytest.mark.parametrize(
+    ("image_size", "generator", "discriminator", "gamma"),
+    [
+        (28, 96, 64, 0.05),
+        (32, 128, 64, 0.05 * (32 / 28) ** 2),
+        (56, 128, 32, 0.2),
+        (64, 256, 32, 0.05 * (64 / 28) ** 2),
+        (128, 512, 32, 0.05 * (128 / 28) ** 2),
+    ],
+)
+def test_lite_follows_the_image_size(
+    image_size: int, generator: int, discriminator: int, gamma: float, compose: Compose
+) -> None:
+    model = compose("train", "model=lite", f"data.image_size={image_size}").model
+    assert model.generator.width == generator
+    assert model.discriminator.width == discriminator
+    assert model.penalty.gamma == pytest.approx(gamma)
+
+
+def test_a_width_on_the_command_line_replaces_the_rule(compose: Compose) -> None:
+    cfg = compose("train", "model=lite", "data.image_size=64", "model.generator.width=64")
+    assert cfg.model.generator.width == 64
+
+
+@pytest.mark.parametrize("image_size", [28, 128])
 @pytest.mark.parametrize("model", options("model"))
 def test_every_model_builds(model: str, image_size: int, compose: Compose) -> None:
     cfg = compose("train", f"model={model}", "data=generated", f"data.image_size={image_size}")

@@ -16,6 +16,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException, UnsupportedValueType
 
 from facegan._files import atomic_path
+from facegan._size_rules import discriminator_width, generator_width, r1_gamma
 from facegan.arguments import LITERAL_KEYS, absolute, escape, has_interpolation, sweep_folder
 from facegan.errors import FaceganError
 from facegan.trust import check_targets
@@ -32,6 +33,18 @@ OmegaConf.register_new_resolver("sweep_folder", sweep_folder, replace=True)
 OmegaConf.register_new_resolver(
     "channels", lambda mode: {"RGB": 3, "L": 1}.get(mode, 3), replace=True
 )
+
+
+def _register_size_rule(rule: Callable[[Any, int], float]) -> None:
+    def resolve(value: Any, image_size: Any) -> float:
+        # anything else is refused by the networks, whose message says which sizes there are
+        return rule(value, image_size) if isinstance(image_size, int) else value
+
+    OmegaConf.register_new_resolver(rule.__name__, resolve, replace=True)
+
+
+for rule in (generator_width, discriminator_width, r1_gamma):
+    _register_size_rule(rule)
 
 
 class ConfigError(FaceganError):

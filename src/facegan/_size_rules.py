@@ -1,0 +1,31 @@
+"""How lite's and full's values depend on the image size. Each is the identity at 28x28.
+
+The recipes in conf/model name these functions as resolvers (config.py); a value on the command
+line replaces the rule. docs/quality.md has what was measured at which size.
+"""
+
+MIN_CHANNELS = 16  # of the generator's largest feature map
+LARGE = 56  # pixels: the discriminator's first layer has half of the channels from here on
+
+
+def generator_width(width: int, image_size: int) -> int:
+    """`width`, or as much as leaves `MIN_CHANNELS` after one halving for each doubling of the size.
+
+    (96, 28) -> 96, (96, 32) -> 128, (96, 64) -> 256, (96, 128) -> 512.
+    """
+    doublings = max(image_size // 4, 1).bit_length() - 1
+    return max(width, MIN_CHANNELS << doublings)
+
+
+def discriminator_width(width: int, image_size: int) -> int:
+    """`width`, halved from 56x56 on, where the first layer takes most of a step's time."""
+    return width // 2 if image_size >= LARGE else width
+
+
+def r1_gamma(gamma: float, image_size: int) -> float:
+    """`gamma` at 28x28, in proportion to the number of pixels.
+
+    The rule is that of StyleGAN2-ADA's configuration "auto" (Karras et al. 2020), whose gamma is
+    0.0002 · size² / batch.
+    """
+    return gamma * (image_size / 28) ** 2
