@@ -21,7 +21,7 @@ def layout() -> Layout:
         "training": {
             "losses": chart("^D_loss$", "^G_loss$"),
             "D's logits": chart("^D_real_logits$", "^D_fake_logits$"),
-            "penalties": chart("^R1$", "^R2$", "^gradient_penalty$"),
+            "penalties": chart("^R1$", "^R2$", "^GP$"),
         },
         "quality": {
             metric.label: chart(f"^{metric.name}$") for metric in METRICS if metric.during_training
