@@ -42,9 +42,12 @@ REMEDIES = {
 USER_ERRORS = (FaceganError, HydraException, OmegaConfBaseException, OSError)
 
 
-def command(name: str, schema: type) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
+def command(
+    name: str, schema: type, complete: Callable[[list[str]], list[str]] = list
+) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
     """Makes `main(cfg)` a command: conf/<name>.yaml composed, and validated by `schema`.
 
+    `complete` returns the arguments with those that follow from them.
     An error that the user can repair is printed as one message, with exit code 2; any other
     exception is a bug and shows its traceback.
     """
@@ -83,7 +86,7 @@ def command(name: str, schema: type) -> Callable[[Callable[[DictConfig], Any]], 
             failures.clear()
             process[:] = [os.getpid()]
             try:
-                sys.argv[1:] = _with_sweep_names(quote_literals(sys.argv[1:]))
+                sys.argv[1:] = _with_sweep_names(quote_literals(complete(sys.argv[1:])))
                 with ending_signals():
                     run()
             except USER_ERRORS as error:

@@ -19,6 +19,7 @@ from facegan.errors import FaceganError
 from facegan.trust import is_trusted, refusal
 
 WEIGHTS_FILE = "generator.safetensors"
+DISCRIMINATOR_FILE = "discriminator.safetensors"
 BUNDLED = Path(__file__).resolve().parent / "weights"
 MAX_NUMBER = 2**16  # in a network's config: no width, depth or image size is near it
 CACHE = Path("~/.cache/facegan")
@@ -71,6 +72,27 @@ def load(source: str | Path, kind: type[N]) -> N:
             "the file was changed or made by another version: write it again with facegan.train"
         ) from error
     return network.to(memory_format=torch.channels_last).eval()
+
+
+def read_tensors(source: str | Path) -> dict[str, Tensor]:
+    """The tensors of a weights file by name, without the network. Raises FaceganError as `load`."""
+    path = find(source)
+    _, tensors = _read(path)
+    _check_finite(path, tensors)
+    return tensors
+
+
+def find_discriminator(source: str | Path) -> Path | None:
+    """The discriminator that was trained with the generator `source`; None if there is none.
+
+    It lies beside the generator: discriminator.safetensors in a run folder,
+    lite-28.discriminator.safetensors for bundled weights.
+    """
+    path = find(source)
+    candidates = [path.with_name(f"{path.stem}.{DISCRIMINATOR_FILE}")]
+    if path.name.startswith(Path(WEIGHTS_FILE).stem):
+        candidates.append(path.with_name(DISCRIMINATOR_FILE))
+    return next((found for found in candidates if found.is_file()), None)
 
 
 def _check_finite(path: Path, tensors: dict[str, Tensor]) -> None:

@@ -2,6 +2,7 @@
 
 python -m facegan.train model=dcgan trainer.max_epochs=6      the article's experiment
 python -m facegan.train model=lite data=folder data.root=DIR  your own photographs
+python -m facegan.train data=folder data.root=DIR init=lite-28  … from weights that exist
 python -m facegan.train -m model/loss=hinge,least_squares seed=1,2     a sweep
 python -m facegan.train resume=outputs/latest                 go on with a run
 """
@@ -15,8 +16,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import MISSING, DictConfig, OmegaConf
 
+from facegan.arguments import ArgumentKind, absolute
 from facegan.cli import command
-from facegan.config import ConfigError, load_config, number
+from facegan.config import CONFIG_PATH, ConfigError, load_config, number
 from facegan.errors import FaceganError
 
 # what may be changed where a run goes on
@@ -65,6 +67,8 @@ class TrainConfig:
     evaluate_every: int = number(0, 10**6)
     sample_every: float | None = number(0, 10**6)
     resume: str | None = MISSING
+    init: str | None = MISSING
+    freeze_d: int = number(0, 1000)
     trust: Any = None
     model: Any = None
     data: Any = None
@@ -78,7 +82,20 @@ class TrainConfig:
     recipe: str | None = None  # the name of the model's YAML, for whoever reads the stored config
 
 
-@command("train", TrainConfig)
+def with_recipe_of_init(arguments: list[str]) -> list[str]:
+    """`arguments`, with the recipe of the weights that `init` names where none is chosen."""
+    values = dict(argument.partition("=")[::2] for argument in arguments)
+    init = values.get("init", "null")
+    if init == "null" or init.startswith("[") or {"model", "experiment", "resume"} & values.keys():
+        return arguments
+    from facegan import pretrained  # torch, which --help does not need
+
+    recipe = pretrained.metadata(absolute(init, ArgumentKind.WEIGHTS)).get("recipe", "")
+    known = (CONFIG_PATH / "model" / f"{recipe}.yaml").is_file()
+    return [*arguments, f"model={recipe}"] if known and recipe.isidentifier() else arguments
+
+
+@command("train", TrainConfig, complete=with_recipe_of_init)
 def main(cfg: DictConfig) -> float | None:
     hydra_config = HydraConfig.get()
     folder, resume = Path(hydra_config.runtime.output_dir), cfg.resume is not None

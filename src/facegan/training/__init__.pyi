@@ -1,7 +1,7 @@
 from .callbacks import EvaluateDuringTraining as EvaluateDuringTraining
 from .callbacks import RecalibrateBatchNorm as RecalibrateBatchNorm
 from .callbacks import SampleGrid as SampleGrid
-from .callbacks import SaveGenerator as SaveGenerator
+from .callbacks import SaveNetworks as SaveNetworks
 from .callbacks import gan_callbacks as gan_callbacks
 from .classifier import AttributeClassifier as AttributeClassifier
 from .protocols import GenerativeModule as GenerativeModule

@@ -18,7 +18,12 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from facegan.config import ConfigError, instantiate
 from facegan.data.dataset import PackedDataset
-from facegan.training.callbacks import EvaluateDuringTraining, SaveSnapshots, gan_callbacks
+from facegan.training.callbacks import (
+    EvaluateDuringTraining,
+    SaveSnapshots,
+    gan_callbacks,
+    weights_metadata,
+)
 from facegan.training.checkpoints import (
     AtomicCheckpointIO,
     RunCheckpoints,
@@ -48,6 +53,7 @@ EXTRA_KEYS = (
 # images of an epoch at least, where time or images end the training: with few photographs, grids,
 # evaluations and checkpoints would take longer than the training between them
 EPOCH_IMAGES = 10_000
+INIT_WARMUP = 5_000  # images over which the rates rise where the networks start from other weights
 BUDGET = "a training ends by trainer.max_epochs, trainer.max_images or trainer.max_time"
 RUN = "the run sets it itself"
 MANUAL = "it has no effect on a GAN's manual optimization"
@@ -122,11 +128,15 @@ def build_callbacks(
         callbacks.append(ProgressBar(metrics))
     if is_generative(model):
         restart = cfg.trainer.restart_schedule
-        callbacks.append(LearningRateSchedule(budget, restart, start.rollbacks))
+        warmup = INIT_WARMUP if cfg.init is not None else 0
+        callbacks.append(LearningRateSchedule(budget, restart, start.rollbacks, warmup))
         callbacks += health_callbacks(cfg, dataset, metrics, start.rollbacks)
-        callbacks += gan_callbacks(folder, dataset, metrics, cfg.evaluate_every, cfg.sample_every)
+        about = weights_metadata(dataset, cfg.recipe)
+        callbacks += gan_callbacks(
+            folder, dataset, metrics, cfg.evaluate_every, cfg.sample_every, about
+        )
         if cfg.snapshots.every is not None:
-            callbacks.append(SaveSnapshots(folder, cfg.snapshots.every))
+            callbacks.append(SaveSnapshots(folder, cfg.snapshots.every, about))
     evaluation = next((c for c in callbacks if isinstance(c, EvaluateDuringTraining)), None)
     if isinstance(budget, TimeBudget) and evaluation is not None:
         budget.rehearse = lambda: evaluation.rehearse(generative(model).ema)
@@ -213,6 +223,11 @@ def check_config(cfg: DictConfig) -> None:
     for name, reason in RESERVED_KEYS.items():
         if name in cfg.trainer:
             raise ConfigError(f"trainer.{name} is not for the user to set: {reason}; leave it out")
+    if cfg.freeze_d and cfg.init is None:
+        raise ConfigError(
+            f"freeze_d={cfg.freeze_d} keeps layers as they are, which are random without init; "
+            "give init=lite-28 or other weights, or leave freeze_d=0"
+        )
     if cfg.trainer.get("limit_train_batches", 1) == 0:
         raise ConfigError("trainer.limit_train_batches=0 trains nothing; give at least 1, a count")
 

@@ -10,6 +10,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities import rank_zero_only
 
+from facegan import pretrained
 from facegan.data.dataset import PackedDataset
 from facegan.evaluation.coverage import attribute_coverage
 from facegan.evaluation.features import AttributeFeatures, split_features
@@ -24,7 +25,7 @@ from facegan.evaluation.metrics import (
 from facegan.gan.ema import recalibrate_batch_norm
 from facegan.images import grid, open_image, save_image, save_video, to_pil
 from facegan.networks.base import Generator
-from facegan.pretrained import WEIGHTS_FILE
+from facegan.pretrained import DISCRIMINATOR_FILE, WEIGHTS_FILE
 from facegan.sampling.latents import latents
 from facegan.training.board import BoardLayout, boards, coverage_table
 from facegan.training.health import check_weights
@@ -50,22 +51,23 @@ def gan_callbacks(
     dataset: PackedDataset,
     metrics: MetricsLogger,
     evaluate_every: int,
-    sample_every: float | None = None,
+    sample_every: float | None,
+    about: dict[str, str],
 ) -> list[Callback]:
     """The callbacks of a GAN run that writes to `folder`, in the order they must run in.
 
-    `evaluate_every`: epochs. `sample_every`: seconds.
+    `evaluate_every`: epochs. `sample_every`: seconds. `about`: of the weights files.
     """
     callbacks = [
         BoardLayout(),
         RecalibrateBatchNorm(),
         SampleGrid(folder / "samples"),
-        SaveGenerator(folder, dataset),
+        SaveNetworks(folder, about),
     ]
     if sample_every is not None:
         callbacks.append(LiveGrid(folder / "samples", sample_every))
     if evaluate_every:
-        callbacks.append(EvaluateDuringTraining(folder, dataset, metrics, evaluate_every))
+        callbacks.append(EvaluateDuringTraining(folder, dataset, metrics, evaluate_every, about))
     return callbacks
 
 
@@ -136,26 +138,29 @@ class LiveGrid(Callback):
         self.written = time.monotonic()
 
 
-class SaveGenerator(Callback):
-    """After every epoch the EMA of the generator as one safetensors file."""
+class SaveNetworks(Callback):
+    """After every epoch the generator's EMA and the discriminator, a safetensors file each."""
 
-    def __init__(self, folder: Path, dataset: PackedDataset) -> None:
+    def __init__(self, folder: Path, about: dict[str, str]) -> None:
+        """`about`: strings for the metadata of the files."""
         self.folder = folder
-        self.dataset = dataset
+        self.about = about
 
     @rank_zero_only
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         module = generative(pl_module)
-        about = {"images_seen": str(module.images_seen), **_license(self.dataset)}
+        about = {"images_seen": str(module.images_seen), **self.about}
         module.ema.save_pretrained(self.folder / WEIGHTS_FILE, about)
+        pretrained.save(module.discriminator, self.folder / DISCRIMINATOR_FILE, about)
 
 
 class SaveSnapshots(Callback):
     """Every so many images the EMA of the generator as generator-<images>.safetensors."""
 
-    def __init__(self, folder: Path, every: int) -> None:
-        """`every`: images between two snapshots."""
+    def __init__(self, folder: Path, every: int, about: dict[str, str]) -> None:
+        """`every`: images between two snapshots. `about`: as in `SaveNetworks`."""
         self.folder = folder
+        self.about = about
         self.every = every
 
     def on_train_batch_end(
@@ -169,7 +174,7 @@ class SaveSnapshots(Callback):
         recalibrate(module, pl_module.device)
         if trainer.is_global_zero:
             path = self.folder / f"generator-{images}.safetensors"
-            module.ema.save_pretrained(path, {"images_seen": str(images)})
+            module.ema.save_pretrained(path, {"images_seen": str(images), **self.about})
 
 
 class EvaluateDuringTraining(Callback):
@@ -183,10 +188,16 @@ class EvaluateDuringTraining(Callback):
     """
 
     def __init__(
-        self, folder: Path, dataset: PackedDataset, metrics: MetricsLogger, every: int
+        self,
+        folder: Path,
+        dataset: PackedDataset,
+        metrics: MetricsLogger,
+        every: int,
+        about: dict[str, str],
     ) -> None:
-        """`every`: epochs between two evaluations."""
+        """`every`: epochs between two evaluations. `about`: as in `SaveNetworks`."""
         self.folder = folder
+        self.about = about
         self.dataset = dataset
         self.metrics = metrics
         self.every = every
@@ -240,7 +251,7 @@ class EvaluateDuringTraining(Callback):
             about = {
                 "images_seen": str(module.images_seen),
                 self.score: str(self.best),
-                **_license(self.dataset),
+                **self.about,
             }
             module.ema.save_pretrained(self.folder / BEST_FILE, about)
         print_line(trainer, "  ".join(f"{name} {value:.4g}" for name, value in scores.items()))
@@ -300,6 +311,7 @@ class EvaluateDuringTraining(Callback):
         return share > MEMORIZED
 
 
-def _license(dataset: PackedDataset) -> dict[str, str]:
-    """The entry of a weights file about its terms, if there are any."""
-    return {"license": dataset.license} if dataset.license else {}
+def weights_metadata(dataset: PackedDataset, recipe: str | None) -> dict[str, str]:
+    """What the weights files of a run say beside their config: recipe, and terms if there are."""
+    about = {"recipe": recipe, "license": dataset.license}
+    return {name: value for name, value in about.items() if value}

@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypeGuard
 from torch.optim import Optimizer
 
 from facegan.gan.losses import AdversarialLoss
-from facegan.networks.base import Generator
+from facegan.networks.base import Discriminator, Generator
 
 
 class TrainedModule(Protocol):
@@ -21,6 +21,7 @@ class GenerativeModule(TrainedModule, Protocol):
     """A trained module with a moving average of its generator."""
 
     ema: Generator
+    discriminator: Discriminator
     ema_halflife: float
     final_lr_factor: float
     loss: AdversarialLoss

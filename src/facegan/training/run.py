@@ -14,11 +14,14 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
+from facegan import pretrained
 from facegan.config import ConfigError, instantiate, read_config, save_config
 from facegan.data.base import FaceSource
 from facegan.data.datamodule import FaceDataModule
+from facegan.data.dataset import PackedDataset
 from facegan.data.recorded import data_record, read_record, source_or_recorded
 from facegan.errors import FaceganError
+from facegan.gan.module import GAN
 from facegan.training.build import (
     StartingPoint,
     build_callbacks,
@@ -50,6 +53,7 @@ from facegan.training.folder import (
     writer_lock,
 )
 from facegan.training.health import UnhealthyError
+from facegan.training.initialization import combine_terms, freeze_layers, initialize
 
 
 def train(
@@ -121,6 +125,8 @@ def _train(cfg: DictConfig, folder: Path, start: StartingPoint) -> float | None:
     _check_start(cfg, model, start)
     source = _source(cfg, folder, model)
     dataset = source.dataset()
+    if cfg.init is not None:
+        dataset = _start_from_weights(cfg, folder, model, dataset, start)
     data = FaceDataModule(
         dataset,
         model.batch_size,
@@ -163,6 +169,23 @@ def _check_start(cfg: DictConfig, model: pl.LightningModule, start: StartingPoin
             f"trainer.max_epochs={cfg.trainer.max_epochs}, but the run has {start.epochs} epochs "
             f"already; give at least that many, such as trainer.max_epochs={2 * start.epochs}"
         )
+
+
+def _start_from_weights(
+    cfg: DictConfig, folder: Path, model: Any, dataset: PackedDataset, start: StartingPoint
+) -> PackedDataset:
+    """Initializes the networks by cfg.init; returns `dataset` with the terms of these weights, too.
+
+    A run that goes on has both already.
+    """
+    if not isinstance(model, GAN):
+        raise ConfigError(f"init={cfg.init}: model={cfg.recipe} is no GAN; leave init out")
+    if start.checkpoint is None:
+        initialize(model, cfg.init, cfg.recipe)
+        write_record(folder, init_license=pretrained.metadata(cfg.init).get("license", ""))
+    freeze_layers(model.discriminator, cfg.freeze_d)
+    terms = str(read_record(folder).get("init_license", ""))
+    return dataclasses.replace(dataset, license=combine_terms(dataset.license, terms))
 
 
 def is_lost_peer(error: RuntimeError) -> bool:

@@ -138,12 +138,16 @@ class LearningRateSchedule(Callback):
     """Every learning rate falls on a half cosine to `final_lr_factor` of its initial value.
 
     Where a finished run goes on with a larger budget, the rates stay where they are, unless
-    `restart` lays the cosine over the whole of the new budget. Each rollback halves them.
+    `restart` lays the cosine over the whole of the new budget. Each rollback halves them. Over the
+    first `warmup` images they rise from zero.
     """
 
-    def __init__(self, budget: Budget, restart: bool = False, rollbacks: int = 0) -> None:
+    def __init__(
+        self, budget: Budget, restart: bool = False, rollbacks: int = 0, warmup: int = 0
+    ) -> None:
         self.budget = budget
         self.restart = restart
+        self.warmup = warmup
         self.scale = ROLLBACK_FACTOR**rollbacks
         self.finished = False  # the budget was used up when the state was saved
         self.constant = False  # the rates stay at their final values
@@ -175,6 +179,7 @@ class LearningRateSchedule(Callback):
         module = generative(pl_module)
         progress = 1.0 if self.constant else self.budget.progress(trainer, module, batch_idx)
         factor = cosine_decay(progress, module.final_lr_factor) * self.scale
+        factor *= linear_warmup(module.images_seen + module.batch_size, self.warmup)
         for optimizer in module.optimizer_by_name.values():
             for group in optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * factor
@@ -190,3 +195,8 @@ def cosine_decay(progress: float, final_factor: float) -> float:
     Loshchilov and Hutter 2017 ("SGDR"), eq. 5, without restarts.
     """
     return final_factor + (1 - final_factor) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def linear_warmup(images: int, warmup: int) -> float:
+    """images / warmup, and 1 from `warmup` images on."""
+    return min(images / warmup, 1.0) if warmup else 1.0

@@ -1,0 +1,116 @@
+"""A training that starts from weights: what is copied, what is frozen, what is said."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import TINY, Cli
+from safetensors.torch import load_file
+
+from facegan import pretrained
+from facegan.config import ConfigError
+from facegan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
+from facegan.train import with_recipe_of_init
+from facegan.training.initialization import combine_terms, copy_fitting, freeze_layers
+from facegan.training.schedule import linear_warmup
+
+SHORT = ("trainer.max_epochs=1", "+trainer.limit_train_batches=1", "model.batch_size=16")
+
+
+def test_tensors_of_another_shape_are_left() -> None:
+    source, target = (DCGANGenerator(latent_dim=4, width=16, image_size=s) for s in (28, 14))
+    before = target.layers[0].weight.clone()
+    copied = copy_fitting(target, source.state_dict())
+    assert {"layers.0.weight", "layers.6.weight"} <= set(copied)
+    assert torch.equal(target.layers[0].weight, source.layers[0].weight)
+    assert not torch.equal(target.layers[0].weight, before)
+    missing = set(target.state_dict()) - set(copied)
+    assert all(
+        source.state_dict().get(name) is None
+        or source.state_dict()[name].shape != target.state_dict()[name].shape
+        for name in missing
+    )
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_the_first_layers_are_frozen(count: int) -> None:
+    network = DCGANDiscriminator(width=4)
+    freeze_layers(network, count)
+    layers = [m for m in network.modules() if isinstance(m, torch.nn.Conv2d)]
+    assert [layer.weight.requires_grad for layer in layers] == [
+        number >= count for number in range(len(layers))
+    ]
+
+
+def test_the_last_layer_cannot_be_frozen() -> None:
+    with pytest.raises(ConfigError, match="freeze_d=4: the discriminator has 4 layers"):
+        freeze_layers(DCGANDiscriminator(width=4), 4)
+
+
+def test_terms_are_joined_once() -> None:
+    assert combine_terms("a", "", "b", "a") == "a; b"
+
+
+@pytest.mark.parametrize(("images", "factor"), [(0, 0), (50, 0.5), (100, 1), (1000, 1)])
+def test_warmup(images: int, factor: float) -> None:
+    assert linear_warmup(images, 100) == factor
+    assert linear_warmup(images, 0) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "added"),
+    [
+        (["init=lite-28"], ["model=lite"]),
+        (["init=dcgan-28", "seed=1"], ["model=dcgan"]),
+        (["init=lite-28", "model=full"], []),
+        (["init=lite-28", "experiment=demo"], []),
+        (["init=null"], []),
+        (["seed=1"], []),
+    ],
+)
+def test_the_recipe_follows_the_weights(arguments: list[str], added: list[str]) -> None:
+    assert with_recipe_of_init(arguments) == [*arguments, *added]
+
+
+def test_a_run_starts_from_another(cli: Cli, workdir: Path, small_photos: tuple[str, ...]) -> None:
+    assert cli("train", *TINY, *SHORT, *small_photos, "hydra.run.dir=first").code == 0
+    result = cli(
+        "train", *TINY, *SHORT, *small_photos, "hydra.run.dir=second", "init=first", "freeze_d=1"
+    )
+    assert result.code == 0, result.err
+    assert "init: discriminator of" in result.out
+    assert "do not fit" not in result.out
+    first, second = (load_file(f"{run}/discriminator.safetensors") for run in ("first", "second"))
+    equal = [name for name in first if torch.equal(first[name], second[name])]
+    assert {"layers.0.weight", "layers.0.bias"} <= set(equal) != set(first)
+    assert pretrained.metadata("second")["recipe"] == "lite"
+
+
+def test_the_terms_of_the_weights_are_inherited(
+    cli: Cli, workdir: Path, small_photos: tuple[str, ...]
+) -> None:
+    arguments = ("data.image_size=28", "trainer.accelerator=cpu", "hydra.run.dir=run")
+    result = cli("train", *small_photos, *SHORT, *arguments, "init=lite-28", "evaluate_every=0")
+    assert result.code == 0, result.err
+    assert "NonCommercial" in pretrained.metadata("run")["license"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("freeze_d=1",), "freeze_d=1 keeps layers as they are"),
+        (("init=nowhere",), "there is no file"),
+        (("init=dcgan-28", "model.generator.latent_dim=4"), "no layer of its generator fits"),
+    ],
+)
+def test_what_cannot_be_started_from(
+    arguments: tuple[str, ...],
+    message: str,
+    cli: Cli,
+    workdir: Path,
+    small_photos: tuple[str, ...],
+) -> None:
+    result = cli("train", *TINY, *SHORT, *small_photos, "hydra.run.dir=run", *arguments)
+    assert result.code == 2
+    assert message in result.err
+    assert not Path("run").exists()
