@@ -1,4 +1,4 @@
-"""A training that starts from weights: what is copied, what is frozen, what is said."""
+"""A training that starts from weights: what is fitting, what is frozen, what is said."""
 
 from pathlib import Path
 
@@ -20,11 +20,11 @@ SHORT = ("trainer.max_epochs=1", "+trainer.limit_train_batches=1", "model.batch_
 def test_tensors_of_another_shape_are_left() -> None:
     source, target = (DCGANGenerator(latent_dim=4, width=16, image_size=s) for s in (28, 14))
     before = target.layers[0].weight.clone()
-    copied = copy_fitting(target, source.state_dict())
-    assert {"layers.0.weight", "layers.6.weight"} <= set(copied)
+    fitting = copy_fitting(target, source.state_dict())
+    assert {"layers.0.weight", "layers.6.weight"} <= set(fitting)
     assert torch.equal(target.layers[0].weight, source.layers[0].weight)
     assert not torch.equal(target.layers[0].weight, before)
-    missing = set(target.state_dict()) - set(copied)
+    missing = set(target.state_dict()) - set(fitting)
     assert all(
         source.state_dict().get(name) is None
         or source.state_dict()[name].shape != target.state_dict()[name].shape

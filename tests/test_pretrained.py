@@ -91,7 +91,9 @@ def test_other_networks_are_saved_the_same_way(tmp_path: Path) -> None:
 def test_missing(tmp_path: Path) -> None:
     message = refusal(tmp_path / "nowhere.safetensors")
     assert "there is no file" in message
-    assert "give bundled weights (attributes-28, attributes-64, dcgan-28, lite-28)" in message
+    assert (
+        "give bundled weights (attributes-28, attributes-64, dcgan-28, lite-28, lite-64)" in message
+    )
 
 
 def test_a_run_folder_without_weights(tmp_path: Path) -> None:
@@ -225,7 +227,13 @@ def test_a_bundled_name_wins_over_a_folder(workdir: Path) -> None:
 
 
 def test_what_is_bundled() -> None:
-    assert pretrained.bundled() == ["attributes-28", "attributes-64", "dcgan-28", "lite-28"]
+    assert pretrained.bundled() == [
+        "attributes-28",
+        "attributes-64",
+        "dcgan-28",
+        "lite-28",
+        "lite-64",
+    ]
 
 
 @pytest.mark.parametrize("path", BUNDLED, ids=lambda path: path.stem)

@@ -22,20 +22,20 @@ def initialize(model: GAN, source: str, recipe: str | None) -> None:
     ConfigError if no layer of the generator fits.
     """
     tensors = pretrained.read_tensors(source)
-    copied = copy_fitting(model.generator, tensors)
+    fitting = copy_fitting(model.generator, tensors)
     copy_fitting(model.ema, tensors)
-    if not any(tensors[name].ndim > 1 for name in copied):
+    if not any(tensors[name].ndim > 1 for name in fitting):
         stored = pretrained.metadata(source).get("recipe", "that the weights were trained with")
         raise ConfigError(
             f"init={source}: no layer of its generator fits model={recipe}; use model={stored}"
         )
-    _report(f"generator of {source}", model.generator, copied)
+    _report(f"generator of {source}", model.generator, fitting)
     discriminator = pretrained.find_discriminator(source)
     if discriminator is None:
         _print(f"init: there is no discriminator beside {source}; it starts from random weights")
         return
-    copied = copy_fitting(model.discriminator, pretrained.read_tensors(discriminator))
-    _report(f"discriminator of {source}", model.discriminator, copied)
+    fitting = copy_fitting(model.discriminator, pretrained.read_tensors(discriminator))
+    _report(f"discriminator of {source}", model.discriminator, fitting)
 
 
 @torch.no_grad()
@@ -71,10 +71,10 @@ def combine_terms(*terms: str) -> str:
     return "; ".join(dict.fromkeys(filter(None, terms)))
 
 
-def _report(name: str, network: nn.Module, copied: list[str]) -> None:
+def _report(name: str, network: nn.Module, fitting: list[str]) -> None:
     state = network.state_dict()
-    missing = [key for key in state if key not in copied]
-    _print(f"init: {name}: {len(copied)} of {len(state)} tensors are used")
+    missing = [key for key in state if key not in fitting]
+    _print(f"init: {name}: {len(fitting)} of {len(state)} tensors are used")
     if missing:
         more = f" and {len(missing) - MAX_LISTED} more" if len(missing) > MAX_LISTED else ""
         listed = ", ".join(missing[:MAX_LISTED])
