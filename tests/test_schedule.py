@@ -84,6 +84,7 @@ def test_every_parameter_group_follows_the_schedule() -> None:
     optimizer = torch.optim.SGD(groups)
     trained = SimpleNamespace(
         ema=None,
+        discriminator=None,
         ema_halflife=0,
         final_lr_factor=0.2,
         loss=None,

@@ -133,6 +133,7 @@ def test_a_run_leaves_what_the_design_says(tiny: Any, capsys: pytest.CaptureFixt
         "samples/epochs.gif",
         "metrics.jsonl",
         "generator.safetensors",
+        "discriminator.safetensors",
         events.name,
     }
     assert OmegaConf.load(RUN / "config.yaml") == OmegaConf.to_container(cfg, resolve=True)
