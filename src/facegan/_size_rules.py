@@ -1,7 +1,7 @@
 """How lite's and full's values depend on the image size. Each is the identity at 28x28.
 
 The recipes in conf/model name these functions as resolvers (config.py); a value on the command
-line replaces the rule. docs/quality.md has what was measured at which size.
+line replaces the rule. lite-64 (weights/lite-64.md) was trained with values close to these.
 """
 
 MIN_CHANNELS = 16  # of the generator's largest feature map

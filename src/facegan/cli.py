@@ -58,13 +58,8 @@ def command(
 
         @functools.wraps(main)
         def task(cfg: DictConfig) -> Any:
-            folders = [Path(HydraConfig.get().runtime.output_dir)]
             try:
-                cfg = validate(cfg, schema)
-                trust(cfg.get("trust"))
-                resolve_paths(cfg)
-                folders += _make_folders(cfg)
-                return main(cfg)
+                return _run_in_folders(main, validate(cfg, schema))
             except USER_ERRORS as error:  # Hydra would add a line of its own
                 if process != [os.getpid()]:  # Hydra carries it to that process
                     raise FaceganError(format_error(error)) from None
@@ -72,8 +67,7 @@ def command(
                 _print_error(name, error)
                 return None
             finally:
-                for folder in folders:
-                    _remove_if_empty(folder)
+                _remove_if_empty(Path(HydraConfig.get().runtime.output_dir))
 
         run = hydra.main(version_base="1.3", config_path=str(CONFIG_PATH), config_name=name)(task)
 
@@ -101,6 +95,18 @@ def command(
         return run_command
 
     return decorate
+
+
+def _run_in_folders(main: Callable[[DictConfig], Any], cfg: DictConfig) -> Any:
+    """Calls `main` with absolute paths; folders made for it are removed if they stay empty."""
+    trust(cfg.get("trust"))
+    resolve_paths(cfg)
+    folders = _make_folders(cfg)
+    try:
+        return main(cfg)
+    finally:
+        for folder in folders:
+            _remove_if_empty(folder)
 
 
 @contextmanager
