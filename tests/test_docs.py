@@ -1,20 +1,17 @@
-"""The documents: links exist, commands parse, and no former name is an identifier."""
+"""The documents: links exist, and no former name is an identifier."""
 
 import ast
 import io
 import re
-import shlex
 import shutil
 import subprocess
 import sys
 import tokenize
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY, Compose
+from conftest import REPOSITORY
 
-from facegan.arguments import quote_literals
 from facegan.config import CONFIG_PATH
 
 DOCUMENTS = sorted(
@@ -23,7 +20,6 @@ DOCUMENTS = sorted(
     for path in REPOSITORY.glob(pattern)
 )
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-COMMAND = re.compile(r"(?:python -m facegan\.|\bfacegan )(?P<name>\w+)(?P<arguments>[^\n`|]*)")
 # recipes.md has commands of earlier commits, whose keys are not those of today
 CURRENT = [path for path in DOCUMENTS if path.name not in ("recipes.md", "CHANGELOG.md")]
 
@@ -47,22 +43,6 @@ def links(text: str) -> list[str]:
     """The relative targets of Markdown links, without fragments."""
     targets = [target.split("#")[0] for target in LINK.findall(text)]
     return [target for target in targets if target and "://" not in target]
-
-
-def commands(text: str) -> Iterator[tuple[str, list[str]]]:
-    """Every facegan command in a document: its name and its key=value arguments."""
-    joined = text.replace("\\\n", " ")
-    for match in COMMAND.finditer(joined):
-        if (CONFIG_PATH / f"{match['name']}.yaml").is_file():
-            arguments = match["arguments"].split(" #")[0].split("  ")[0]
-            words = shlex.split(arguments.rstrip(".,;:)"), comments=False)
-            yield match["name"], [word for word in words if "=" in word]
-
-
-def expanded(arguments: list[str]) -> list[str]:
-    """Without ellipses; of a sweep's values, the first."""
-    kept = [argument for argument in arguments if not {"…", "<"} & set(argument)]
-    return [re.sub(r"^(model\S*|seed)=([^,\[\]]+),.*", r"\1=\2", argument) for argument in kept]
 
 
 def identifiers(source: str) -> set[str]:
@@ -105,28 +85,6 @@ def test_links_lead_to_files(path: Path) -> None:
 
 def exists(document: Path, target: str) -> bool:
     return (document.parent / target).exists()
-
-
-@pytest.mark.parametrize("path", CURRENT, ids=relative)
-def test_commands_parse(path: Path, compose: Compose) -> None:
-    for name, arguments in commands(path.read_text("utf-8")):
-        if path.name == "extending.md":  # whose config groups test_extending.py adds
-            continue
-        if any(text.startswith("hydra/") for text in arguments):  # plugins of the extra sweeps
-            pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-        compose(name, *quote_literals(expanded(arguments)))
-
-
-def test_most_documents_have_commands() -> None:
-    found = [command for path in CURRENT for command in commands(path.read_text("utf-8"))]
-    assert len(found) > 30
-    assert {"train", "sample", "evaluate", "prepare"} <= {name for name, _ in found}
-
-
-def test_a_wrong_command_is_caught(compose: Compose) -> None:
-    ((name, arguments),) = commands("`python -m facegan.train model.discriminator.widht=3`")
-    with pytest.raises(Exception, match="widht"):
-        compose(name, *arguments)
 
 
 @pytest.mark.parametrize("pattern", ["src/*.py", "tests/*.py", "benchmarks/*.py"])
