@@ -46,7 +46,7 @@ def test_a_folder_below_a_hidden_one_is_read(photo_folder: Path, tmp_path: Path)
 def test_the_archive_holds_every_photograph(photo_folder: Path) -> None:
     dataset = faces(photo_folder, crop=12).dataset()
     dataset.verify()
-    expected = [Decoder(8, 12)((photo_folder / n).read_bytes())[0] for n in sorted(NAMES)]
+    expected = [Decoder(8, 12)((photo_folder / n).read_bytes()).images[0] for n in sorted(NAMES)]
     assert np.array_equal(dataset.images, expected)
     assert dataset.labels.identities.tolist() == [-1] * 9
     assert dataset.labels.attributes.shape == (9, 0)

@@ -161,7 +161,7 @@ def test_transparency_is_composited(tmp_path: Path, background: str, value: int)
     pixels = np.zeros((16, 16, 4), dtype=np.uint8)
     pixels[:, :, 0] = 255  # red under alpha 0
     data = encode(Image.fromarray(pixels), tmp_path / "a.png")
-    (image,) = Decoder(8, background=background)(data)
+    (image,) = Decoder(8, background=background)(data).images
     assert np.all(image == value)
 
 
@@ -181,7 +181,7 @@ def test_grey_and_other_modes_become_one_channel(tmp_path: Path, mode: str) -> N
         )
     )
     data = encode(image, tmp_path / "a.tif")
-    (decoded,) = Decoder(8, mode="L")(data)
+    (decoded,) = Decoder(8, mode="L")(data).images
     assert decoded.shape == (8, 8, 1)
     assert np.all(decoded == 255)
 
@@ -196,11 +196,11 @@ def test_a_large_jpeg_is_decoded_at_a_reduced_size(
 ) -> None:
     photo = Image.fromarray(smooth_images(1, 8)[0]).resize((3000, 2000), Image.Resampling.BICUBIC)
     data = encode(photo, tmp_path / "a.jpg", quality=95)
-    (reduced,) = Decoder(8, crop=1000)(data)
+    (reduced,) = Decoder(8, crop=1000)(data).images
     opened, scale = decoding.open_photo(data, lambda width, height: 0.2)
     assert (opened.size, scale) == ((750, 500), 0.25)
     monkeypatch.setattr(decoding, "LARGE", 1 << 40)
-    (whole,) = Decoder(8, crop=1000)(data)
+    (whole,) = Decoder(8, crop=1000)(data).images
     assert abs(reduced.astype(int) - whole).max() <= 2
 
 

@@ -31,7 +31,7 @@ def pixels(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def decode(data: bytes, crop: int | None, size: int) -> Image.Image:
-    (image,) = Decoder(size, crop)(data)
+    (image,) = Decoder(size, crop)(data).images
     return Image.fromarray(image)
 
 
@@ -123,7 +123,7 @@ def test_a_photograph_smaller_than_the_crop_is_refused() -> None:
 def test_rows_are_in_the_order_of_names(
     cores: int, zipped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packing, "CHUNK", 3)
+    monkeypatch.setattr(Decoder, "chunk", 3)
     monkeypatch.setattr(packing, "_cores", lambda: cores)
     store: PhotoStore = numbered(tmp_path / "photos", 10)
     if zipped:
@@ -146,10 +146,10 @@ def test_unreadable_photographs_are_named_counted_and_left_out(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(packing, "CHUNK", 50)
+    monkeypatch.setattr(Decoder, "chunk", 50)
     monkeypatch.setattr(packing, "_cores", lambda: cores)
     store = numbered(tmp_path / "photos", 200, broken=(3, 120))
-    rows, failures = pack(store, store.names(), Decoder(8), tmp_path / "images.npy")
+    rows, failures, _ = pack(store, store.names(), Decoder(8), tmp_path / "images.npy")
     assert failures == [(3, "no image"), (120, "no image")]
     kept = np.load(tmp_path / "images.npy")[:, 0, 0, 0].tolist()
     assert kept == rows.tolist() == [i for i in range(200) if i not in (3, 120)]

@@ -66,9 +66,9 @@ class CelebA(FaceSource):
         there = np.array([name in where for name in names])
         self._check_count(int(there.sum()), len(names))
         paths = [where[name] for name in names if name in where]
-        rows, failures = pack(photos, paths, self.decode, images)
-        notes = {"listed": len(names), "left_out": describe(paths, failures)}
-        return labels.rows(np.flatnonzero(there)[rows]), notes
+        packed = pack(photos, paths, self.decode, images)
+        notes = {"listed": len(names), "left_out": describe(paths, packed.failures)}
+        return labels.rows(np.flatnonzero(there)[packed.rows]), notes
 
     def _fetch(self) -> None:
         extracted = (self.folder / FOLDER).is_dir() and not (self.folder / ZIP).exists()

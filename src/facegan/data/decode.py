@@ -2,9 +2,10 @@
 
 import functools
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,12 @@ MAX_PIXELS = 100_000_000  # of a decoded photograph: 300 MB in RGB
 LARGE = 4_000_000  # pixels from which a JPEG is decoded at a reduced size
 OVERSAMPLING = 4  # pixels that a reduced size keeps for each pixel of the packed image
 
-Faces = list[NDArray[np.uint8]]  # (size, size, channels) each
+
+class Faces(NamedTuple):
+    """What a photograph becomes."""
+
+    images: list[NDArray[np.uint8]]  # (size, size, channels) each
+    left_out: Sequence[str] = ()  # why further faces in it are not used, a reason for each
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,8 @@ class Decoder:
     crop: int | None = None
     mode: str = "RGB"
     background: str = "white"
+
+    chunk: ClassVar[int] = 256  # photographs per task of a process: it hides the queue
 
     def __post_init__(self) -> None:
         check_mode(self.mode)
@@ -60,7 +68,7 @@ class Decoder:
         # not resize(box=…), whose filter reaches beyond the crop
         square = photo.crop((left, top, left + side, top + side))
         square = square.resize((self.image_size, self.image_size), Image.Resampling.BICUBIC)
-        return [np.asarray(square).reshape(self.image_size, self.image_size, self.channels)]
+        return Faces([np.asarray(square).reshape(self.image_size, self.image_size, self.channels)])
 
     def _least_scale(self, width: int, height: int) -> float:
         return OVERSAMPLING * self.image_size / (self.crop or min(width, height))

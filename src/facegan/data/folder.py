@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegan._files import atomic_path
+from facegan.data.align import FaceAligner
 from facegan.data.base import FaceSource
 from facegan.data.dataset import Labels
 from facegan.data.decode import Decoder
@@ -17,7 +18,7 @@ from facegan.data.duplicates import find_duplicates
 from facegan.data.labels import class_labels
 from facegan.data.pack import PACK_VERSION, describe, pack
 from facegan.data.photos import PhotoStore, Unused, open_photos, summarize
-from facegan.data.splits import split_twins
+from facegan.data.splits import split_twins, unite
 from facegan.errors import FaceganError
 
 MINIMUM = 8  # photographs
@@ -66,23 +67,26 @@ class PhotoSource(FaceSource):
         attributes, classes = self.class_labels(names)
         packed = pack(self.photos, names, self.decode, images)
         kept = [names[row] for row in packed.rows]
+        not_used = [Unused(names[row], reason) for row, reason in packed.left_out]
+        not_used += self.photos.unused()
         if len(kept) < MINIMUM:
             raise FaceganError(
                 f"{len(kept)} faces are no data set: a GAN needs at least {MINIMUM}, and a few "
                 "hundred to learn from; add photographs"
+                + (f"; not used: {summarize(not_used)}" if not_used else "")
             )
         duplicates = find_duplicates(np.load(images, mmap_mode="r"))
-        left_out = [Unused(names[row], reason) for row, reason in packed.failures]
-        left_out += self.photos.unused()
-        _write_left_out(images.parent / LEFT_OUT, left_out)
+        failed = [Unused(names[row], reason) for row, reason in packed.failures]
+        _write_left_out(images.parent / LEFT_OUT, failed + not_used)
         notes = {
+            "photographs": len(names),
             "left_out": describe(names, packed.failures),
-            "unused": summarize(self.photos.unused()),
+            "unused": summarize(not_used),
             "duplicates": {"exact": duplicates.exact, "near": duplicates.near},
         }
         _print_notes(notes)
         labels = Labels(
-            splits=split_twins(kept, duplicates.leaders, self.split),
+            splits=split_twins(kept, unite(duplicates.leaders, packed.rows), self.split),
             attributes=attributes[packed.rows],
             identities=duplicates.groups(),
             attribute_names=tuple(classes),
@@ -99,7 +103,10 @@ class PhotoSource(FaceSource):
 
 
 class FolderDataset(PhotoSource):
-    """Every image at `root`, a folder or a zip. Without `crop`, each gives its largest square."""
+    """Every image at `root`, a folder or a zip. Without `crop`, each gives its largest square.
+
+    With `align`, true or "wide", each face in an image gives one instead (see FaceAligner).
+    """
 
     def __init__(
         self,
@@ -111,9 +118,16 @@ class FolderDataset(PhotoSource):
         background: str = "white",
         split: float | None = None,
         labels: str | None = None,
+        align: bool | str | None = None,
+        faces: str = "all",
     ) -> None:
         photos = open_photos(Path(root))
         decode = Decoder(image_size, crop, mode, background)
+        if align:
+            name = "true" if align is True else align
+            decode = FaceAligner(image_size, crop, mode, background, name, faces)
+        elif faces != "all":
+            raise FaceganError(f"data.faces={faces} needs data.align=true, which finds the faces")
         super().__init__(photos, decode, packed_dir, split, labels)
 
 

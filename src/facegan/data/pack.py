@@ -21,7 +21,6 @@ from facegan.data.decode import Faces
 from facegan.data.photos import HEIF_SUFFIXES, PhotoStore
 from facegan.errors import FaceganError
 
-CHUNK = 256  # photographs per task: long enough to hide the queue, short enough for the bar
 PACK_VERSION = 3  # counts changes of what a photograph becomes: old data sets are left alone
 MAX_BAD_SHARE, MAX_BAD = 0.1, 5  # more bad photographs than both are an error
 SHOWN = 5  # failures in a message
@@ -39,36 +38,43 @@ class Decode(Protocol):
     @property
     def channels(self) -> int: ...
 
+    @property
+    def chunk(self) -> int: ...  # photographs per task of a process
+
     def __call__(self, data: bytes) -> Faces: ...
 
 
 class Packed(NamedTuple):
-    """What became of the photographs: the row in `names` of each image, and the failures."""
+    """What became of the photographs: the row in `names` of each image, and what is left out."""
 
     rows: NDArray[np.int64]  # (N,)
-    failures: list[Failure]
+    failures: list[Failure]  # photographs that could not be decoded
+    left_out: list[Failure]  # photographs without a face, and faces that are not used
 
 
 def pack(store: PhotoStore, names: Sequence[str], decode: Decode, target: Path) -> Packed:
     """Writes the images of the photographs to `target`, (N, size, size, channels) uint8 .npy.
 
     The images are in the order of `names`. Photographs that could not be decoded are left out.
-    Raises FaceganError if they are more than a tenth and more than five, or all.
+    Raises FaceganError if they are more than a tenth and more than five, or all; and whatever
+    FaceganError `decode` raises.
     """
     shape = (len(names), decode.image_size, decode.image_size, decode.channels)
     if shutil.disk_usage(target.parent).free < math.prod(shape):  # before hours of decoding
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target.parent))
     counts = np.zeros(len(names), dtype=np.int64)  # of images by photograph
     failures: list[Failure] = []
+    left_out: list[Failure] = []
     with (
         target.open("wb") as file,
         progress_bar(total=len(names), unit=" photographs", desc="packing") as bar,
     ):
         _write_header(file, shape)
         for start, faces, failed in _run(_Job(store, decode), names):
-            for row, images in enumerate(faces, start):
+            for row, (images, reasons) in enumerate(faces, start):
                 counts[row] = len(images)
                 file.writelines(np.ascontiguousarray(image).data for image in images)
+                left_out += [(row, reason) for reason in reasons]
             failures += failed
             bar.update(len(faces))
         _write_header(file, (int(counts.sum()), *shape[1:]))
@@ -76,7 +82,7 @@ def pack(store: PhotoStore, names: Sequence[str], decode: Decode, target: Path) 
     if failures:
         details = describe(names, failures[:SHOWN]) + ("; …" if len(failures) > SHOWN else "")
         print(f"left out {len(failures)} of {len(names)} photographs: {details}", flush=True)
-    return Packed(np.repeat(np.arange(len(names)), counts), failures)
+    return Packed(np.repeat(np.arange(len(names)), counts), failures, left_out)
 
 
 def describe(names: Sequence[str], failures: Sequence[Failure]) -> str:
@@ -105,7 +111,8 @@ def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
 
 
 def _run(job: "_Job", names: Sequence[str]) -> Iterator[tuple[int, list[Faces], list[Failure]]]:
-    chunks = [(start, names[start : start + CHUNK]) for start in range(0, len(names), CHUNK)]
+    size = job.decode.chunk
+    chunks = [(start, names[start : start + size]) for start in range(0, len(names), size)]
     processes = min(_cores(), len(chunks))
     if processes == 1:
         yield from map(job, chunks)
@@ -131,11 +138,13 @@ class _Job:
 
     def __call__(self, chunk: Chunk) -> tuple[int, list[Faces], list[Failure]]:
         start, names = chunk
-        faces: list[Faces] = [[] for _ in names]
+        faces = [Faces([]) for _ in names]
         failures: list[Failure] = []
         for position, name in enumerate(names):
             try:
                 faces[position] = self.decode(self.store.read(name))
+            except FaceganError:  # no fault of the photograph
+                raise
             except UnidentifiedImageError:  # whose own words name an address in memory
                 failures.append((start + position, "no image"))
             except Exception as error:  # parsers raise all kinds of them on damaged bytes

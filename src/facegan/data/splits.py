@@ -57,6 +57,26 @@ def split_folder(name: str) -> str | None:
     return SPLIT_FOLDERS.get(top.lower()) if rest else None
 
 
+def unite(leaders: NDArray[np.int64], photos: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The first image of each image's group, (N,): twins, and images of one photograph, are in one.
+
+    `leaders` (N,) is the row of the first twin, `photos` (N,) the photograph of each image.
+    """
+    groups = leaders
+    while True:
+        united = _least(_least(groups, photos), leaders)
+        if np.array_equal(united, groups):
+            return groups
+        groups = united
+
+
+def _least(values: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The least value of each image's group, (N,)."""
+    least = np.full(groups.max() + 1, len(values))
+    np.minimum.at(least, groups, values)
+    return least[groups]
+
+
 def split_twins(
     names: Sequence[str], leaders: NDArray[np.int64], share: float | None = None
 ) -> NDArray[np.uint8]:

