@@ -37,7 +37,7 @@ FACE = CELEBA_LANDMARKS * 2 + (100, 50)  # in a photograph of 600x600
 
 
 @pytest.fixture(scope="session")
-def portraits(celeba_root: Path) -> list[Image.Image]:
+def originals(celeba_root: Path) -> list[Image.Image]:
     """Forty aligned photographs of CelebA, 178x218."""
     with zipfile.ZipFile(celeba_root / "celeba" / "img_align_celeba.zip") as file:
         names = sorted(name for name in file.namelist() if name.endswith(".jpg"))[:40]
@@ -193,20 +193,20 @@ def test_photographs_without_a_face(photo_folder: Path) -> None:
 
 
 class Pasted(NamedTuple):
-    """A portrait in a larger photograph, with its landmarks there."""
+    """An original in a larger photograph, with its landmarks there."""
 
     photo: Image.Image
     landmarks: Points
     face_width: float
 
 
-def paste(portrait: Image.Image, rng: np.random.Generator) -> Pasted:
+def paste(original: Image.Image, rng: np.random.Generator) -> Pasted:
     """Turned by up to 25 degrees, scaled by 0.7 to 2, half of them mirrored."""
-    landmarks, width = reference(portrait)
+    landmarks, width = reference(original)
     if rng.random() < 0.5:
-        portrait, landmarks = (
-            portrait.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
-            mirror(landmarks, portrait.width),
+        original, landmarks = (
+            original.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+            mirror(landmarks, original.width),
         )
     scale = np.exp(rng.uniform(np.log(0.7), np.log(2)))
     turn = complex(scale * np.exp(1j * np.deg2rad(rng.uniform(-25, 25))))
@@ -215,20 +215,20 @@ def paste(portrait: Image.Image, rng: np.random.Generator) -> Pasted:
     a, b = 1 / move.scale_turn, -move.shift / move.scale_turn
     coefficients = (a.real, -a.imag, b.real, a.imag, a.real, b.imag)
     photo = Image.new("RGB", (900, 700), tuple(rng.integers(0, 256, 3)))
-    filled = Image.new("L", portrait.size, 255)
+    filled = Image.new("L", original.size, 255)
     layer, mask = (
         part.transform(photo.size, Image.Transform.AFFINE, coefficients, Image.Resampling.BICUBIC)
-        for part in (portrait, filled)
+        for part in (original, filled)
     )
     photo.paste(layer, (0, 0), mask)
     return Pasted(photo, move(landmarks), scale * width)
 
 
-def reference(portrait: Image.Image) -> tuple[Points, float]:
-    """The landmarks in an aligned portrait, the mean of eight detections, and the face's width."""
-    boxes = centerface.detect_faces(np.asarray(portrait)).boxes
+def reference(original: Image.Image) -> tuple[Points, float]:
+    """The landmarks in an original, the mean of eight detections, and the face's width."""
+    boxes = centerface.detect_faces(np.asarray(original)).boxes
     shifts = [(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1) if (x, y) != (0, 0)]
-    found = [look_again(portrait, CELEBA_LANDMARKS + shift) for shift in shifts]
+    found = [look_again(original, CELEBA_LANDMARKS + shift) for shift in shifts]
     return np.mean([points for points in found if points is not None], axis=0), np.ptp(
         boxes[0, ::2]
     )
@@ -236,10 +236,10 @@ def reference(portrait: Image.Image) -> tuple[Points, float]:
 
 @needs_detector
 @pytest.mark.celeba
-def test_the_eyes_come_back(portraits: list[Image.Image]) -> None:
+def test_the_eyes_come_back(originals: list[Image.Image]) -> None:
     rng = np.random.default_rng(0)
     errors = []
-    for pasted in (paste(portrait, rng) for portrait in portraits):
+    for pasted in (paste(original, rng) for original in originals):
         (found,) = find_landmarks(pasted.photo)
         distances = np.linalg.norm((found - pasted.landmarks)[:2], axis=1)
         errors.append(distances.mean() / pasted.face_width)
@@ -250,15 +250,15 @@ def test_the_eyes_come_back(portraits: list[Image.Image]) -> None:
 @needs_detector
 @pytest.mark.celeba
 def test_faces_in_one_photograph_are_cropped_as_alone(
-    portraits: list[Image.Image],
+    originals: list[Image.Image],
 ) -> None:
-    wide, tall = Image.new("RGB", (500, 300), "green"), portraits[2]
+    wide, tall = Image.new("RGB", (500, 300), "green"), originals[2]
     wide.paste(tall.resize((89, 109)), (10, 100))
-    wide.paste(portraits[6], (250, 40))
+    wide.paste(originals[6], (250, 40))
     data = encoded(wide)
     large, small = FaceAligner(28)(data).images
-    for image, portrait in ((large, portraits[6]), (small, tall)):
-        alone = FaceAligner(28)(encoded(portrait)).images[0]
+    for image, original in ((large, originals[6]), (small, tall)):
+        alone = FaceAligner(28)(encoded(original)).images[0]
         assert abs(image.astype(int) - alone).mean() < 6
     ((only,), _) = FaceAligner(28, faces="one")(data)
     assert np.array_equal(only, large)
@@ -267,12 +267,12 @@ def test_faces_in_one_photograph_are_cropped_as_alone(
 
 @needs_detector
 @pytest.mark.celeba
-def test_a_folder_of_real_photographs(portraits: list[Image.Image], tmp_path: Path) -> None:
+def test_a_folder_of_real_photographs(originals: list[Image.Image], tmp_path: Path) -> None:
     root = tmp_path / "photos"
     root.mkdir()
-    for number, portrait in enumerate(portraits[:10] + portraits[20:22]):
-        portrait.save(root / f"{number:02}.png")
-    portraits[10].resize((534, 654)).filter(ImageFilter.GaussianBlur(16)).save(root / "blurred.png")
+    for number, original in enumerate(originals[:10] + originals[20:22]):
+        original.save(root / f"{number:02}.png")
+    originals[10].resize((534, 654)).filter(ImageFilter.GaussianBlur(16)).save(root / "blurred.png")
     Image.new("RGB", (400, 300), "gray").save(root / "wall.png")
     dataset = packed(root, size=28)
     assert sum(dataset.manifest["counts"].values()) == 12
