@@ -32,6 +32,7 @@ FLOORS = [
         "config",
         "arguments",
         "errors",
+        "limits",
         "_console",
         "_files",
         "trust",

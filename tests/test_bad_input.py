@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import pickle
+import re
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -206,16 +207,24 @@ TYPED: dict[str, tuple[tuple[str, ...], str]] = {
         (*TRAIN, "health.rollback=true", "trainer.devices=2"),
         "only a training on one device",
     ),
+    "trust of a number": ((*TRAIN, "trust=0"), "trust=0 is no module's name"),
+    "trust of true": ((*TRAIN, "trust=true"), "trust=True is no module's name"),
     "trust of words": ((*TRAIN, "trust='rm -rf'"), "is no module's name"),
     "time of words": ((*TRAIN, "trainer.max_time=soon"), "must read HH:MM:SS"),
-    "no epochs": ((*TRAIN, "trainer.max_epochs=0"), "at least 1"),
+    "no epochs": ((*TRAIN, "trainer.max_epochs=0"), "from 1 to 1000000, got 0"),
+    "no time": ((*TRAIN, "trainer.max_time=00:00:00"), "must read HH:MM:SS"),
+    "time without end": ((*TRAIN, f"trainer.max_time={'9' * 20}:00:00"), "must read HH:MM:SS"),
+    "resume with NaN": ((*RESUME, "checkpoint.every=nan"), "checkpoint.every must be a number"),
     "two budgets": ((*TRAIN, "trainer.max_images=9", "trainer.max_time=00:01:00"), "give one"),
     "huge batch": ((*TRAIN, "model.batch_size=1000"), "model.batch_size must lie between 1 and"),
     "no batch": ((*TRAIN, "model.batch_size=0"), "model.batch_size must lie between 1 and"),
     "odd size": ((*TRAIN, "data.image_size=29"), "29"),
     "precision": ((*TRAIN, "trainer.precision=8"), "trainer.precision must be one of"),
-    "infinite rate": ((*TRAIN, "model.generator_optimizer.lr=inf"), "finite"),
-    "negative rate": ((*TRAIN, "model.generator_optimizer.lr=-1"), "must be positive"),
+    "infinite rate": (
+        (*TRAIN, "model.generator_optimizer.lr=inf"),
+        "generator_optimizer.lr must be a number from 1e-12 to 10, got inf",
+    ),
+    "negative rate": ((*TRAIN, "model.generator_optimizer.lr=-1"), "from 1e-12 to 10, got -1"),
     "misspelt key": ((*TRAIN, "sed=1"), "sed"),
     "misspelt model": ((*TRAIN, "model=dcgn"), "dcgn"),
     "reserved": ((*TRAIN, "+trainer.strategy=ddp"), "is not for the user to set"),
@@ -236,6 +245,72 @@ TYPED: dict[str, tuple[tuple[str, ...], str]] = {
     "not UTF-8": (("sample", "weights=\udcff\udcfe"), "there is no file"),
     "export of text": (("export", "weights=log"), "is no readable safetensors file"),
 }
+
+
+HUGE = str(10**23)
+NUMBERS: dict[str, tuple[str, ...]] = {  # values of keys, for which the message names the rule
+    "seed": ("-1", "0.5", HUGE, "abc", "null", "true", "[1]"),
+    "checkpoint": ("5", "null"),
+    "evaluate_every": ("-1", "nan"),
+    "loader.flip": ("2", HUGE, "abc", "null"),
+    "model.n_critic": ("0", HUGE),
+    "model.ema_halflife": ("-1", "1e30", "nan"),
+    "model.final_lr_factor": ("-1", "1e30"),
+    "model.generator.width": ("0", "-8", HUGE, "[8]"),
+    "model.generator.latent_dim": ("0", HUGE),
+    "model.generator.dropout": ("1", "-0.5"),
+    "model.generator.norm": ("5", "null"),
+    "model.discriminator.max_width": ("0", "-1"),
+    "model.discriminator.hidden": ("-1", HUGE),
+    "model.discriminator.minibatch_stddev": ("2",),
+    "model.penalty.gamma": ("-1", "1e30", "nan"),
+    "model.penalty.interval": ("0", HUGE),
+    "model.generator_optimizer.lr": ("0", "1e30", "true"),
+    "model.generator_optimizer.betas": ("0.5", "[]", "[1,1]", "[0.5]", "null"),
+    "data.image_size": ("0", "-28", HUGE, "nan"),
+    "data.crop": ("0", "-1", HUGE),
+    "data.background": ("5",),
+    "+data.labels": ("5", "true"),
+    "trainer.devices": ("0", "-1", "1000", HUGE, "0.5", "abc", "[]", "null"),
+    "+trainer.num_nodes": ("0", "2", HUGE),
+    "trainer.log_every_n_steps": ("0", HUGE, "1.5"),
+    "trainer.max_images": ("0", HUGE, "1e30"),
+    "trainer.restart_schedule": ("1", "abc"),
+    "+trainer.deterministic": ("abc", "1"),
+    "+trainer.profiler": ("5", "abc", "[1]"),
+    "+trainer.val_check_interval": (HUGE,),
+}
+GENERATED = ("prepare", "data=generated")
+OTHERS: dict[tuple[str, ...], dict[str, tuple[str, ...]]] = {
+    GENERATED: {"data.count": ("0", "-1", HUGE, "0.5", "nan"), "data.image_size": (HUGE,)},
+    SAMPLE[:2]: {"n": (HUGE, "-1"), "fps": ("0", "inf"), "frames": ("1", HUGE), "grid": ("2",)},
+    EVALUATE: {"evaluation.faces": (HUGE, "-1"), "evaluation.seed": (HUGE, "-1", "0.5")},
+}
+
+
+@pytest.mark.parametrize(
+    ("command", "key", "value"),
+    [
+        (command, key, value)
+        for command, keys in [(TRAIN, NUMBERS), *OTHERS.items()]
+        for key, values in keys.items()
+        for value in values
+    ],
+)
+def test_a_value_out_of_its_bounds(
+    command: tuple[str, ...], key: str, value: str, cli: Cli, home: Path
+) -> None:
+    message = refused(cli, home, (*command, f"{key.replace('+', '++')}={value}"))
+    assert key.lstrip("+") in message
+    assert re.search(r"must|is more than|needs|is not for the user", message), message
+
+
+def test_memory_that_runs_out(cli: Cli, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def allocate(*_: object) -> None:
+        raise RuntimeError("can't allocate memory: you tried to allocate 9 bytes")
+
+    monkeypatch.setattr("facegan.networks.base.Generator.draw", allocate)
+    assert "there is not enough memory to allocate 9 bytes" in refused(cli, home, SAMPLE)
 
 
 @pytest.mark.parametrize("case", TYPED)

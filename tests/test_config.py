@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from conftest import Compose
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ValidationError
 
 from facegan.cli import help_text
 from facegan.config import CONFIG_PATH, ConfigError, instantiate, validate
@@ -101,13 +100,15 @@ def test_an_unknown_key_is_named_with_its_neighbour() -> None:
 
 @pytest.mark.parametrize("value", ["abc", [1], {"a": 1}])
 def test_an_ill_typed_value_is_named_with_its_key(value: Any) -> None:
-    with pytest.raises(ConfigError, match=r"^loss\.label_smoothing=.*Value.*"):
+    with pytest.raises(ConfigError, match=r"^loss\.label_smoothing must be a number, got"):
         instantiate(loss(label_smoothing=value), "loss")
 
 
 def test_what_is_nested_is_checked_with_its_full_key(compose: Compose) -> None:
     wrong = compose("train", "model=lite", "data=generated", "model.generator.width=abc")
-    with pytest.raises(ConfigError, match=r"^model\.generator\.width=abc: .*Integer"):
+    with pytest.raises(
+        ConfigError, match=r"^model\.generator\.width must be a whole number, got abc"
+    ):
         instantiate(wrong.model, "model")
     more = compose("train", "model=lite", "data=generated", "+model.discriminator.widht=3")
     with pytest.raises(ConfigError, match=r"^model\.discriminator\.widht is no key.*width\?"):
@@ -151,9 +152,12 @@ class Schema:
 def test_typed_keeps_what_fits_and_names_what_does_not() -> None:
     cfg = validate(node(seed="7", model={"a": 1}), Schema)
     assert (cfg.seed, cfg.resume, cfg.model.a) == (7, None, 1)
-    with pytest.raises(ValidationError) as error:
+    with pytest.raises(ConfigError, match=r"^seed must be a whole number, got abc"):
         validate(node(seed="abc"), Schema)
-    assert error.value.full_key == "seed"
+    with pytest.raises(ConfigError, match=r"^model\.gamma must be a number from 0 to 1000000, got"):
+        validate(node(model={"gamma": -1}), Schema)
+    foreign = {"_target_": "mine.Loss", "gamma": -1}
+    assert validate(node(model=foreign), Schema).model.gamma == -1
 
 
 def test_help_names_usage_groups_options_and_keys() -> None:

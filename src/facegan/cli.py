@@ -28,7 +28,7 @@ from omegaconf.errors import (
 from facegan._console import never_fail_to_print
 from facegan.arguments import HELP, LITERAL_KEYS, ArgumentKind, quote_literals
 from facegan.config import CONFIG_PATH, first_line, resolve_paths, unknown_key, validate
-from facegan.errors import FaceganError
+from facegan.errors import FaceganError, is_out_of_memory, out_of_memory
 from facegan.trust import trust
 
 REMEDIES = {
@@ -103,7 +103,7 @@ def _run_in_folders(main: Callable[[DictConfig], Any], cfg: DictConfig) -> Any:
     resolve_paths(cfg)
     folders = _make_folders(cfg)
     try:
-        return main(cfg)
+        return _run(main, cfg)
     finally:
         for folder in folders:
             _remove_if_empty(folder)
@@ -126,6 +126,16 @@ def ending_signals() -> Iterator[None]:
     finally:
         for name, handler in before.items():
             signal.signal(getattr(signal, name), handler)
+
+
+def _run(main: Callable[[DictConfig], Any], cfg: DictConfig) -> Any:
+    """`main(cfg)`, where memory that runs out is an error of the user's."""
+    try:
+        return main(cfg)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise out_of_memory(error) from error
 
 
 def _print_error(name: str, error: Exception) -> None:

@@ -12,13 +12,14 @@ from typing import Any
 import hydra
 import yaml
 from hydra.errors import HydraException
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException, UnsupportedValueType
 
 from facegan._files import atomic_path
 from facegan._size_rules import discriminator_width, generator_width, r1_gamma
 from facegan.arguments import LITERAL_KEYS, absolute, escape, has_interpolation, sweep_folder
-from facegan.errors import FaceganError
+from facegan.errors import FaceganError, is_out_of_memory, out_of_memory
+from facegan.limits import LIMITS, has_limits, in_words, is_list, is_text
 from facegan.trust import check_targets
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -59,34 +60,58 @@ def number(least: float, most: float) -> Any:
 def validate(cfg: DictConfig, schema: type) -> DictConfig:
     """`cfg` with the types and ranges of the dataclass `schema`.
 
-    Raises ConfigError for a number out of its range, and for NaN and infinity anywhere.
+    Raises ConfigError for a value of another type, for a number out of its range (those of
+    `limits.LIMITS` for the arguments of classes), and for NaN and infinity anywhere.
     """
+    _check_fields(cfg, schema, "")
     merged = typing.cast(DictConfig, OmegaConf.merge(OmegaConf.structured(schema), cfg))
-    _check_ranges(merged, schema, "")
-    _check_finite(OmegaConf.to_container(merged, resolve=False), "")
+    _check_numbers(OmegaConf.to_container(merged, resolve=False), "")
     return merged
 
 
-def _check_ranges(cfg: DictConfig, schema: type, prefix: str) -> None:
+def _check_fields(cfg: DictConfig, schema: type, prefix: str) -> None:
     for field in dataclasses.fields(schema):
-        if dataclasses.is_dataclass(field.type):
-            _check_ranges(cfg[field.name], typing.cast(type, field.type), f"{prefix}{field.name}.")
-        if "range" not in field.metadata:
+        if field.name not in cfg:
             continue
-        (least, most), value = field.metadata["range"], cfg[field.name]
-        if value is not None and not least <= value <= most:  # not of NaN either
-            raise ConfigError(
-                f"{prefix}{field.name} must be a number from {least} to {most}, got {value}"
-            )
+        key, value = f"{prefix}{field.name}", cfg[field.name]
+        if not dataclasses.is_dataclass(field.type):
+            _check_type(key, value, field.type, field.metadata.get("range"))
+        elif isinstance(value, DictConfig):
+            _check_fields(value, typing.cast(type, field.type), f"{key}.")
+        else:
+            example = dataclasses.fields(field.type)[0].name
+            raise ConfigError(f"{key} must hold keys such as {key}.{example}, got {shown(value)}")
 
 
-def _check_finite(node: Any, key: str) -> None:
-    if isinstance(node, dict | list):
-        items = node.items() if isinstance(node, dict) else enumerate(node)
-        for name, child in items:
-            _check_finite(child, f"{key}.{name}".lstrip("."))
+def _check_numbers(node: Any, key: str, limited: bool = True) -> None:
+    """Checks the numbers in nested dicts and lists; with `limited`, also by their names."""
+    if isinstance(node, dict):
+        limited = has_limits(node["_target_"]) if "_target_" in node else limited
+        for name, child in node.items():
+            full_key = f"{key}.{name}".lstrip(".")
+            limits = LIMITS.get(name) if limited and not _is_open(child) else None
+            if limits is not None and not limits.allow(child):
+                raise ConfigError(f"{full_key} must be {limits}, got {shown(child)}")
+            _check_numbers(child, full_key, limited)
+    elif isinstance(node, list):
+        for number, child in enumerate(node):
+            _check_numbers(child, f"{key}.{number}", limited)
     elif isinstance(node, float) and not math.isfinite(node):
         raise ConfigError(f"{key} must be a finite number, got {node}")
+
+
+def _is_open(value: Any) -> bool:
+    """Whether `value` is null, missing, or to be resolved."""
+    return value is None or (
+        isinstance(value, str) and (value == MISSING or has_interpolation(value))
+    )
+
+
+def shown(value: Any) -> str:
+    """`value` as it is typed on a command line."""
+    return (
+        str(value).lower() if isinstance(value, bool) else "null" if value is None else str(value)
+    )
 
 
 def resolve_paths(cfg: DictConfig) -> None:
@@ -166,6 +191,8 @@ def instantiate(node: DictConfig, kind: str, **extra: Any) -> Any:
         cause = error.__cause__
         if isinstance(cause, FaceganError | ModuleNotFoundError):
             raise cause from None
+        if cause is not None and is_out_of_memory(cause):
+            raise out_of_memory(cause) from error
         if isinstance(cause, ValueError | TypeError):
             raise ConfigError(f"{kind}: {cause}") from error
         raise
@@ -201,7 +228,10 @@ def _check_arguments(key: str, node: DictConfig, extra: dict[str, Any]) -> None:
     for name, value in given.items():
         if name not in parameters:
             raise ConfigError(unknown_key(f"{key}.{name}", list(parameters)))
-        _check_type(f"{key}.{name}", value, hints.get(name, Any))
+        hint = hints.get(name, Any)
+        _check_type(f"{key}.{name}", value, hint)
+        if is_text(hint) and not isinstance(value, str | None):  # a schema would convert it
+            raise ConfigError(f"{key}.{name} must be {in_words(hint)}, got {shown(value)}")
     for name, parameter in parameters.items():
         required = parameter.default is parameter.empty and parameter.kind not in (
             parameter.VAR_POSITIONAL,
@@ -218,16 +248,28 @@ def _type_hints(call: Any) -> dict[str, Any]:
         return {}
 
 
-def _check_type(key: str, value: Any, hint: Any) -> None:
-    """Lets OmegaConf say whether `value` may stand where `hint` is asked for, as in a schema."""
+def _check_type(key: str, value: Any, hint: Any, bounds: tuple[float, float] | None = None) -> None:
+    """Raises ConfigError unless `value` may stand where `hint` is asked for, within `bounds`."""
+    if not _has_type(value, hint, bounds):
+        raise ConfigError(f"{key} must be {in_words(hint, bounds)}, got {shown(value)}")
+
+
+def _has_type(value: Any, hint: Any, bounds: tuple[float, float] | None) -> bool:
+    """OmegaConf decides, as in a schema: it takes "7" for a whole number. No number is a bool."""
+    if is_list(hint):
+        return isinstance(value, ListConfig)
     try:
         schema = OmegaConf.structured(dataclasses.make_dataclass("Argument", [("value", hint)]))
     except (UnsupportedValueType, OmegaConfBaseException):
-        return  # the hint is a class of ours, and the value a node, which build() checks itself
+        return True  # the hint is a class of ours, and the value a node, which has its own check
     try:
         schema.value = value
-    except OmegaConfBaseException as error:
-        raise ConfigError(f"{key}={value}: {first_line(error)}") from error
+    except OmegaConfBaseException:
+        return False
+    converted = schema.value
+    if isinstance(converted, bool):
+        return isinstance(value, bool | str)
+    return bounds is None or converted is None or bounds[0] <= converted <= bounds[1]  # no NaN
 
 
 def unknown_key(full_key: str, known: list[str]) -> str:

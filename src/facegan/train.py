@@ -18,7 +18,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 
 from facegan.arguments import ArgumentKind, absolute
 from facegan.cli import command
-from facegan.config import CONFIG_PATH, ConfigError, load_config, number
+from facegan.config import CONFIG_PATH, ConfigError, load_config, number, validate
 from facegan.errors import FaceganError
 
 # what may be changed where a run goes on
@@ -141,7 +141,7 @@ def stored_config(folder: Path, overrides: list[str]) -> DictConfig:
         )
     for change in OverridesParser.create().parse_overrides(changes):  # 12:00:00 is text to Hydra
         OmegaConf.update(stored, change.key_or_group, change.value())
-    return stored
+    return validate(stored, TrainConfig)
 
 
 if __name__ == "__main__":

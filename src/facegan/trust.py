@@ -7,7 +7,7 @@ package, torch's optimizers and the classes in KNOWN are built, and what the use
 
 import importlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +32,11 @@ def trust(modules: Any) -> None:
 
     Raises FaceganError for what is no module's name.
     """
-    names = [modules] if isinstance(modules, str) else list(modules or ())
+    several = isinstance(modules, Sequence) and not isinstance(modules, str)
+    names = list(modules) if several else [] if modules is None else [modules]
     for name in names:
-        if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", str(name)):
+        text = isinstance(name, str)
+        if not (text and re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", name)):
             raise FaceganError(
                 f"trust={name} is no module's name; give one such as mypackage.networks"
             )

@@ -108,6 +108,7 @@ class DCGANDiscriminator(Discriminator):
         base_and_levels(image_size)
         if width < 1:
             raise ValueError(f"width counts channels and must be at least 1, got {width}; try 64")
+        norm_layer(norm, width)  # refuses an unknown name, also where no layer has a norm
         layers: list[nn.Module] = []
         side, wide, narrow = image_size, channels, width
         while side > 4:

@@ -14,9 +14,10 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.profilers import Profiler
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from facegan.config import ConfigError, instantiate
+from facegan.config import ConfigError, instantiate, shown
 from facegan.data.dataset import PackedDataset
 from facegan.training.callbacks import (
     EvaluateDuringTraining,
@@ -28,9 +29,7 @@ from facegan.training.checkpoints import (
     AtomicCheckpointIO,
     RunCheckpoints,
 )
-from facegan.training.devices import (
-    default_precision,
-)
+from facegan.training.devices import check_devices, check_nodes, default_precision
 from facegan.training.extensions import extra_callbacks, extra_loggers
 from facegan.training.interruption import Interruption
 from facegan.training.loggers import JSONLLogger, MetricsLogger
@@ -75,8 +74,15 @@ RESERVED_KEYS = {  # the Trainer's, that are not for the user to set, and why
     "num_sanity_val_steps": RUN,
     "plugins": RUN,
     "strategy": RUN,
+    "val_check_interval": "a GAN has no validation loop; use evaluate_every",
 }
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+CHOICES: dict[str, tuple[Any, ...]] = {  # of values that are no numbers
+    "compile": (True, False),
+    "deterministic": (True, False, "warn", None),
+    "precision": ("32-true", "bf16-mixed", "16-mixed", None),
+    "profiler": ("simple", "advanced", None),  # or an object
+    "restart_schedule": (True, False),
+}
 
 
 @dataclass(frozen=True)
@@ -174,7 +180,7 @@ def build_trainer(
     arguments = OmegaConf.masked_copy(node, [str(key) for key in node if key not in EXTRA_KEYS])
     timed = node.max_images is not None or node.max_time is not None
     try:
-        return instantiate(
+        trainer: pl.Trainer = instantiate(
             arguments,
             "trainer",
             default_root_dir=folder,
@@ -190,10 +196,22 @@ def build_trainer(
             enable_model_summary=False,
             num_sanity_val_steps=0,
         )
+        profile_to_file(trainer, folder)
+        return trainer
     except InstantiationException as error:
         if isinstance(error.__cause__, MisconfigurationException):
             raise ConfigError(f"trainer: {error.__cause__}") from error
         raise
+
+
+def profile_to_file(trainer: pl.Trainer, folder: Path) -> None:
+    """Has a profiler without a file, such as that of trainer.profiler=simple, write to `folder`.
+
+    It would log its table at a level that is not shown.
+    """
+    profiler = getattr(trainer, "profiler", None)
+    if isinstance(profiler, Profiler) and profiler.filename is None:
+        profiler.dirpath, profiler.filename = folder, "profile"
 
 
 def one_process(node: DictConfig) -> bool:
@@ -207,18 +225,14 @@ def one_process(node: DictConfig) -> bool:
 
 def check_config(cfg: DictConfig) -> None:
     """What neither the schema nor a signature can know."""
+    check_devices(cfg.trainer.accelerator, cfg.trainer.devices)
     _check_count(cfg.trainer, "log_every_n_steps", 25)
-    if not isinstance(cfg.trainer.compile, bool):
-        raise ConfigError(f"trainer.compile must be true or false, got {cfg.trainer.compile!r}")
+    check_nodes(cfg.trainer.get("num_nodes", 1))
+    _check_choices(cfg.trainer)
     if not one_process(cfg.trainer) and cfg.health.rollback:
         raise ConfigError(
             f"health.rollback=true with trainer.devices={cfg.trainer.devices}: only a training on "
             "one device can go back by itself; leave it false, and resume by hand"
-        )
-    if cfg.trainer.precision not in (None, *PRECISIONS):
-        raise ConfigError(
-            f"trainer.precision must be one of {', '.join(PRECISIONS)}, or null for the device's "
-            f"own, got {cfg.trainer.precision}"
         )
     for name, reason in RESERVED_KEYS.items():
         if name in cfg.trainer:
@@ -230,6 +244,17 @@ def check_config(cfg: DictConfig) -> None:
         )
     if cfg.trainer.get("limit_train_batches", 1) == 0:
         raise ConfigError("trainer.limit_train_batches=0 trains nothing; give at least 1, a count")
+
+
+def _check_choices(node: DictConfig) -> None:
+    for name, choices in CHOICES.items():
+        value = node.get(name)
+        if name not in node or (isinstance(value, DictConfig) and "_target_" in value):
+            continue
+        # 0 and 1 are equal to the bools
+        if not any(value == choice and type(value) is type(choice) for choice in choices):
+            known = ", ".join(map(shown, choices))
+            raise ConfigError(f"trainer.{name} must be one of {known}, got {shown(value)}")
 
 
 def _check_count(node: DictConfig, name: str, example: int) -> None:
@@ -268,10 +293,11 @@ def build_budget(node: DictConfig) -> Budget:
 
 
 def _parse_duration(text: str) -> timedelta:
-    if not re.fullmatch(r"(\d+:)?\d+:\d\d:\d\d", text):
+    # four digits: a timedelta cannot hold any number
+    if not re.fullmatch(r"(\d{1,4}:)?\d{1,4}:\d\d:\d\d", text) or not text.strip("0:"):
         raise ConfigError(
-            f"trainer.max_time must read HH:MM:SS or DD:HH:MM:SS, got {text}; "
-            "try 00:10:00 for ten minutes"
+            f"trainer.max_time must read HH:MM:SS or DD:HH:MM:SS and be longer than zero, got "
+            f"{text}; try 00:10:00 for ten minutes"
         )
     seconds, minutes, hours, *days = map(int, reversed(text.split(":")))
     return timedelta(days=sum(days), hours=hours, minutes=minutes, seconds=seconds)

@@ -1,7 +1,10 @@
 """What a training runs on: its name, its precision, its memory."""
 
 import ctypes
+import os
 import platform
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -9,6 +12,48 @@ from facegan.errors import FaceganError
 
 SMALL_GPU = 4 * 2**30  # bytes
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+
+
+def check_devices(accelerator: str, devices: Any) -> None:
+    """Raises FaceganError for what is no number or list of devices, and for more than there are.
+
+    Lightning would start one process for each, whatever their number.
+    """
+    if devices == "auto":
+        return
+    several = isinstance(devices, Sequence) and not isinstance(devices, str)
+    numbers = list(devices) if several else [devices]
+    whole = all(isinstance(number, int) and not isinstance(number, bool) for number in numbers)
+    if not whole or min(numbers, default=-1) < (0 if several else 1):
+        raise FaceganError(
+            "trainer.devices must be a whole number of at least 1, a list of GPUs such as [0,1], "
+            f"or auto, got {devices}"
+        )
+    there, kind = available_devices(accelerator)
+    if there is not None and (len(numbers) if several else devices) > there:
+        raise FaceganError(
+            f"trainer.devices={devices} is more than the {there} {kind} of this machine; give at "
+            f"most trainer.devices={there}"
+        )
+
+
+def available_devices(accelerator: str) -> tuple[int | None, str]:
+    """How many processes can train on this machine, and on what; None where it is not known."""
+    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        return torch.cuda.device_count(), "GPUs"
+    if accelerator in ("auto", "cpu"):
+        return os.cpu_count(), "CPU cores"
+    return None, ""
+
+
+def check_nodes(num_nodes: int) -> None:
+    """Raises FaceganError for several nodes without a launcher: the first waits for the others."""
+    launchers = ("TORCHELASTIC_RUN_ID", "SLURM_NTASKS", "MASTER_ADDR", "GROUP_RANK")
+    if num_nodes > 1 and not any(name in os.environ for name in launchers):
+        raise FaceganError(
+            f"trainer.num_nodes={num_nodes} needs torchrun or SLURM, which starts the processes on "
+            "the other nodes (docs/scaling.md); leave it out on one machine"
+        )
 
 
 def describe_device(device: torch.device) -> str:

@@ -279,7 +279,8 @@ def print_summary(model: pl.LightningModule, data: FaceDataModule, trainer: pl.T
 @rank_zero_only
 def print_results(folder: Path) -> None:
     """Where to look."""
-    for path in sorted([*folder.glob("samples/*.gif"), *folder.glob("*.safetensors")]):
+    patterns = ("samples/*.gif", "*.safetensors", "fit-*profile.txt")
+    for path in sorted(path for pattern in patterns for path in folder.glob(pattern)):
         print(path)
     print(f"{folder}: the curves are shown by tensorboard --logdir {LATEST.parent}")
 
