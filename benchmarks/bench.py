@@ -202,7 +202,9 @@ def pack_over_pillow(folder: Path) -> list[float]:
     ratios = []
     for repeat in range(REPEATS):
         bare = seconds(lambda: bare_pack(photographs, processes))
-        source = FolderDataset(str(photographs), str(folder / f"packed-{repeat}"), 108, 28)
+        source = FolderDataset(
+            str(photographs), str(folder / f"packed-{repeat}"), image_size=28, crop=108
+        )
         ratios.append(bare / seconds(source.dataset))
     return ratios
 

@@ -25,7 +25,8 @@ from facegan.data.align import (
 )
 from facegan.data.centerface import Points, mirror
 from facegan.data.dataset import PackedDataset
-from facegan.data.folder import LEFT_OUT, FolderDataset
+from facegan.data.folder import FolderDataset
+from facegan.data.listing import LEFT_OUT
 from facegan.data.splits import unite
 from facegan.errors import FaceganError
 

@@ -15,7 +15,8 @@ from facegan.data import decode as decoding
 from facegan.data import photos as stores
 from facegan.data.dataset import SPLITS, PackedDataset
 from facegan.data.decode import Decoder
-from facegan.data.folder import LEFT_OUT, FolderDataset
+from facegan.data.folder import FolderDataset
+from facegan.data.listing import LEFT_OUT
 from facegan.data.photos import PhotoFolder, PhotoZip, open_photos, suffixes
 from facegan.data.splits import held_out_share, split_by_folder
 from facegan.errors import FaceganError

@@ -3,7 +3,8 @@
 python -m facegan.prepare                             CelebA, from the network or from data/celeba
 python -m facegan.prepare data=folder data.root=DIR   your own photographs, or a zip of them
 
-Training does this by itself; where the dataset is there already, it is verified.
+Training does this by itself; where the dataset is there already, it is verified. preview.html and
+preview.png in its folder show the images, what is left out, duplicates and outliers.
 """
 
 from dataclasses import dataclass
@@ -25,12 +26,18 @@ class PrepareConfig:
 
 @command("prepare", PrepareConfig)
 def main(cfg: DictConfig) -> None:
+    from facegan.data.listing import read_left_out
+    from facegan.data.photos import summarize
+    from facegan.evaluation.preview import write_preview
+
     dataset = instantiate(cfg.data, "data").dataset()
     dataset.verify()
     counts = ", ".join(f"{n:,} {split}" for split, n in dataset.manifest["counts"].items())
     print(f"{dataset.path}: {counts} faces of {dataset.image_size}x{dataset.image_size}")
-    if dataset.manifest.get("left_out"):
-        print(f"left out, unreadable: {dataset.manifest['left_out']}")
+    left_out = summarize(read_left_out(dataset.path))
+    if left_out:
+        print(f"left out: {left_out}")
+    print(f"{write_preview(dataset)} shows what the training will see")
 
 
 if __name__ == "__main__":

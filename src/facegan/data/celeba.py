@@ -11,8 +11,9 @@ from facegan.data.base import FaceSource
 from facegan.data.dataset import Labels
 from facegan.data.decode import Decoder
 from facegan.data.download import CELEBA_FILES, fetch, md5_of
+from facegan.data.listing import write_left_out, write_names
 from facegan.data.pack import PACK_VERSION, describe, pack
-from facegan.data.photos import PhotoFolder, PhotoStore, PhotoZip
+from facegan.data.photos import PhotoFolder, PhotoStore, PhotoZip, Unused
 from facegan.errors import FaceganError
 
 PHOTOGRAPHS = 202_599
@@ -67,6 +68,8 @@ class CelebA(FaceSource):
         self._check_count(int(there.sum()), len(names))
         paths = [where[name] for name in names if name in where]
         packed = pack(photos, paths, self.decode, images)
+        write_left_out(images.parent, (Unused(paths[row], why) for row, why in packed.failures))
+        write_names(images.parent, (paths[row] for row in packed.rows))
         notes = {"listed": len(names), "left_out": describe(paths, packed.failures)}
         return labels.rows(np.flatnonzero(there)[packed.rows]), notes
 

@@ -1,6 +1,5 @@
 """Anybody's own photographs: a folder tree or a zip of images of any format and size."""
 
-import csv
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,20 +8,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facegan._files import atomic_path
 from facegan.data.align import FaceAligner
 from facegan.data.base import FaceSource
 from facegan.data.dataset import Labels
 from facegan.data.decode import Decoder
 from facegan.data.duplicates import find_duplicates
 from facegan.data.labels import class_labels
+from facegan.data.listing import LEFT_OUT, write_left_out, write_names
 from facegan.data.pack import PACK_VERSION, describe, pack
 from facegan.data.photos import PhotoStore, Unused, open_photos, summarize
 from facegan.data.splits import split_twins, unite
 from facegan.errors import FaceganError
 
 MINIMUM = 8  # photographs
-LEFT_OUT = "left_out.csv"
 
 
 class PhotoSource(FaceSource):
@@ -77,7 +75,8 @@ class PhotoSource(FaceSource):
             )
         duplicates = find_duplicates(np.load(images, mmap_mode="r"))
         failed = [Unused(names[row], reason) for row, reason in packed.failures]
-        _write_left_out(images.parent / LEFT_OUT, failed + not_used)
+        write_left_out(images.parent, failed + not_used)
+        write_names(images.parent, kept)
         notes = {
             "photographs": len(names),
             "left_out": describe(names, packed.failures),
@@ -129,14 +128,6 @@ class FolderDataset(PhotoSource):
         elif faces != "all":
             raise FaceganError(f"data.faces={faces} needs data.align=true, which finds the faces")
         super().__init__(photos, decode, packed_dir, split, labels)
-
-
-def _write_left_out(path: Path, left_out: Sequence[Unused]) -> None:
-    with (
-        atomic_path(path) as temporary,
-        temporary.open("w", newline="", encoding="utf-8", errors="replace") as file,
-    ):
-        csv.writer(file).writerows([Unused._fields, *left_out])
 
 
 def _print_notes(notes: dict[str, Any]) -> None:

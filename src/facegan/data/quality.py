@@ -1,4 +1,4 @@
-"""How bright and how sharp a packed image is."""
+"""How bright and how sharp packed images are."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,23 +8,25 @@ from numpy.typing import NDArray
 MIN_SHARPNESS = 1.4
 
 
-def brightness(image: NDArray[np.uint8]) -> float:
-    """The mean of (size, size, channels), in [0, 255]."""
-    return float(image.mean())
+def brightness(images: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """The means, (…), of images (…, size, size, channels), in [0, 255]."""
+    return images.mean(axis=(-3, -2, -1), dtype=np.float64)
 
 
 def is_blurred(image: NDArray[np.uint8]) -> bool:
     """Whether (size, size, channels) shows less detail than its pixels could."""
-    return sharpness(image) * len(image) ** 0.5 < MIN_SHARPNESS
+    return bool(sharpness(image) * len(image) ** 0.5 < MIN_SHARPNESS)
 
 
-def sharpness(image: NDArray[np.uint8]) -> float:
+def sharpness(images: NDArray[np.uint8]) -> NDArray[np.float64]:
     """The contrast of neighbouring pixels relative to the image's, at the packed size.
 
-    The standard deviation of the Laplacian of (size, size, channels) over that of the pixels: 4.5
-    for white noise, 0 for an image of one colour or with smooth changes alone.
+    The standard deviation of the Laplacian of (…, size, size, channels) over that of the pixels:
+    4.5 for white noise, 0 for an image of one colour or with smooth changes alone.
     """
-    grey = image.mean(axis=2)
-    inner = grey[1:-1, 1:-1]
-    neighbours = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:]
-    return float((neighbours - 4 * inner).std() / max(float(grey.std()), 1.0))
+    grey = images.mean(axis=-1)
+    inner = grey[..., 1:-1, 1:-1]
+    rows = grey[..., :-2, 1:-1] + grey[..., 2:, 1:-1]
+    columns = grey[..., 1:-1, :-2] + grey[..., 1:-1, 2:]
+    laplacian = rows + columns - 4 * inner
+    return laplacian.std(axis=(-2, -1)) / np.maximum(grey.std(axis=(-2, -1)), 1.0)
