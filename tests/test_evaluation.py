@@ -274,7 +274,7 @@ def test_evaluate_refuses_another_image_size(cli: Cli, small_photos: tuple[str, 
     [
         (["evaluation.split=train"], "val or test"),
         (["evaluation.faces=10"], "evaluation.faces must be at least 50, got 10"),
-        (["evaluation.faces=-5"], "evaluation.faces must be a number from 1"),
+        (["evaluation.faces=-5"], "evaluation.faces must be a whole number from 1"),
         (["images=nowhere"], "nowhere does not exist"),
         (["data.image_size=56", "data.weights=lite-28"], "28 pixels"),
     ],

@@ -70,7 +70,7 @@ def test_stream_runs_until_it_is_stopped(
         ("seeds=3-1", "numbers and ranges"),
         ("filter=cubic", "nearest, lanczos"),
         ("video=avi", "gif, mp4"),
-        ("frames=1", "frames must be a number from 2"),
+        ("frames=1", "frames must be a whole number from 2"),
         ("interpolate=1,2 stream=true", "give one of them"),
         ("weights=nobody", "dcgan-28, lite-28"),
     ],

@@ -14,7 +14,7 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
-from pytorch_lightning.profilers import Profiler
+from pytorch_lightning.profilers import PassThroughProfiler, Profiler
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from facegan.config import ConfigError, instantiate, shown
@@ -210,7 +210,9 @@ def profile_to_file(trainer: pl.Trainer, folder: Path) -> None:
     It would log its table at a level that is not shown.
     """
     profiler = getattr(trainer, "profiler", None)
-    if isinstance(profiler, Profiler) and profiler.filename is None:
+    if isinstance(profiler, PassThroughProfiler) or not isinstance(profiler, Profiler):
+        return
+    if profiler.filename is None:
         profiler.dirpath, profiler.filename = folder, "profile"
 
 
@@ -278,7 +280,6 @@ def build_budget(node: DictConfig) -> Budget:
             "budgets; give one of them"
         )
     if node.max_images is not None:
-        _check_count(node, "max_images", 300000)
         return ImageBudget(node.max_images)
     if node.max_time is None:
         _check_count(node, "max_epochs", 6)
