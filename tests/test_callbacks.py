@@ -88,6 +88,16 @@ def test_the_gif_is_in_the_order_of_the_epochs(tmp_path: Path) -> None:
     assert shown == [0, 100, 200]
 
 
+def test_the_gif_of_many_epochs_has_few_frames(tmp_path: Path) -> None:
+    for epoch in range(1, 242):
+        Image.new("L", (8, 8), epoch).save(tmp_path / f"epoch-{epoch:03}.png")
+    callbacks.SampleGrid(tmp_path).on_fit_end(None, None)
+    with Image.open(tmp_path / "epochs.gif") as video:
+        assert video.n_frames == 81 <= callbacks.GIF_FRAMES
+        video.seek(video.n_frames - 1)
+        assert video.convert("L").getpixel((0, 0)) == 241
+
+
 def test_too_few_validation_faces(cli, workdir: Path) -> None:
     result = cli("train", *ARGUMENTS, "hydra.run.dir=run")
     assert result.code == 0, result.err

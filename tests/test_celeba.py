@@ -9,8 +9,9 @@ import pytest
 from conftest import ATTRIBUTES
 from torchvision import datasets
 
-from facegan.data import celeba, download
-from facegan.data.celeba import FOLDER, ZIP, CelebA, read_annotations
+from facegan.data import celeba, celeba_annotations, download
+from facegan.data.celeba import FOLDER, ZIP, CelebA
+from facegan.data.celeba_annotations import read_annotations
 from facegan.data.dataset import PackedDataset
 from facegan.data.download import RemoteFile, Source, md5_of
 from facegan.errors import FaceganError
@@ -92,7 +93,9 @@ def test_torchvision_and_numpy_read_the_same_annotations(
         rows = [f"{name} {' 1' * columns}" for name in names]
         (folder / name).write_text("\n".join(["12", "header", *rows]) + "\n")
     monkeypatch.setattr(datasets.CelebA, "_check_integrity", lambda _: True)
-    monkeypatch.setattr(celeba, "_read_with_numpy", lambda _: pytest.fail("read by numpy"))
+    monkeypatch.setattr(
+        celeba_annotations, "_read_with_numpy", lambda _: pytest.fail("read by numpy")
+    )
     (by_torchvision_names, by_torchvision) = read_annotations(folder)
     assert by_torchvision_names == by_numpy[0] == names
     for label, other in zip(vars(by_torchvision).values(), vars(by_numpy[1]).values(), strict=True):
@@ -110,7 +113,9 @@ def test_a_text_file_that_is_none(tiny_celeba: Path) -> None:
 )
 def test_a_missing_annotation_file(tiny_celeba: Path, name: str) -> None:
     (tiny_celeba / "celeba" / name).unlink()
-    with pytest.raises(FaceganError, match=rf"lacks {name}; .*torchvision's layout.*verify=true"):
+    with pytest.raises(
+        FaceganError, match=rf"lacks {name}; .*torchvision's or Kaggle's layout.*verify=true"
+    ):
         faces(tiny_celeba).dataset()
 
 
@@ -215,3 +220,50 @@ def test_the_real_sample(celeba_root: Path, tmp_path: Path) -> None:
     red, green, blue = mean.mean(axis=(0, 1))
     assert 80 < blue < green < red < 170  # skin
     assert abs(mean - mean[:, ::-1]).mean() < 6  # looks straight ahead
+
+
+@pytest.fixture
+def kaggle(tiny_celeba: Path) -> Path:
+    """tiny_celeba as Kaggle has it: CSV files, no identities, and a folder in a folder."""
+    source, folder = tiny_celeba / "celeba", tiny_celeba.parent / "kaggle"
+    shutil.copytree(source / FOLDER, folder / FOLDER / FOLDER)
+    for name, header in (("list_eval_partition", ["partition"]), ("list_attr_celeba", ATTRIBUTES)):
+        rows = [line.split() for line in (source / f"{name}.txt").read_text().splitlines()]
+        rows = [("image_id", *header), *(row for row in rows if row[0].endswith(".jpg"))]
+        (folder / f"{name}.csv").write_text("".join(",".join(row) + "\n" for row in rows))
+    return folder
+
+
+def check_kaggle(dataset: PackedDataset, official: PackedDataset) -> None:
+    assert np.array_equal(dataset.images, official.images)
+    assert np.array_equal(dataset.labels.splits, official.labels.splits)
+    assert np.array_equal(dataset.labels.attributes, official.labels.attributes)
+    assert dataset.labels.attribute_names == ATTRIBUTES
+    assert set(dataset.labels.identities) == {-1}
+    assert dataset.path != official.path
+
+
+def test_kaggles_layout_is_read_as_it_comes(kaggle: Path, tiny_celeba: Path) -> None:
+    check_kaggle(faces(kaggle).dataset(), faces(tiny_celeba).dataset())
+
+
+def test_kaggles_layout_is_complete_without_a_download(
+    kaggle: Path, tiny_celeba: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(celeba, "PHOTOGRAPHS", 12)
+    check_kaggle(faces(kaggle, verify=True).dataset(), faces(tiny_celeba).dataset())
+    (kaggle / FOLDER / FOLDER / "000003.jpg").unlink()
+    with pytest.raises(FaceganError, match=r"has 11 of the 12 photographs.*verify=false"):
+        faces(kaggle, verify=True).dataset()
+
+
+def test_kaggles_layout_in_data(kaggle: Path, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    kaggle.rename(tmp_path / "data" / "celeba")
+    assert len(faces(tmp_path / "data").dataset().images) == 12
+
+
+def test_a_csv_of_kaggle_is_missing(kaggle: Path) -> None:
+    (kaggle / "list_attr_celeba.csv").unlink()
+    with pytest.raises(FaceganError, match=r"lacks list_attr_celeba\.csv; .*Kaggle's layout"):
+        faces(kaggle).dataset()
