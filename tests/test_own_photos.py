@@ -65,12 +65,14 @@ def test_heic_without_its_package_names_it(folder: Path, monkeypatch: pytest.Mon
     assert left_out(packed(folder)) == {"a.heic": ".heic needs pip install 'facegan[heif]'"}
 
 
-def test_many_heic_that_cannot_be_read_do_not_stop_the_others(folder: Path) -> None:
+@pytest.mark.parametrize("suffix", ["heic", "HEIC"])
+def test_many_heic_that_cannot_be_read_do_not_stop_the_others(folder: Path, suffix: str) -> None:
     for number in range(20):
-        (folder / f"{number}.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(200))
+        (folder / f"{number}.{suffix}").write_bytes(b"\0\0\0\x18ftypheic" + bytes(200))
     dataset = packed(folder)
     assert sum(dataset.manifest["counts"].values()) == 20
-    assert left_out(dataset)["7.heic"] == "no image"
+    assert left_out(dataset)[f"7.{suffix}"] == "no image"
+    assert len(left_out(dataset)) == 20
 
 
 def test_what_is_not_used_is_counted_and_listed(

@@ -27,6 +27,7 @@ LITERAL_KEYS = {
     "data.root": ArgumentKind.PATH,
     "data.packed_dir": ArgumentKind.PATH,
     "data.weights": ArgumentKind.WEIGHTS,
+    "data.name": ArgumentKind.TEXT,
     "weights": ArgumentKind.WEIGHTS,
     "init": ArgumentKind.WEIGHTS,
     "images": ArgumentKind.PATH,

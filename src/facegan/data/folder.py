@@ -31,6 +31,8 @@ class PhotoSource(FaceSource):
     "subfolder" or a CSV of name and label.
     """
 
+    kind = "folder"  # of source, in the name of the packed data set
+
     def __init__(
         self,
         photos: PhotoStore,
@@ -52,7 +54,7 @@ class PhotoSource(FaceSource):
 
     def recipe(self) -> dict[str, Any]:
         return {
-            "source": "folder",
+            "source": self.kind,
             "photos": self.photos.fingerprint(),
             "packing": PACK_VERSION,
             **dataclasses.asdict(self.decode),
@@ -120,14 +122,25 @@ class FolderDataset(PhotoSource):
         align: bool | str | None = None,
         faces: str = "all",
     ) -> None:
-        photos = open_photos(Path(root))
-        decode = Decoder(image_size, crop, mode, background)
-        if align:
-            name = "true" if align is True else align
-            decode = FaceAligner(image_size, crop, mode, background, name, faces)
-        elif faces != "all":
-            raise FaceganError(f"data.faces={faces} needs data.align=true, which finds the faces")
-        super().__init__(photos, decode, packed_dir, split, labels)
+        decode = choose_decoder(image_size, crop, mode, background, align, faces)
+        super().__init__(open_photos(Path(root)), decode, packed_dir, split, labels)
+
+
+def choose_decoder(
+    image_size: int,
+    crop: int | None,
+    mode: str,
+    background: str,
+    align: bool | str | None,
+    faces: str,
+) -> Decoder:
+    """What crops the centre square of a photograph or, with `align`, its faces."""
+    if align:
+        name = "true" if align is True else align
+        return FaceAligner(image_size, crop, mode, background, name, faces)
+    if faces != "all":
+        raise FaceganError(f"data.faces={faces} needs data.align=true, which finds the faces")
+    return Decoder(image_size, crop, mode, background)
 
 
 def _print_notes(notes: dict[str, Any]) -> None:

@@ -23,6 +23,11 @@ def class_labels(names: Sequence[str], source: str | None) -> tuple[NDArray[np.b
     if source is None:
         return np.zeros((len(names), 0), dtype=bool), []
     labels = [_subfolder(name) for name in names] if source == SUBFOLDER else _csv(names, source)
+    return one_hot(labels, source)
+
+
+def one_hot(labels: Sequence[str], source: str) -> tuple[NDArray[np.bool_], list[str]]:
+    """One attribute per class: (N, A) bool, and the classes' names. An empty label is none."""
     classes = sorted(set(labels) - {""})
     if not 1 <= len(classes) <= MAX_CLASSES:
         raise FaceganError(

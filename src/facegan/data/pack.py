@@ -93,13 +93,17 @@ def describe(names: Sequence[str], failures: Sequence[Failure]) -> str:
 
 def _check(names: Sequence[str], failures: list[Failure]) -> None:
     # a HEIC whose codec is missing here is no damaged file: it is left out, however many there are
-    bad = [row for row, _ in failures if PurePosixPath(names[row]).suffix not in HEIF_SUFFIXES]
+    bad = [row for row, _ in failures if not _is_heif(names[row])]
     too_many = len(bad) > max(MAX_BAD_SHARE * len(names), MAX_BAD)
     if too_many or len(failures) == len(names):
         raise FaceganError(
             f"{len(failures)} of {len(names)} photographs could not be used, more than a tenth; "
             f"the first: {describe(names, failures[:SHOWN])}; repair or remove them"
         )
+
+
+def _is_heif(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in HEIF_SUFFIXES
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:

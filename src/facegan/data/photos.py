@@ -73,7 +73,7 @@ class PhotoFolder(PhotoStore):
             return _read_bounded(file)
 
     def fingerprint(self) -> str:
-        return _digest(f"{name} {(self.root / name).stat().st_size}" for name in self.names())
+        return digest(f"{name} {(self.root / name).stat().st_size}" for name in self.names())
 
 
 class PhotoZip(PhotoStore):
@@ -110,7 +110,7 @@ class PhotoZip(PhotoStore):
             return _read_bounded(file)
 
     def fingerprint(self) -> str:
-        return _digest(f"{info.filename} {info.CRC}" for info in self._zip.infolist())
+        return digest(f"{info.filename} {info.CRC}" for info in self._zip.infolist())
 
 
 def open_photos(root: Path, key: str = "data.root") -> PhotoStore:
@@ -223,7 +223,8 @@ def _too_large(size: int) -> str:
     return f"{size / 1e9:.1f} GB or more unpacked, which no photograph has"
 
 
-def _digest(lines: Iterable[str]) -> str:
+def digest(lines: Iterable[str]) -> str:
+    """The SHA-256 of the lines."""
     digest = hashlib.sha256()
     for line in lines:
         digest.update(f"{line}\n".encode(errors="surrogateescape"))

@@ -1,0 +1,149 @@
+"""A Hugging Face image data set by name, read with the package `datasets`."""
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facegan.data.folder import PhotoSource, choose_decoder
+from facegan.data.labels import one_hot
+from facegan.data.photos import PhotoStore, Unused, digest
+from facegan.errors import FaceganError
+
+
+class HubPhotos(PhotoStore):
+    """The images in one column of every split; the names are split/row, such as train/0000012."""
+
+    def __init__(self, splits: dict[str, Any], column: str) -> None:
+        from datasets import Image
+
+        # without its other columns, and as encoded bytes, which worker processes decode
+        self._splits = {
+            split: rows.select_columns([column]).cast_column(column, Image(decode=False))
+            for split, rows in splits.items()
+        }
+        self.column = column
+
+    def names(self) -> list[str]:
+        return [
+            f"{split}/{row:07}" for split, rows in self._splits.items() for row in range(len(rows))
+        ]
+
+    def unused(self) -> list[Unused]:
+        return []
+
+    def read(self, name: str) -> bytes:
+        split, row = locate(name)
+        image = self._splits[split][row][self.column]
+        if image is None:
+            raise ValueError("an empty cell")
+        return bytes(image["bytes"] or Path(image["path"]).read_bytes())
+
+    def fingerprint(self) -> str:
+        return digest(
+            f"{split} {len(rows)} {_origin(rows)}" for split, rows in self._splits.items()
+        )
+
+
+class HubDataset(PhotoSource):
+    """The image data set `name`, OWNER/NAME on the Hub or a folder that `datasets` reads.
+
+    `subset` is one of its configurations. `column` holds the images; by default it is the only one
+    of images. Splits called train, validation and test are honoured. `labels` is a column of
+    classes. The other arguments are those of FolderDataset. Raises FaceganError where the package
+    is missing, and where there is no such data set, subset or column.
+    """
+
+    kind = "hub"
+
+    def __init__(
+        self,
+        name: str,
+        packed_dir: str,
+        image_size: int,
+        subset: str | None = None,
+        revision: str | None = None,
+        column: str | None = None,
+        labels: str | None = None,
+        crop: int | None = None,
+        mode: str = "RGB",
+        background: str = "white",
+        split: float | None = None,
+        align: bool | str | None = None,
+        faces: str = "all",
+    ) -> None:
+        decode = choose_decoder(image_size, crop, mode, background, align, faces)
+        self.splits = load_splits(name, subset, revision)
+        photos = HubPhotos(self.splits, image_column(self.splits, column))
+        if labels is not None:
+            _check_column(self.splits, "labels", labels)
+        super().__init__(photos, decode, packed_dir, split, labels)
+        if not Path(name).exists():
+            self.license = f"LicenseRef-Dataset: see the terms of the data set {name} on the Hub"
+
+    def class_labels(self, names: Sequence[str]) -> tuple[NDArray[np.bool_], list[str]]:
+        if self.labels is None:
+            return np.zeros((len(names), 0), dtype=bool), []
+        classes = {split: _class_names(rows, self.labels) for split, rows in self.splits.items()}
+        return one_hot([classes[split][row] for split, row in map(locate, names)], self.labels)
+
+
+def _origin(rows: Any) -> list[str]:
+    """The hash, of all that a split is made from, by which `datasets` names the cache's folders."""
+    return [Path(file["filename"]).parent.name for file in rows.cache_files]
+
+
+def locate(name: str) -> tuple[str, int]:
+    """The split and the row of a name."""
+    path = PurePosixPath(name)
+    return str(path.parent), int(path.name)
+
+
+def load_splits(name: str, subset: str | None, revision: str | None) -> dict[str, Any]:
+    """The splits of a data set, downloaded where `datasets` has not cached them."""
+    try:
+        import datasets
+    except ImportError as error:
+        raise FaceganError("data=hub needs datasets: pip install 'facegan[datasets]'") from error
+    try:
+        return dict(datasets.load_dataset(name, subset, revision=revision))
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        raise FaceganError(
+            f"data.name={name} cannot be loaded: {error}; give OWNER/NAME of an image data set on "
+            "the Hugging Face Hub, or a folder in one of the formats of datasets"
+        ) from error
+
+
+def image_column(splits: dict[str, Any], column: str | None) -> str:
+    """The column of images: `column`, or the only one."""
+    from datasets import Image
+
+    features = next(iter(splits.values())).features
+    images = [name for name, kind in features.items() if isinstance(kind, Image)]
+    if column is None and len(images) == 1:
+        return images[0]
+    if column not in images:
+        raise FaceganError(
+            f"data.column={column} must be one of the columns of images: "
+            f"{', '.join(images) or 'there is none'}"
+        )
+    return str(column)
+
+
+def _check_column(splits: dict[str, Any], key: str, column: str) -> None:
+    for split, rows in splits.items():
+        if column not in rows.features:
+            raise FaceganError(
+                f"data.{key}={column} is no column of the split {split}: {', '.join(rows.features)}"
+            )
+
+
+def _class_names(rows: Any, column: str) -> list[str]:
+    """The class of each row; empty where there is none."""
+    from datasets import ClassLabel
+
+    kind, values = rows.features[column], rows[column]
+    name = kind.int2str if isinstance(kind, ClassLabel) else str
+    return ["" if value is None or value == -1 else name(value) for value in values]
