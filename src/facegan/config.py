@@ -263,7 +263,7 @@ def _has_type(value: Any, hint: Any, bounds: tuple[float, float] | None) -> bool
     except (UnsupportedValueType, OmegaConfBaseException):
         return True  # the hint is a class of ours, and the value a node, which has its own check
     try:
-        schema.value = value
+        schema.value = escape(value) if isinstance(value, str) else value  # ${x} is a value here
     except OmegaConfBaseException:
         return False
     converted = schema.value
