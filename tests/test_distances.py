@@ -165,10 +165,13 @@ def test_kernel_distance_agrees_with_a_double_loop() -> None:
     assert kernel_distance(real, fake).value == pytest.approx(naive_squared_mmd(real, fake))
 
 
-def test_kernel_distance_does_not_depend_on_the_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("limit", "value"), [("CHUNK", 7), ("CHUNK_ENTRIES", 500)])
+def test_kernel_distance_does_not_depend_on_the_chunks(
+    limit: str, value: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real, fake = correlated(50, 8, seed=1), correlated(70, 8, seed=2)
     whole = kernel_distance(real, fake)
-    monkeypatch.setattr("facegan.evaluation.distances.CHUNK", 7)
+    monkeypatch.setattr(f"facegan.evaluation.distances.{limit}", value)
     chunked = kernel_distance(real, fake)
     assert chunked.value == pytest.approx(whole.value, rel=1e-10)
     assert chunked.standard_error == pytest.approx(whole.standard_error, rel=1e-10)

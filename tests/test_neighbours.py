@@ -63,7 +63,7 @@ def test_prdc_agrees_with_a_naive_implementation(k: int) -> None:
 def test_prdc_does_not_depend_on_chunks_or_an_offset(monkeypatch: pytest.MonkeyPatch) -> None:
     real, fake = normal(90, 4, seed=1), normal(110, 4, seed=2, scale=0.8)
     whole = precision_recall(real, fake), density_coverage(real, fake)
-    monkeypatch.setattr("facegan.evaluation.neighbours.CHUNK", 7)
+    monkeypatch.setattr("facegan.evaluation.distances.CHUNK", 7)
     assert (precision_recall(real, fake), density_coverage(real, fake)) == whole
     far_real, far_fake = real.double() + 1e4, fake.double() + 1e4
     assert (precision_recall(far_real, far_fake), density_coverage(far_real, far_fake)) == whole
@@ -104,7 +104,7 @@ def test_copies_of_one_face_have_precision_and_no_recall() -> None:
 def test_nearest_neighbours_agree_with_a_naive_implementation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("facegan.evaluation.neighbours.CHUNK", 7)
+    monkeypatch.setattr("facegan.evaluation.distances.CHUNK", 7)
     queries, references = normal(40, 5, seed=1), normal(60, 5, seed=2)
     distances, indices = nearest_neighbours(queries, references)
     whole = (queries.double()[:, None] - references.double()[None]).norm(dim=-1)

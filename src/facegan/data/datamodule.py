@@ -107,8 +107,9 @@ class FaceDataModule(pl.LightningDataModule):
         if self.on_device and fits(images.nbytes, device):
             images, attributes = images.to(device), attributes.to(device)
         rank_slice = slice(self.trainer.global_rank, None, self.trainer.world_size)
+        release = self.dataset.release_memory
         return DeviceLoader(
-            images, attributes, order, count, self.batch_size, rank_slice, first_batch
+            images, attributes, order, count, self.batch_size, rank_slice, release, first_batch
         )
 
 
@@ -134,7 +135,8 @@ class DeviceLoader:
     """One epoch of batches, in the order that `order` gives when the epoch begins.
 
     `first_batch` is the number of the batch that an interrupted epoch goes on with.
-    `rank_slice` selects the part of each batch that belongs to this process.
+    `rank_slice` selects the part of each batch that belongs to this process. `release` is called
+    when a batch is read.
     """
 
     def __init__(
@@ -145,6 +147,7 @@ class DeviceLoader:
         count: int,
         batch_size: int,
         rank_slice: slice,
+        release: Callable[[], None],
         first_batch: Callable[[], int] = lambda: 0,
     ) -> None:
         self.images = images  # (N, H, W, 3) uint8
@@ -154,6 +157,7 @@ class DeviceLoader:
         self.count = count
         self.batch_size = batch_size
         self.rank_slice = rank_slice
+        self.release = release
 
     def __len__(self) -> int:
         return -(-self.count // self.batch_size)
@@ -163,7 +167,9 @@ class DeviceLoader:
         rows, flips = (part.to(self.images.device) for part in self.order())
         batches = zip(rows.split(self.batch_size), flips.split(self.batch_size), strict=True)
         for some, flip in itertools.islice(batches, self.first_batch(), None):
-            yield self._gather(some[self.rank_slice], flip[self.rank_slice])
+            batch = self._gather(some[self.rank_slice], flip[self.rank_slice])
+            self.release()
+            yield batch
 
     def _gather(self, rows: Tensor, flip: Tensor) -> Batch:
         faces = self.images[rows]

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import mmap
 import shutil
 import tempfile
 import zipfile
@@ -19,6 +20,7 @@ from facegan._files import write_json
 from facegan.errors import FaceganError
 
 SPLITS = ("train", "val", "test")
+LARGE = 2**30  # bytes of images
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,17 @@ class PackedDataset:
     def indices(self, split: str) -> NDArray[np.int64]:
         """The rows of one of "train", "val", "test"."""
         return np.flatnonzero(self.labels.splits == SPLITS.index(split))
+
+    def release_memory(self) -> None:
+        """Unmaps the images that were read, which count as this process's memory until then.
+
+        They stay in the system's cache. A data set that is not LARGE stays mapped.
+        """
+        memory = self.images.base
+        if self.images.nbytes <= LARGE or not isinstance(memory, mmap.mmap):
+            return
+        if hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
+            memory.madvise(mmap.MADV_DONTNEED)
 
     def verify(self) -> None:
         """Reads the images once and compares their checksum with the manifest's."""

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-CHUNK = 1000  # rows at a time: 1,000 x 10,000 float64 are 80 MB
+CHUNK = 1000  # rows of a matrix of distances at a time
+CHUNK_ENTRIES = 20_000_000  # and at most so many entries: 160 MB of float64
 
 
 @dataclass(frozen=True, eq=False)  # tensors have no single truth value
@@ -191,10 +192,15 @@ def _kernel_means_within(features: Tensor) -> Tensor:
     return (means * len(features) - own) / (len(features) - 1)
 
 
+def row_chunks(points: Tensor, columns: int) -> tuple[Tensor, ...]:
+    """`points` (N, D) in parts, for matrices of `columns` columns that memory has room for."""
+    return points.split(max(1, min(CHUNK, CHUNK_ENTRIES // max(columns, 1))))
+
+
 def _kernel_means_between(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
     """The mean kernel of each row of first (N,) with second, and the other way round (M,)."""
     row_means, column_sums = [], torch.zeros(len(second), dtype=torch.float64)
-    for rows in first.split(CHUNK):
+    for rows in row_chunks(first, len(second)):
         kernel = (rows @ second.T).div_(first.shape[1]).add_(1).pow_(3)
         row_means.append(kernel.mean(dim=1))
         column_sums += kernel.sum(dim=0)

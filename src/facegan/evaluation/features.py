@@ -3,11 +3,13 @@
 import hashlib
 import pickle
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -35,7 +37,6 @@ class FeatureExtractor(ABC):
     def embed(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) uint8, any size -> (B, D) float32, on the images' device."""
 
-    @torch.inference_mode()
     def __call__(
         self, images: Tensor, progress: str | None = None, device: torch.device | None = None
     ) -> Tensor:
@@ -43,12 +44,24 @@ class FeatureExtractor(ABC):
 
         Computed on `device`; by default on a GPU if there is one.
         """
-        device = device or best_device()
-        images = images.expand(-1, 3, -1, -1)  # the networks were trained on colours
         parts = images.split(BATCH)
+        return self.embed_batches(parts, len(parts), progress, device)
+
+    @torch.inference_mode()
+    def embed_batches(
+        self,
+        batches: Iterable[Tensor],
+        count: int,
+        progress: str | None = None,
+        device: torch.device | None = None,
+    ) -> Tensor:
+        """As a call, of `count` batches that are never in memory together."""
+        device = device or best_device()
         if progress:
-            parts = progress_bar(parts, desc=progress)
-        return torch.cat([self.embed(part.to(device)).cpu() for part in parts])
+            batches = progress_bar(batches, total=count, desc=progress)
+        # the networks were trained on colours
+        colours = (batch.expand(-1, 3, -1, -1).to(device) for batch in batches)
+        return torch.cat([self.embed(batch).cpu() for batch in colours])
 
 
 class AttributeFeatures(FeatureExtractor):
@@ -135,14 +148,28 @@ def split_features(
     if path.exists():
         return load_file(path)["features"]
     title = f"{split} faces" if progress else None
-    features = extractor(split_images(dataset, split), title, device)
+    count = -(-len(dataset.indices(split)) // BATCH)
+    features = extractor.embed_batches(split_batches(dataset, split), count, title, device)
     write_tensors(path, {"features": features})
     return features
 
 
+def split_batches(dataset: PackedDataset, split: str) -> Iterator[Tensor]:
+    """The faces of one split in batches, (up to BATCH, C, H, W) uint8, read one after the other."""
+    rows = dataset.indices(split)
+    for start in range(0, len(rows), BATCH):
+        yield images_of(dataset, rows[start : start + BATCH])
+        dataset.release_memory()
+
+
 def split_images(dataset: PackedDataset, split: str) -> Tensor:
-    """The faces of one split: (N, 3, H, W) uint8 in channels_last."""
-    return torch.from_numpy(dataset.images[dataset.indices(split)]).permute(0, 3, 1, 2)
+    """The faces of one split: (N, C, H, W) uint8 in channels_last."""
+    return images_of(dataset, dataset.indices(split))
+
+
+def images_of(dataset: PackedDataset, rows: NDArray[np.int64]) -> Tensor:
+    """The faces of `rows`, (N,), copied: (N, C, H, W) uint8 in channels_last."""
+    return torch.from_numpy(dataset.images[rows]).permute(0, 3, 1, 2)
 
 
 def _refuse_code(path: Path) -> None:

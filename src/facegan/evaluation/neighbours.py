@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from facegan.evaluation.distances import CHUNK, checked, checked_pair
+from facegan.evaluation.distances import checked, checked_pair, row_chunks
 
 # Squared distances from a matrix product are off by about 1e-14 of the largest squared norm; a
 # point on the rim of a ball is meant to lie inside, and a copy to lie in a ball of radius zero.
@@ -106,7 +106,7 @@ def _centred_pair(real: Tensor, fake: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def _inside_balls(points: Tensor, centres: Tensor, k: int) -> Iterator[Tensor]:
-    """Which points lie in which balls, chunk by chunk: (up to CHUNK, M) bool, rim included.
+    """Which points lie in which balls, chunk by chunk: (some of N, M) bool, rim included.
 
     A ball reaches from a centre to its k-th nearest fellow.
     """
@@ -123,8 +123,8 @@ def _squared_radii(features: Tensor, k: int) -> Tensor:
 
 
 def _squared_distances(points: Tensor, references: Tensor) -> Iterator[Tensor]:
-    """Squared distances of all references (M, D) from points, CHUNK points at a time."""
+    """Squared distances of all references (M, D) from points, some points at a time."""
     squares = references.square().sum(dim=1)
-    for chunk in points.split(CHUNK):
+    for chunk in row_chunks(points, len(references)):
         squared = torch.addmm(squares, chunk, references.T, alpha=-2)
         yield squared.add_(chunk.square().sum(dim=1, keepdim=True)).clamp_(min=0)

@@ -28,8 +28,8 @@ from facegan.evaluation.features import (
     AttributeFeatures,
     FeatureExtractor,
     best_device,
+    images_of,
     split_features,
-    split_images,
 )
 from facegan.evaluation.metrics import (
     FEW,
@@ -240,13 +240,13 @@ def _page(
     dataset: PackedDataset,
 ) -> str:
     pairs = evaluation.nearest_pairs
-    training = split_images(dataset, "train")
+    nearest = dataset.indices("train")[pairs.training]
     return html_page(
         facts=facts,
         measures=evaluation.measures,
         coverage=evaluation.coverage,
         reference=reference,
         faces=faces[:GRID_FACES],
-        pairs=(faces[pairs.generated], training[pairs.training]),
+        pairs=(faces[pairs.generated], images_of(dataset, nearest)),
         distances=pairs.distances,
     )
