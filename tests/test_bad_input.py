@@ -383,10 +383,3 @@ def test_a_damaged_checkpoint_is_skipped(cli: Cli, home: Path) -> None:
     result = cli(*RESUME)
     assert result.code == 0
     assert "its checksum does not match its content; the one before it is used" in result.out
-
-
-def test_a_run_goes_on_without_its_photographs(cli: Cli, home: Path) -> None:
-    shutil.rmtree("photos")
-    result = cli(*RESUME, "trainer.max_epochs=3")
-    assert (result.code, result.err) == (0, "")
-    assert "photos does not exist; the packed data set" in result.out

@@ -11,6 +11,10 @@ class FaceganError(Exception):
     """
 
 
+class NotFoundError(FaceganError):
+    """A file, a folder or a data set that a config names is not there."""
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether Python, numpy or torch could not allocate memory, on the CPU or on a GPU."""
     torch_says = isinstance(error, RuntimeError) and (

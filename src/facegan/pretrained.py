@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from facegan._files import write_tensors
-from facegan.errors import FaceganError
+from facegan.errors import FaceganError, NotFoundError
 from facegan.trust import is_trusted, refusal
 
 WEIGHTS_FILE = "generator.safetensors"
@@ -152,7 +152,7 @@ def find(source: str | Path) -> Path:
         path = path / WEIGHTS_FILE
     if not path.is_file():
         names = ", ".join(bundled())
-        raise FaceganError(
+        raise NotFoundError(
             f"weights={source}: there is no file {path}; give bundled weights ({names}), a run "
             "folder such as outputs/latest whose training has finished an epoch, or a .safetensors "
             "file"
@@ -227,7 +227,7 @@ def _from_hub(source: str) -> Path:
     try:
         return Path(hf_hub_download(match[1], match[2]))
     except Exception as error:  # its errors are of many libraries
-        raise FaceganError(f"weights={source} could not be fetched: {error}") from error
+        raise NotFoundError(f"weights={source} could not be fetched: {error}") from error
 
 
 def _from_url(source: str) -> Path:
@@ -244,7 +244,7 @@ def _from_url(source: str) -> Path:
         try:
             torch.hub.download_url_to_file(url, str(path), hash_prefix=digest)
         except (OSError, RuntimeError, ValueError, HTTPException) as error:
-            raise FaceganError(f"weights={source} could not be fetched: {error}") from error
+            raise NotFoundError(f"weights={source} could not be fetched: {error}") from error
     return path
 
 

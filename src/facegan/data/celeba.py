@@ -19,7 +19,7 @@ from facegan.data.download import CELEBA_FILES, fetch, md5_of
 from facegan.data.listing import write_left_out, write_names
 from facegan.data.pack import PACK_VERSION, describe, pack
 from facegan.data.photos import PhotoFolder, PhotoStore, PhotoZip, Unused
-from facegan.errors import FaceganError
+from facegan.errors import FaceganError, NotFoundError
 
 PHOTOGRAPHS = 202_599
 ZIP = "img_align_celeba.zip"
@@ -88,7 +88,7 @@ class CelebA(FaceSource):
         for path, store in ((self.folder / ZIP, PhotoZip), (self.folder / FOLDER, PhotoFolder)):
             if path.exists():
                 return store(path)
-        raise FaceganError(
+        raise NotFoundError(
             f"{self.folder} has neither {ZIP} nor {FOLDER}/; data.root must be a folder with "
             "CelebA in torchvision's or Kaggle's layout; data.verify=true downloads it"
         )

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegan.data.dataset import Labels
-from facegan.errors import FaceganError
+from facegan.errors import FaceganError, NotFoundError
 
 OFFICIAL = ("list_eval_partition.txt", "list_attr_celeba.txt", "identity_CelebA.txt")
 TORCHVISION = ("list_bbox_celeba.txt", "list_landmarks_align_celeba.txt")  # it requires them too
@@ -123,7 +123,7 @@ def require_annotations(folder: Path) -> None:
     """Raises FaceganError where `folder` lacks a file that is read."""
     missing = [name for name in annotation_files(folder) if not (folder / name).is_file()]
     if missing:
-        raise FaceganError(
+        raise NotFoundError(
             f"{folder} lacks {', '.join(missing)}; data.root must be a folder with CelebA in "
             "torchvision's or Kaggle's layout (or use data=folder for photographs without "
             "annotations); data.verify=true downloads what is missing"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from facegan.data.folder import PhotoSource, choose_decoder
 from facegan.data.labels import one_hot
 from facegan.data.photos import PhotoStore, Unused, digest
-from facegan.errors import FaceganError
+from facegan.errors import FaceganError, NotFoundError
 
 
 class HubPhotos(PhotoStore):
@@ -106,11 +106,11 @@ def load_splits(name: str, subset: str | None, revision: str | None) -> dict[str
     try:
         import datasets
     except ImportError as error:
-        raise FaceganError("data=hub needs datasets: pip install 'facegan[datasets]'") from error
+        raise NotFoundError("data=hub needs datasets: pip install 'facegan[datasets]'") from error
     try:
         return dict(datasets.load_dataset(name, subset, revision=revision))
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        raise FaceganError(
+        raise NotFoundError(
             f"data.name={name} cannot be loaded: {error}; give OWNER/NAME of an image data set on "
             "the Hugging Face Hub, or a folder in one of the formats of datasets"
         ) from error

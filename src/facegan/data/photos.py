@@ -12,7 +12,7 @@ from typing import IO, NamedTuple
 from PIL import Image
 
 from facegan.data.decode import register_heif
-from facegan.errors import FaceganError
+from facegan.errors import FaceganError, NotFoundError
 
 HEIF_SUFFIXES = (".heic", ".heif", ".hif")
 # known to Pillow, but no photographs, or only decoded by another program
@@ -120,11 +120,11 @@ def open_photos(root: Path, key: str = "data.root") -> PhotoStore:
     """
     root = root.expanduser()
     if not root.exists():
-        raise FaceganError(f"{key}={root} does not exist; give a folder of photographs or a zip")
+        raise NotFoundError(f"{key}={root} does not exist; give a folder of photographs or a zip")
     store = PhotoFolder(root) if root.is_dir() else PhotoZip(root)
     if not store.names():
         others = summarize(store.unused())
-        raise FaceganError(
+        raise NotFoundError(
             f"{key}={root} holds no image; looked for .jpg, .jpeg, .png and "
             f"{len(suffixes()) - 3} other suffixes at every depth"
             + (f"; there is: {others}" if others else "")

@@ -1,4 +1,4 @@
-"""The packed data set of a run, where the photographs it was packed from are gone or elsewhere."""
+"""The packed data set of a run, where what it was packed from is gone or elsewhere."""
 
 import dataclasses
 import json
@@ -8,7 +8,7 @@ from typing import Any
 
 from facegan.data.base import FaceSource
 from facegan.data.dataset import Labels, PackedDataset, open_dataset
-from facegan.errors import FaceganError
+from facegan.errors import FaceganError, NotFoundError
 
 RECORD = "run.json"
 
@@ -42,24 +42,36 @@ def data_record(source: FaceSource, dataset: PackedDataset) -> dict[str, str]:
 
 
 def source_or_recorded(
-    build: Callable[[], FaceSource], root: str | None, packed_dir: str | None, run: Path
+    build: Callable[[], FaceSource], packed_dir: str | None, run: Path
 ) -> FaceSource:
-    """The source that `build` makes; what `run` has recorded, where `root` does not exist.
+    """The source that `build` makes; the data set of the run, where its photographs are not there.
 
-    The packed data set is looked for where the run left it, and in `packed_dir`.
+    It is looked for where the run left it, and in `packed_dir`.
     """
-    if root is None or Path(root).exists():
-        return build()
-    record = read_record(run).get("data")
-    if not isinstance(record, dict) or "path" not in record:
-        return build()
-    left = Path(str(record["path"]))
-    for path in (left, Path(packed_dir or left.parent) / left.name):
+    try:
+        source = build()
+        source.recipe()  # looks at the photographs
+        return source
+    except NotFoundError as error:
+        record = read_record(run).get("data")
+        if not isinstance(record, dict) or "path" not in record:
+            raise
+        path = _packed_path(Path(str(record["path"])), packed_dir, error)
+        print(f"{error}\nthe run's packed data set {path} is used instead", flush=True)
+        about = (str(record.get(name, "")) for name in ("images_are", "license"))
+        return PackedSource(open_dataset(path), *about)
+
+
+def _packed_path(left: Path, packed_dir: str | None, error: NotFoundError) -> Path:
+    """Where the data set that a run has left at `left` is now."""
+    places = [left, Path(packed_dir or left.parent) / left.name]
+    for path in places:
         if path.is_dir():
-            print(f"data.root={root} does not exist; the packed data set {path} is used")
-            about = (str(record.get(name, "")) for name in ("images_are", "license"))
-            return PackedSource(open_dataset(path), *about)
-    return build()
+            return path
+    raise NotFoundError(
+        f"{error}; the run's packed data set {left} is gone, too: where it lies elsewhere, name "
+        f"the folder that holds {left.name} by data.packed_dir=…"
+    ) from error
 
 
 def read_record(run: Path) -> dict[str, Any]:

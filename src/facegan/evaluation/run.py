@@ -124,13 +124,15 @@ def to_json(facts: dict[str, str], evaluation: Evaluation) -> dict[str, Any]:
 
 def _source(cfg: DictConfig) -> FaceSource:
     """The data of `cfg`; the packed one, where it is the run's own and its photographs are gone."""
-    run, root = _run_folder(cfg), cfg.data.get("root")
+    run = _run_folder(cfg)
     build = functools.partial(instantiate, cfg.data, "data")
     if run is None or not (run / "config.yaml").is_file():
         return build()
-    if OmegaConf.select(read_config(run / "config.yaml"), "data.root") != root:
+    own = OmegaConf.select(read_config(run / "config.yaml"), "data") or {}
+    packed_dir = cfg.data.get("packed_dir")
+    if {**own, "packed_dir": packed_dir} != dict(cfg.data):
         return build()
-    return source_or_recorded(build, root, cfg.data.get("packed_dir"), run)
+    return source_or_recorded(build, packed_dir, run)
 
 
 def _faces_and_dataset(cfg: DictConfig, source: Any) -> tuple[Tensor, PackedDataset]:

@@ -230,9 +230,7 @@ def _starting_point(cfg: DictConfig, folder: Path, resume: bool) -> StartingPoin
 
 def _source(cfg: DictConfig, folder: Path, model: Any) -> FaceSource:
     """The data of `cfg`, whose images the model must fit."""
-    source = source_or_recorded(
-        lambda: instantiate(cfg.data, "data"), cfg.data.get("root"), cfg.data.packed_dir, folder
-    )
+    source = source_or_recorded(lambda: instantiate(cfg.data, "data"), cfg.data.packed_dir, folder)
     size = (source.channels, source.image_size, source.image_size)
     if model.image_shape != size:
         raise ConfigError(
