@@ -39,7 +39,9 @@ def cases(find) -> list[Case]:
 
 
 def skip_without_plugins(text: str) -> None:
-    if "hydra/" in text:
+    if "hydra/launcher=ray" in text:
+        pytest.importorskip("hydra_plugins.hydra_ray_launcher", reason="the extra ray")
+    elif "hydra/" in text:
         pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="the extra sweeps")
 
 
@@ -56,7 +58,10 @@ def test_a_setting_belongs_to_a_command(case: Case) -> None:
     skip_without_plugins(case.text)
     settings = case.text.replace("'", "").split()
     of_trainer = [f"trainer.{setting}" for setting in settings]  # in README's table
-    assert composes("train", of_trainer) or any(composes(name, settings) for name in COMMANDS)
+    of_folder = ["data=folder", "data.root=photos", *settings]  # in the guide to own photographs
+    assert any(composes("train", words) for words in (of_trainer, settings, of_folder)) or any(
+        composes(name, settings) for name in COMMANDS
+    )
 
 
 def composes(name: str, words: list[str]) -> bool:
