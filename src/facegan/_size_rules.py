@@ -1,20 +1,19 @@
 """How lite's and full's values depend on the image size. Each is the identity at 28x28.
 
 The recipes in conf/model name these functions as resolvers (config.py); a value on the command
-line replaces the rule. lite-64 (weights/lite-64.md) was trained with values close to these.
+line replaces the rule. full-28 and full-64 (weights/full-64.md) were trained with these values.
 """
 
-MIN_CHANNELS = 16  # of the generator's largest feature map
 LARGE = 56  # pixels: the discriminator's first layer has half of the channels from here on
 
 
-def generator_width(width: int, image_size: int) -> int:
-    """`width`, or as much as leaves `MIN_CHANNELS` after one halving for each doubling of the size.
+def generator_width(width: int, last: int, image_size: int) -> int:
+    """`width`, or as much as leaves `last` channels when each doubling of the size halves them.
 
-    (96, 28) -> 96, (96, 32) -> 128, (96, 64) -> 256, (96, 128) -> 512.
+    (96, 16, 28) -> 96, (96, 16, 32) -> 128, (96, 16, 64) -> 256, (96, 16, 128) -> 512.
     """
     doublings = max(image_size // 4, 1).bit_length() - 1
-    return max(width, MIN_CHANNELS << doublings)
+    return max(width, last << doublings)
 
 
 def discriminator_width(width: int, image_size: int) -> int:

@@ -36,10 +36,10 @@ OmegaConf.register_new_resolver(
 )
 
 
-def _register_size_rule(rule: Callable[[Any, int], float]) -> None:
-    def resolve(value: Any, image_size: Any) -> float:
+def _register_size_rule(rule: Callable[..., float]) -> None:
+    def resolve(value: Any, *others: Any) -> Any:  # the last one is the image size
         # anything else is refused by the networks, whose message says which sizes there are
-        return rule(value, image_size) if isinstance(image_size, int) else value
+        return rule(value, *others) if isinstance(others[-1], int) else value
 
     OmegaConf.register_new_resolver(rule.__name__, resolve, replace=True)
 
