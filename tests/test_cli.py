@@ -106,7 +106,7 @@ def test_a_wrong_key_or_value(
     [
         ("data.count=few", ("data.count", "few", "whole number")),
         ("data.count=0", ("data.count must be a whole number from 1 to 1000000, got 0",)),
-        ("data.image_size=56", ("data.image_size=56", "28 pixels", "set data.image_size")),
+        ("data.image_size=56", ("weights=full-56", "full-28, full-64")),
         ("data.weights=nowhere", ("weights=nowhere", "lite-28")),
     ],
 )

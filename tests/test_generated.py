@@ -72,8 +72,24 @@ def test_the_recipe_depends_on_weights_and_count(tmp_path: Path) -> None:
     assert faces(tmp_path, weights=path).recipe() != recipe
 
 
-def test_refuses_another_size_than_the_generators(cli: Cli) -> None:
+@pytest.mark.parametrize("size", [28, 64])
+def test_the_default_weights_follow_the_size(size: int, cli: Cli, workdir: Path) -> None:
+    result = cli("prepare", "data=generated", f"data.image_size={size}", "data.count=60")
+    assert result.code == 0, result.err
+    (images,) = workdir.glob("data/packed/*/images.npy")
+    expected = Generator.from_pretrained(f"full-{size}").sample(n=60)
+    np.testing.assert_array_equal(np.load(images), expected.permute(0, 2, 3, 1).numpy())
+
+
+def test_a_size_without_bundled_weights_names_those_there_are(cli: Cli) -> None:
     result = cli("prepare", "data=generated", "data.image_size=56")
+    assert result.code == 2
+    assert "there is no file full-56; give bundled weights (" in result.err
+    assert "full-28, full-64" in result.err
+
+
+def test_refuses_another_size_than_the_generators(cli: Cli) -> None:
+    result = cli("prepare", "data=generated", "data.image_size=56", "data.weights=lite-28")
     assert result.code == 2
     assert result.err == (
         "facegan.prepare: data.image_size=56, but data.weights=lite-28 generates faces of 28 "

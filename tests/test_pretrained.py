@@ -92,7 +92,8 @@ def test_missing(tmp_path: Path) -> None:
     message = refusal(tmp_path / "nowhere.safetensors")
     assert "there is no file" in message
     assert (
-        "give bundled weights (attributes-28, attributes-64, dcgan-28, lite-28, lite-64)" in message
+        "give bundled weights (attributes-28, attributes-64, dcgan-28, full-28, full-64, lite-28)"
+        in message
     )
 
 
@@ -231,8 +232,9 @@ def test_what_is_bundled() -> None:
         "attributes-28",
         "attributes-64",
         "dcgan-28",
+        "full-28",
+        "full-64",
         "lite-28",
-        "lite-64",
     ]
 
 

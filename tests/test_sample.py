@@ -26,7 +26,7 @@ def test_ten_faces_by_default(cli, workdir: Path) -> None:
     assert result.code == 0, result.err
     faces = sorted((workdir / "outputs" / "faces").iterdir())
     assert [path.name for path in faces] == [f"seed-{seed:04}.png" for seed in range(10)]
-    assert {open_image(path).size for path in faces} == {(28, 28)}
+    assert {open_image(path).size for path in faces} == {(64, 64)}
 
 
 def test_seeds_grid_and_upscale(cli, workdir: Path) -> None:
@@ -34,7 +34,7 @@ def test_seeds_grid_and_upscale(cli, workdir: Path) -> None:
     assert result.code == 0, result.err
     names = sorted(path.name for path in (workdir / "here").iterdir())
     assert names == ["grid.png", *(f"seed-{seed:04}.png" for seed in (0, 1, 2, 100))]
-    assert open_image(workdir / "here" / "seed-0100.png").size == (84, 84)
+    assert open_image(workdir / "here" / "seed-0100.png").size == (192, 192)
 
 
 @pytest.mark.parametrize("video", ["gif", "mp4"])
@@ -72,7 +72,7 @@ def test_stream_runs_until_it_is_stopped(
         ("video=avi", "gif, mp4"),
         ("frames=1", "frames must be a whole number from 2"),
         ("interpolate=1,2 stream=true", "give one of them"),
-        ("weights=nobody", "dcgan-28, lite-28"),
+        ("weights=nobody", "dcgan-28, full-28, full-64, lite-28"),
     ],
 )
 def test_sample_refuses(cli, argument: str, words: str) -> None:

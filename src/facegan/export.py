@@ -1,6 +1,6 @@
 """Export a generator: an ONNX model, and a web page that draws faces in the browser.
 
-python -m facegan.export                                     lite-28, into outputs/export
+python -m facegan.export                                     full-28, into outputs/export
 python -m facegan.export weights=outputs/latest out=site     a run's generator
 
 The page, index.html, is one file. It opens by a double click and works on any static host; it

@@ -45,7 +45,7 @@ class GeneratedDataset(FaceSource):
         if self.generator.channels != 3 or mode != "RGB":
             raise FaceganError(
                 f"data.weights={weights} makes images of {self.generator.channels} channels, and "
-                f"data.mode is {mode}; choose RGB and a generator of 3 channels, such as lite-28"
+                f"data.mode is {mode}; choose RGB and a generator of 3 channels, such as full-28"
             )
         if self.generator.image_size != image_size:
             raise FaceganError(

@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import sys
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from facegan import pretrained
 from facegan._files import atomic_path, write_json
-from facegan.config import ConfigError, instantiate, read_config, shown
+from facegan.config import ConfigError, instantiate, read_config
 from facegan.data.base import FaceSource
 from facegan.data.dataset import PackedDataset
 from facegan.data.decode import Decoder
@@ -48,7 +47,6 @@ from facegan.networks.base import Generator
 from facegan.sampling.latents import latents
 
 GRID_FACES = 128  # in the report
-BUNDLED_CROPS = {"dcgan-28": 108, "lite-28": 108, "lite-64": 148}  # of CelebA's photographs
 
 
 @dataclass(frozen=True)
@@ -191,31 +189,21 @@ def read_images(root: Path, count: int, image_size: int, mode: str = "RGB") -> T
 
 
 def crop_warning(cfg: DictConfig) -> str:
-    """What to say of weights that were trained on another crop than the data's; else nothing."""
-    trained_on = _training_data(cfg)
+    """What to say if the run was trained on another crop than the data's; else an empty string."""
+    run = _run_folder(cfg)
+    if run is None or not (run / "config.yaml").is_file():
+        return ""
+    trained_on = OmegaConf.select(read_config(run / "config.yaml"), "data")
     if any("crop" not in data for data in (trained_on, cfg.data)):
         return ""
-    trained, crop = (shown(data["crop"]) for data in (trained_on, cfg.data))
+    trained, crop = ("null" if data.crop is None else data.crop for data in (trained_on, cfg.data))
     if trained == crop:
         return ""
     return (
         f"weights={cfg.weights} were trained with data.crop={trained}, and the data has "
         f"data.crop={crop}: the distances include the difference between the crops; "
-        f"set data.crop={trained}, or leave data=… out where a run has data of its own"
+        f"set data.crop={trained}, or leave data=… out to use the run's own data"
     )
-
-
-def _training_data(cfg: DictConfig) -> Mapping[str, Any]:
-    """The config of the data that the weights were trained on; empty where it is not known."""
-    if cfg.images is not None:
-        return {}
-    if cfg.weights in BUNDLED_CROPS:  # the crop says nothing of photographs of another size
-        same_kind = cfg.data.get("_target_") == "facegan.data.celeba.CelebA"
-        return {"crop": BUNDLED_CROPS[cfg.weights]} if same_kind else {}
-    run = _run_folder(cfg)
-    if run is None or not (run / "config.yaml").is_file():
-        return {}
-    return OmegaConf.select(read_config(run / "config.yaml"), "data") or {}
 
 
 def _run_folder(cfg: DictConfig) -> Path | None:

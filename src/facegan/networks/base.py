@@ -40,7 +40,7 @@ class Generator(nn.Module):
 
     @classmethod
     def from_pretrained(cls, source: str | Path) -> Self:
-        """A generator in eval mode: bundled ("lite-28"), of a run folder, of a safetensors file.
+        """A generator in eval mode: bundled ("full-64"), of a run folder, of a safetensors file.
 
         Also hf:OWNER/REPOSITORY/FILE and https://…/FILE#sha256=…, which are fetched first.
 
@@ -75,16 +75,15 @@ class Generator(nn.Module):
             raise ValueError(f"give n or seeds, one of the two; got n={n}, seeds={seeds}")
         z = latents(range(n or 0) if seeds is None else seeds, self.latent_dim)
         z = z * truncation
-        return self.draw(self.directions(wanted=edit).edit(z, edit) if edit else z)
+        return self.draw(self.directions().edit(z, edit) if edit else z)
 
-    def directions(self, progress: bool = False, wanted: Iterable[str] = ()) -> Directions:
+    def directions(self, progress: bool = False) -> Directions:
         """Directions in latent space of 40 attributes of faces, and principal components.
 
         Computed once, which takes minutes for a large generator on a CPU, and stored beside the
-        weights' file. They come with the bundled weights. `progress` shows a bar. Raises
-        FaceganError, before they are computed, if one of the names in `wanted` is not among them.
+        weights' file. They come with the bundled weights. `progress` shows a bar.
         """
-        return load_or_find(self, self.source, progress, wanted)
+        return load_or_find(self, self.source, progress)
 
     @torch.no_grad()
     def draw(self, z: Tensor, progress: str | None = None) -> Tensor:

@@ -19,6 +19,7 @@ MAX_SHOWN = 480  # faces in the gallery; older ones go
 TICK = 2.0  # seconds between two looks at the training
 CONCURRENT = 4  # requests that are worked on at once
 WAITING = 64  # requests that may wait
+DEFAULT_WEIGHTS = "full-64"
 
 
 def build_page(outputs: Path, training: Training) -> Any:
@@ -26,7 +27,7 @@ def build_page(outputs: Path, training: Training) -> Any:
     gr = import_gradio()
     with gr.Blocks(title="facegan", analytics_enabled=False) as page:
         gr.Markdown("# facegan\nAll faces on this page are synthetic.")
-        weights = gr.Dropdown(choices(outputs), value="lite-28", label="weights")
+        weights = gr.Dropdown(choices(outputs), value=DEFAULT_WEIGHTS, label="weights")
         truncation = gr.Slider(0, 2, value=1.0, step=0.05, label="truncation")
         with gr.Tab("Faces"):
             _faces_tab(gr, weights, truncation)
@@ -35,7 +36,7 @@ def build_page(outputs: Path, training: Training) -> Any:
         with gr.Tab("Edit"):
             _edit_tab(gr, weights)
         with gr.Tab("Evaluation"):
-            shown = gr.HTML(report("lite-28"))
+            shown = gr.HTML(report(DEFAULT_WEIGHTS))
             weights.change(guarded(gr, report), weights, shown)
         with gr.Tab("Training"):
             _training_tab(gr, training)
@@ -104,7 +105,7 @@ def _interpolation_tab(gr: Any, weights: Any, truncation: Any) -> None:
 
 
 def _edit_tab(gr: Any, weights: Any) -> None:
-    names = direction_names("lite-28")
+    names = direction_names(DEFAULT_WEIGHTS)
     with gr.Row():
         seed = gr.Number(0, label="first seed", precision=0)
         direction = gr.Dropdown(
