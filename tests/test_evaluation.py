@@ -322,6 +322,8 @@ def test_small_splits_have_fewer_metrics(cli: Cli, small_photos: tuple[str, ...]
         ("{crop: null}", "{crop: 108}", True),
         ("{crop: 108}", "{crop: 108}", False),
         ("{count: 20000}", "{crop: 108}", False),
+        ("{crop: null, align: true}", "{crop: 108}", False),
+        ("{crop: null, align: wide}", "{crop: 108}", True),
     ],
 )
 def test_crop_warning(trained: str, data: str, warned: bool, workdir: Path) -> None:

@@ -111,6 +111,11 @@ class FaceAligner(Decoder):
         return BLURRED if is_blurred(pixels) else pixels
 
 
+def frame_name(align: bool | str) -> str:
+    """The key in FRAMES of data.align=true, or of a name."""
+    return "true" if align is True else str(align)
+
+
 def find_landmarks(photo: Image.Image, largest_only: bool = False) -> list[Points | None]:
     """The landmarks, (5, 2), of each face in an RGB photograph, the largest face first.
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facegan.data.align import FaceAligner
+from facegan.data.align import FaceAligner, frame_name
 from facegan.data.base import FaceSource
 from facegan.data.dataset import Labels
 from facegan.data.decode import Decoder
@@ -136,8 +136,7 @@ def choose_decoder(
 ) -> Decoder:
     """What crops the centre square of a photograph or, with `align`, its faces."""
     if align:
-        name = "true" if align is True else align
-        return FaceAligner(image_size, crop, mode, background, name, faces)
+        return FaceAligner(image_size, crop, mode, background, frame_name(align), faces)
     if faces != "all":
         raise FaceganError(f"data.faces={faces} needs data.align=true, which finds the faces")
     return Decoder(image_size, crop, mode, background)

@@ -16,6 +16,7 @@ from torch import Tensor
 from facegan import pretrained
 from facegan._files import atomic_path, write_json
 from facegan.config import ConfigError, instantiate, read_config
+from facegan.data.align import FRAMES, frame_name
 from facegan.data.base import FaceSource
 from facegan.data.dataset import PackedDataset
 from facegan.data.decode import Decoder
@@ -196,7 +197,7 @@ def crop_warning(cfg: DictConfig) -> str:
     trained_on = OmegaConf.select(read_config(run / "config.yaml"), "data")
     if any("crop" not in data for data in (trained_on, cfg.data)):
         return ""
-    trained, crop = ("null" if data.crop is None else data.crop for data in (trained_on, cfg.data))
+    trained, crop = map(_crop, (trained_on, cfg.data))
     if trained == crop:
         return ""
     return (
@@ -204,6 +205,13 @@ def crop_warning(cfg: DictConfig) -> str:
         f"data.crop={crop}: the distances include the difference between the crops; "
         f"set data.crop={trained}, or leave data=… out to use the run's own data"
     )
+
+
+def _crop(data: DictConfig) -> str:
+    """data.crop, and what it is by default where the faces are aligned."""
+    if data.crop is None and data.get("align"):
+        return str(FRAMES[frame_name(data.align)].side)
+    return "null" if data.crop is None else str(data.crop)
 
 
 def _run_folder(cfg: DictConfig) -> Path | None:
