@@ -1,6 +1,8 @@
 """A training that starts from weights: what is fitting, what is frozen, what is said."""
 
+import copy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +12,8 @@ from safetensors.torch import load_file
 from facegan import pretrained
 from facegan.config import ConfigError
 from facegan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
+from facegan.networks.magnitude import MPConv2d, MPDiscriminator, MPLinear
+from facegan.networks.residual import ResidualDiscriminator
 from facegan.train import with_recipe_of_init
 from facegan.training.initialization import combine_terms, copy_fitting, freeze_layers
 from facegan.training.schedule import linear_warmup
@@ -33,13 +37,22 @@ def test_tensors_of_another_shape_are_left() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
-def test_the_first_layers_are_frozen(count: int) -> None:
-    network = DCGANDiscriminator(width=4)
+@pytest.mark.parametrize(
+    ("network", "kinds"),
+    [
+        (DCGANDiscriminator(width=4), torch.nn.Conv2d),
+        (DCGANDiscriminator(width=4, spectral_norm=True), torch.nn.Conv2d),
+        (ResidualDiscriminator(width=16, blocks=1), (torch.nn.Conv2d, torch.nn.Linear)),
+        (MPDiscriminator(width=4, max_width=8, hidden=8), (MPConv2d, MPLinear)),
+    ],
+    ids=["dcgan", "spectral norm", "residual", "magnitude-preserving"],
+)
+def test_the_first_layers_are_frozen(network: torch.nn.Module, kinds: Any, count: int) -> None:
+    network = copy.deepcopy(network)
     freeze_layers(network, count)
-    layers = [m for m in network.modules() if isinstance(m, torch.nn.Conv2d)]
-    assert [layer.weight.requires_grad for layer in layers] == [
-        number >= count for number in range(len(layers))
-    ]
+    layers = [module for module in network.modules() if isinstance(module, kinds)]
+    trained = [all(p.requires_grad for p in layer.parameters()) for layer in layers]
+    assert trained == [number >= count for number in range(len(layers))]
 
 
 def test_the_last_layer_cannot_be_frozen() -> None:

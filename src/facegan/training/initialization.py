@@ -10,7 +10,6 @@ from facegan import pretrained
 from facegan.config import ConfigError
 from facegan.gan.module import GAN
 
-LAYERS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 MAX_LISTED = 6  # names in a message
 
 
@@ -56,7 +55,7 @@ def freeze_layers(discriminator: nn.Module, count: int) -> None:
     FreezeD (Mo et al. 2020, "Freeze the Discriminator", section 3). Raises ConfigError if there
     are no more layers than that.
     """
-    layers = [module for module in discriminator.modules() if isinstance(module, LAYERS)]
+    layers = [module for module in discriminator.modules() if _is_layer(module)]
     if count >= len(layers):
         raise ConfigError(
             f"freeze_d={count}: the discriminator has {len(layers)} layers, and the last one must "
@@ -64,6 +63,12 @@ def freeze_layers(discriminator: nn.Module, count: int) -> None:
         )
     for layer in layers[:count]:
         layer.requires_grad_(False)
+
+
+def _is_layer(module: nn.Module) -> bool:
+    """Whether it has a weight matrix or kernels of its own; norms have a vector."""
+    weight = getattr(module, "weight", None)
+    return isinstance(weight, Tensor) and weight.ndim > 1
 
 
 def combine_terms(*terms: str) -> str:
