@@ -52,49 +52,55 @@ def command(
     exception is a bug and shows its traceback.
     """
 
-    def decorate(main: Callable[[DictConfig], Any]) -> Callable[[], None]:
-        failures: list[Exception] = []
-        process: list[int] = []  # that the user started; a launcher runs the task in others
+    return lambda main: _as_command(main, name, schema, complete)
 
-        @functools.wraps(main)
-        def task(cfg: DictConfig) -> Any:
-            try:
-                return _run_in_folders(main, validate(cfg, schema))
-            except USER_ERRORS as error:  # Hydra would add a line of its own
-                if process != [os.getpid()]:  # Hydra carries it to that process
-                    raise FaceganError(format_error(error)) from None
-                failures.append(error)
-                _print_error(name, error)
-                return None
-            finally:
-                _remove_if_empty(Path(HydraConfig.get().runtime.output_dir))
 
-        run = hydra.main(version_base="1.3", config_path=str(CONFIG_PATH), config_name=name)(task)
+def _as_command(
+    main: Callable[[DictConfig], Any],
+    name: str,
+    schema: type,
+    complete: Callable[[list[str]], list[str]],
+) -> Callable[[], None]:
+    failures: list[Exception] = []
+    process: list[int] = []  # that the user started; a launcher runs the task in others
 
-        def run_command() -> None:
-            never_fail_to_print()
-            if {"--help", "-h"} & set(sys.argv[1:]):
-                print(help_text(name, sys.modules[main.__module__].__doc__ or ""))
-                return
-            os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us instead of Hydra's printer
-            failures.clear()
-            process[:] = [os.getpid()]
-            try:
-                sys.argv[1:] = _with_sweep_names(quote_literals(complete(sys.argv[1:])))
-                with ending_signals():
-                    run()
-            except USER_ERRORS as error:
-                failures.append(error)
-                _print_error(name, error)
-            except KeyboardInterrupt:
-                print(f"facegan.{name}: interrupted", file=sys.stderr)
-                sys.exit(130)
-            if failures:
-                sys.exit(2)
+    @functools.wraps(main)
+    def task(cfg: DictConfig) -> Any:
+        try:
+            return _run_in_folders(main, validate(cfg, schema))
+        except USER_ERRORS as error:  # Hydra would add a line of its own
+            if process != [os.getpid()]:  # Hydra carries it to that process
+                raise FaceganError(format_error(error)) from None
+            failures.append(error)
+            _print_error(name, error)
+            return None
+        finally:
+            _remove_if_empty(Path(HydraConfig.get().runtime.output_dir))
 
-        return run_command
+    run = hydra.main(version_base="1.3", config_path=str(CONFIG_PATH), config_name=name)(task)
 
-    return decorate
+    def run_command() -> None:
+        never_fail_to_print()
+        if {"--help", "-h"} & set(sys.argv[1:]):
+            print(help_text(name, sys.modules[main.__module__].__doc__ or ""))
+            return
+        os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us instead of Hydra's printer
+        failures.clear()
+        process[:] = [os.getpid()]
+        try:
+            sys.argv[1:] = _with_sweep_names(quote_literals(complete(sys.argv[1:])))
+            with ending_signals():
+                run()
+        except USER_ERRORS as error:
+            failures.append(error)
+            _print_error(name, error)
+        except KeyboardInterrupt:
+            print(f"facegan.{name}: interrupted", file=sys.stderr)
+            sys.exit(130)
+        if failures:
+            sys.exit(2)
+
+    return run_command
 
 
 def _run_in_folders(main: Callable[[DictConfig], Any], cfg: DictConfig) -> Any:
