@@ -1,7 +1,8 @@
 """Writes trained weights into the package, in half precision and with their licence.
 
 python benchmarks/bundle.py outputs/latest/attributes.safetensors attributes-28
-python benchmarks/bundle.py outputs/latest/generator-best.safetensors lite-28
+python benchmarks/bundle.py outputs/latest/generator-best.safetensors full-28
+python benchmarks/bundle.py outputs/latest/discriminator.safetensors full-28.discriminator
 """
 
 import sys

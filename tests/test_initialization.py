@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from facegan import pretrained
 from facegan.config import ConfigError
+from facegan.networks.base import Discriminator, Generator
 from facegan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from facegan.networks.magnitude import MPConv2d, MPDiscriminator, MPLinear
 from facegan.networks.residual import ResidualDiscriminator
@@ -127,3 +128,19 @@ def test_what_cannot_be_started_from(
     assert result.code == 2
     assert message in result.err
     assert not Path("run").exists()
+
+
+@pytest.mark.parametrize("name", ["full-28", "full-64"])
+def test_bundled_generators_have_a_discriminator(name: str) -> None:
+    path = pretrained.find_discriminator(name)
+    assert path is not None
+    assert path.stat().st_size < 8_000_000
+    discriminator = pretrained.load(path, Discriminator)
+    generator = Generator.from_pretrained(name)
+    with torch.no_grad():
+        logits = discriminator(generator(torch.zeros(8, generator.latent_dim)))
+    assert logits.isfinite().all()
+
+
+def test_discriminators_are_no_bundled_weights() -> None:
+    assert not any("discriminator" in name for name in pretrained.bundled())

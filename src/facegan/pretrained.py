@@ -86,7 +86,7 @@ def find_discriminator(source: str | Path) -> Path | None:
     """The discriminator that was trained with the generator `source`; None if there is none.
 
     It lies beside the generator: discriminator.safetensors in a run folder,
-    lite-28.discriminator.safetensors for bundled weights.
+    full-28.discriminator.safetensors for bundled weights.
     """
     path = find(source)
     candidates = [path.with_name(f"{path.stem}.{DISCRIMINATOR_FILE}")]

@@ -2,7 +2,7 @@
 
 python -m facegan.train model=dcgan trainer.max_epochs=6      the article's experiment
 python -m facegan.train model=lite data=folder data.root=DIR  your own photographs
-python -m facegan.train data=folder data.root=DIR init=lite-28  … from weights that exist
+python -m facegan.train data=folder data.root=DIR init=full-28  … from weights that exist
 python -m facegan.train -m model/loss=hinge,least_squares seed=1,2     a sweep
 python -m facegan.train resume=outputs/latest                 go on with a run
 """

@@ -242,7 +242,7 @@ def check_config(cfg: DictConfig) -> None:
     if cfg.freeze_d and cfg.init is None:
         raise ConfigError(
             f"freeze_d={cfg.freeze_d} keeps layers as they are, which are random without init; "
-            "give init=lite-28 or other weights, or leave freeze_d=0"
+            "give init=full-28 or other weights, or leave freeze_d=0"
         )
     if cfg.trainer.get("limit_train_batches", 1) == 0:
         raise ConfigError("trainer.limit_train_batches=0 trains nothing; give at least 1, a count")
