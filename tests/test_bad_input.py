@@ -18,6 +18,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from facegan._files import CHECKSUM
 from facegan.pretrained import metadata
 from facegan.training.checkpoints import AtomicCheckpointIO, read_checkpoint
 
@@ -111,8 +112,14 @@ def replace_by_folder(path: Path) -> None:
     path.mkdir()
 
 
+def weights_and_metadata() -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Without the checksum, as another program would write them."""
+    about = {k: v for k, v in metadata(WEIGHTS).items() if k not in CHECKSUM}
+    return load_file(WEIGHTS), about
+
+
 def nan_weights() -> None:
-    tensors, about = load_file(WEIGHTS), metadata(WEIGHTS)
+    tensors, about = weights_and_metadata()
     for tensor in tensors.values():
         if tensor.is_floating_point():
             tensor.fill_(float("nan"))
@@ -121,7 +128,7 @@ def nan_weights() -> None:
 
 def rename_target(config: dict[str, object]) -> Break:
     def change() -> None:
-        tensors, about = load_file(WEIGHTS), metadata(WEIGHTS)
+        tensors, about = weights_and_metadata()
         about["config"] = json.dumps({**json.loads(about["config"]), **config})
         save_file(tensors, WEIGHTS, about)
 
@@ -323,6 +330,7 @@ WEIGHT_FILES: dict[str, tuple[Break, str]] = {
     "empty": (write(WEIGHTS, b""), "is no readable safetensors file"),
     "cut": (lambda: cut(WEIGHTS), "is no readable safetensors file"),
     "huge header": (write(WEIGHTS, b"\xff" * 64), "is no readable safetensors file"),
+    "flipped bit": (lambda: flip_bit(WEIGHTS), "is damaged: its checksum does not match"),
     "NaN": (nan_weights, "hold NaN or infinity"),
     "foreign target": (rename_target({"_target_": "os.system"}), "names 'os.system'"),
     "a discriminator": (

@@ -401,7 +401,7 @@ def test_the_run_that_weights_belong_to(tmp_path: Path, monkeypatch: pytest.Monk
 def test_weights_that_are_not_finite_are_refused(weights: Path, bad: float) -> None:
     tensors = load_file(weights)
     tensors["layers.0.weight"].view(-1)[0] = bad
-    save_file(tensors, weights, pretrained.metadata(weights))
+    save_file(tensors, weights, {"config": pretrained.metadata(weights)["config"]})
     assert "1 of" in (message := refusal(weights))
     assert "hold NaN or infinity" in message
 

@@ -125,7 +125,7 @@ def test_planted_weights_do_not_run(cli: Cli, payload: Path) -> None:
         header = file.metadata()
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     config = {**json.loads(header["config"]), "_target_": "payload.Mine"}
-    save_file(tensors, "w.safetensors", {**header, "config": json.dumps(config)})
+    save_file(tensors, "w.safetensors", {"config": json.dumps(config)})
     result = cli("sample", "weights=w.safetensors", "n=1")
     assert (result.code, payload.exists()) == (2, False)
     assert "trust=payload" in result.err

@@ -1,15 +1,21 @@
 """Writing files so that nobody ever meets half of one."""
 
+import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from facegan.errors import FaceganError
+
 if TYPE_CHECKING:
     from torch import Tensor
+
+# of a file in which these zeros stand for it; two keys, since a damaged key is no longer one
+CHECKSUM = {"checksum": "sha256", "sha256": "0" * 64}
 
 
 @contextmanager
@@ -45,11 +51,32 @@ def _umask() -> int:
 def write_tensors(
     path: Path, tensors: dict[str, "Tensor"], metadata: dict[str, str] | None = None
 ) -> None:
-    """Writes a safetensors file, atomically. A full disk is an OSError, as for any other file."""
+    """Writes a safetensors file with a checksum, atomically.
+
+    A full disk is an OSError, as for any other file.
+    """
     from safetensors.torch import save  # torch, which not everything that writes files needs
 
+    data = _sorted_header(save(tensors, {**(metadata or {}), **CHECKSUM}))
+    digest = hashlib.sha256(data).hexdigest()
     with atomic_path(path) as temporary:
-        temporary.write_bytes(_sorted_header(save(tensors, metadata)))
+        temporary.write_bytes(data.replace(CHECKSUM["sha256"].encode(), digest.encode(), 1))
+
+
+def check_tensors(path: Path, metadata: Mapping[str, str]) -> None:
+    """Raises FaceganError if a file of `write_tensors` has changed since it was written.
+
+    `metadata` is the file's. Files of other programs have no checksum.
+    """
+    if CHECKSUM.keys().isdisjoint(metadata):
+        return
+    digest = metadata.get("sha256", "")
+    data = path.read_bytes().replace(digest.encode(), CHECKSUM["sha256"].encode(), 1)
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise FaceganError(
+            f"{path} is damaged: its checksum does not match its content; take another copy of "
+            "it, or write it again"
+        )
 
 
 def _sorted_header(data: bytes) -> bytes:

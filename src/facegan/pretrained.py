@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from facegan._files import write_tensors
+from facegan._files import check_tensors, write_tensors
 from facegan.errors import FaceganError, NotFoundError
 from facegan.trust import is_trusted, refusal
 
@@ -184,6 +184,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         with _opened(path) as file:
             header = file.metadata() or {}
+            check_tensors(path, header)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise FaceganError(

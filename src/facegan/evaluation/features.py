@@ -5,20 +5,21 @@ import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from facegan import pretrained
 from facegan._console import progress_bar
-from facegan._files import write_tensors
+from facegan._files import check_tensors, write_tensors
 from facegan.data.dataset import PackedDataset
 from facegan.errors import FaceganError
 from facegan.networks.attributes import AttributeNetwork, bundled_classifier
+from facegan.networks.base import join
 
 BATCH = 250  # images at a time
 
@@ -44,8 +45,7 @@ class FeatureExtractor(ABC):
 
         Computed on `device`; by default on a GPU if there is one.
         """
-        parts = images.split(BATCH)
-        return self.embed_batches(parts, len(parts), progress, device)
+        return self.embed_batches(images.split(BATCH), len(images), progress, device)
 
     @torch.inference_mode()
     def embed_batches(
@@ -55,13 +55,13 @@ class FeatureExtractor(ABC):
         progress: str | None = None,
         device: torch.device | None = None,
     ) -> Tensor:
-        """As a call, of `count` batches that are never in memory together."""
+        """As a call, of batches with `count` images that are never in memory together."""
         device = device or best_device()
         if progress:
-            batches = progress_bar(batches, total=count, desc=progress)
+            batches = progress_bar(batches, total=-(-count // BATCH), desc=progress)
         # the networks were trained on colours
         colours = (batch.expand(-1, 3, -1, -1).to(device) for batch in batches)
-        return torch.cat([self.embed(batch).cpu() for batch in colours])
+        return join((self.embed(batch).cpu() for batch in colours), count)
 
 
 class AttributeFeatures(FeatureExtractor):
@@ -145,13 +145,25 @@ def split_features(
 ) -> Tensor:
     """The features of one split's faces, (N, D), from the cache beside the dataset or into it."""
     path = dataset.path / f"features-{split}-{extractor.key}.safetensors"
-    if path.exists():
-        return load_file(path)["features"]
+    if (kept := _kept_features(path)) is not None:
+        return kept
     title = f"{split} faces" if progress else None
-    count = -(-len(dataset.indices(split)) // BATCH)
+    count = len(dataset.indices(split))
     features = extractor.embed_batches(split_batches(dataset, split), count, title, device)
     write_tensors(path, {"features": features})
     return features
+
+
+def _kept_features(path: Path) -> Tensor | None:
+    """The features in the cache; None where there are none, or damaged ones."""
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            check_tensors(path, file.metadata() or {})
+            return cast(Tensor, file.get_tensor("features"))
+    except (SafetensorError, FaceganError):
+        return None
 
 
 def split_batches(dataset: PackedDataset, split: str) -> Iterator[Tensor]:

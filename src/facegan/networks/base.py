@@ -96,9 +96,9 @@ class Generator(nn.Module):
         batches = z.split(DRAW_BATCH)
         if progress:
             batches = progress_bar(batches, desc=progress)
-        images = [to_uint8(self._draw_batch(batch)).cpu() for batch in batches]
+        images = join((to_uint8(self._draw_batch(batch)).cpu() for batch in batches), len(z))
         self.train(was_training)
-        return torch.cat(images)
+        return images
 
     def _draw_batch(self, z: Tensor) -> Tensor:
         """(B, latent_dim) -> (B, C, H, W), as part of a batch of DRAW_BATCH.
@@ -109,6 +109,23 @@ class Generator(nn.Module):
         device = next(self.parameters()).device
         padded = F.pad(z, (0, 0, 0, DRAW_BATCH - len(z))).to(device)
         return self(padded)[: len(z)]
+
+
+def join(parts: Iterable[Tensor], count: int) -> Tensor:
+    """torch.cat of parts with `count` rows in all, of which only one is kept at a time.
+
+    Many small results between the large ones of the layers would fragment the memory.
+    """
+    whole, start = torch.empty(0), 0
+    for part in parts:
+        if start == 0:
+            channels_last = part.ndim == 4 and part.is_contiguous(memory_format=torch.channels_last)
+            layout = torch.channels_last if channels_last else torch.contiguous_format
+            shape = (count, *part.shape[1:])
+            whole = torch.empty(shape, dtype=part.dtype, memory_format=layout)
+        whole[start : start + len(part)] = part
+        start += len(part)
+    return whole
 
 
 class Discriminator(nn.Module):

@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from facegan._files import write_tensors
+from facegan._files import check_tensors, write_tensors
 from facegan.errors import FaceganError
 
 MAX_AMOUNT = 100.0  # a latent's length is about sqrt(latent_dim); nothing sensible lies beyond
@@ -101,7 +101,8 @@ class Directions:
         """Reads a file of `save`. Raises FaceganError for any other."""
         try:
             with safe_open(path, framework="pt") as file:
-                metadata = file.metadata()
+                metadata = file.metadata() or {}
+                check_tensors(path, metadata)
                 tensors = {name: file.get_tensor(name) for name in ("vectors", "fit", "effects")}
             names, attributes = (tuple(json.loads(metadata[k])) for k in ("names", "attributes"))
         except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
