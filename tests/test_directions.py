@@ -177,7 +177,7 @@ def test_a_sweep_goes_there_and_back() -> None:
 
 
 def test_edit_on_the_command_line(cli, workdir: Path) -> None:
-    result = cli("sample", "seeds=7", "edit=Smiling:2,Young:-1", "out=.")
+    result = cli("sample", "weights=lite-28", "seeds=7", "edit=Smiling:2,Young:-1", "out=.")
     assert result.code == 0, result.err
     expected = Generator.from_pretrained("lite-28").sample(
         seeds=[7], edit={"Smiling": 2, "Young": -1}
@@ -187,7 +187,9 @@ def test_edit_on_the_command_line(cli, workdir: Path) -> None:
 
 
 def test_sweep_on_the_command_line(cli, workdir: Path) -> None:
-    result = cli("sample", "n=4", "edit=Smiling", "sweep=-3:3", "frames=4", "out=.")
+    result = cli(
+        "sample", "weights=lite-28", "n=4", "edit=Smiling", "sweep=-3:3", "frames=4", "out=."
+    )
     assert result.code == 0, result.err
     with Image.open(workdir / "sweep-Smiling.gif") as video:
         assert (video.n_frames, video.size) == (4, (57, 57))

@@ -180,14 +180,14 @@ def test_the_page_is_small_and_names_its_licences(site: Path) -> None:
 def test_the_browser_draws_the_faces_of_python(opened: Any) -> None:
     how = {"truncation": 0.7, "edits": {"Smiling": 2, "Young": -1}}
     drawn = opened.evaluate(f"facegan.draw({SEEDS}, {json.dumps(how)}).then((a) => [...a])")
-    faces = Generator.from_pretrained("lite-28").sample(
+    faces = Generator.from_pretrained("full-28").sample(
         seeds=SEEDS, truncation=0.7, edit={"Smiling": 2, "Young": -1}
     )
     assert np.abs(np.array(drawn).reshape(-1, 28, 28, 3) - as_arrays(faces)).max() <= 1
 
 
 def test_wall_sliders_and_enlargement(opened: Any) -> None:
-    generator = Generator.from_pretrained("lite-28")
+    generator = Generator.from_pretrained("full-28")
     plain = as_arrays(generator.sample(seeds=[3]))[0]
     assert np.abs(canvas(opened, ".face >> nth=3 >> canvas") - plain).max() <= 1
     opened.get_by_role("button", name="Face 3, enlarge").click()
@@ -226,7 +226,7 @@ def test_a_walk_ends_at_the_other_face(opened: Any) -> None:
     opened.locator("#target").fill("7")
     opened.locator("#position").fill("1")
     opened.locator("#large-title", has_text="Face 0 to 7, 100%").wait_for()
-    expected = as_arrays(Generator.from_pretrained("lite-28").sample(seeds=[7]))[0]
+    expected = as_arrays(Generator.from_pretrained("full-28").sample(seeds=[7]))[0]
     assert np.abs(canvas(opened, "#large-face") - expected).max() <= 1
     opened.get_by_role("button", name="Play").click()
     opened.get_by_role("button", name="Pause").wait_for()
@@ -239,7 +239,7 @@ def test_a_face_is_saved_as_png(opened: Any) -> None:
     opened.locator("#large-title", has_text="Face 5").wait_for()
     with opened.expect_download() as download:
         opened.get_by_role("button", name="PNG, 28 × 28").click()
-    assert download.value.suggested_filename == "lite-28-seed-5.png"
+    assert download.value.suggested_filename == "full-28-seed-5.png"
     picture = Image.open(io.BytesIO(Path(download.value.path()).read_bytes())).convert("RGB")
-    expected = as_arrays(Generator.from_pretrained("lite-28").sample(seeds=[5]))[0]
+    expected = as_arrays(Generator.from_pretrained("full-28").sample(seeds=[5]))[0]
     assert np.abs(np.asarray(picture).astype(int) - expected).max() <= 1
