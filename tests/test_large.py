@@ -33,10 +33,10 @@ def pack(folder: Path, counts: tuple[int, ...], noise: bool) -> tuple[str, ...]:
         splits = np.repeat(np.arange(len(SPLITS), dtype=np.uint8), counts)
         return Labels(splits, np.zeros((count, 0), bool), np.arange(count), ()), {}
 
-    source = GeneratedDataset(str(folder), "lite-64", count, SIZE)
+    source = GeneratedDataset(str(folder), "full-64", count, SIZE)
     write_dataset(dataset_path(folder, source.recipe()), source.recipe(), write)
     return (
-        *("data=generated", "data.weights=lite-64", f"data.image_size={SIZE}"),
+        *("data=generated", "data.weights=full-64", f"data.image_size={SIZE}"),
         *(f"data.count={count}", f"data.packed_dir={folder}"),
     )
 
@@ -68,5 +68,5 @@ def test_a_million_images_train_in_two_gigabytes(tmp_path: Path) -> None:
 
 def test_fifty_thousand_faces_are_evaluated_in_four_gigabytes(tmp_path: Path) -> None:
     data = pack(tmp_path / "packed", CELEBA, noise=True)
-    faces = ("weights=lite-64", "evaluation.faces=50000", "out=report")
+    faces = ("weights=full-64", "evaluation.faces=50000", "out=report")
     assert peak_memory(tmp_path, "evaluate", *data, *faces) < 4
