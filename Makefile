@@ -46,7 +46,8 @@ bench: .venv/installed ## measure speeds as ratios: benchmarks/results/bench.jso
 
 # Every folder but the link outputs/latest, which TensorBoard would show as one more run.
 board: .venv/installed ## TensorBoard of all runs that have begun
-	@runs=$$(for run in outputs/*/; do [ -L "$${run%/}" ] || echo "$$(basename "$$run"):$${run%/}"; done | paste -sd, -); \
+	@runs=$$(for run in outputs/*/; do [ -L "$${run%/}" ] || [ ! -d "$$run" ] || echo "$$(basename "$$run"):$${run%/}"; done | paste -sd, -); \
+	[ -n "$$runs" ] || { echo "outputs/ holds no run yet: train one first, such as by make demo"; exit 1; }; \
 	.venv/bin/tensorboard --logdir_spec "$$runs" --samples_per_plugin images=1000
 
 clean: ## remove .venv and caches, never data or outputs

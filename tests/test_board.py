@@ -2,8 +2,11 @@
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
+from conftest import REPOSITORY
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from test_callbacks import ARGUMENTS
 
@@ -32,3 +35,13 @@ def test_every_chart_but_that_of_penalties_has_curves(cli, packed_dir, monkeypat
 def test_the_coverage_table_is_markdown() -> None:
     table = coverage_table([AttributeShare("Wearing_Hat", 0.05, 0.025, -1.0)])
     assert table.splitlines()[-1] == "| Wearing Hat | 5.0% | 2.5% |"
+
+
+def test_make_board_without_runs(tmp_path: Path) -> None:
+    shutil.copy(REPOSITORY / "Makefile", tmp_path)
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv/installed").touch()
+    made = subprocess.run(["make", "board"], cwd=tmp_path, capture_output=True, text=True)
+    assert made.returncode == 2
+    assert "outputs/ holds no run yet: train one first" in made.stdout

@@ -208,3 +208,15 @@ def test_sample_refuses_edits(cli, arguments: str, words: str) -> None:
     result = cli("sample", *arguments.split())
     assert (result.code, result.out) == (2, "")
     assert words in result.err
+
+
+@pytest.mark.parametrize("arguments", ["edit=abc", "edit=Smiling,abc", "edit=abc sweep=-3:3"])
+def test_an_unknown_direction_is_refused_before_directions_are_measured(
+    arguments: str, cli, workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    DCGANGenerator(latent_dim=4, width=8, image_size=8).save_pretrained("w.safetensors")
+    monkeypatch.setattr(finding, "find_directions", None)  # a call would fail
+    result = cli("sample", "weights=w.safetensors", *arguments.split())
+    assert result.code == 2
+    assert "abc is no direction of this generator; known are 5_o_Clock_Shadow" in result.err
+    assert "PCA_4." in result.err.replace("\n", ".")

@@ -36,6 +36,7 @@ from facegan.evaluation.metrics import (
 from facegan.evaluation.report import bar, html_page, text_table
 from facegan.images import to_float
 from facegan.networks.dcgan import DCGANGenerator
+from facegan.pretrained import bundled
 
 
 @pytest.fixture(scope="module")
@@ -331,6 +332,28 @@ def test_crop_warning(trained: str, data: str, warned: bool, workdir: Path) -> N
     (workdir / "config.yaml").write_text(f"data: {trained}")
     cfg = OmegaConf.create({"weights": ".", "images": None, "data": OmegaConf.create(data)})
     assert ("set data.crop=" in run.crop_warning(cfg)) == warned
+
+
+@pytest.mark.parametrize(
+    ("weights", "data", "crop", "warned"),
+    [
+        ("full-64", "celeba", 108, True),
+        ("full-64", "celeba", 148, False),
+        ("lite-28", "celeba", None, True),
+        ("lite-28", "folder", None, False),
+    ],
+)
+def test_crop_warning_of_bundled_weights(
+    weights: str, data: str, crop: int | None, warned: bool, compose: Compose
+) -> None:
+    cfg = compose("evaluate", f"data={data}", f"weights={weights}", "data.root=photos")
+    cfg.data.crop = crop
+    assert (f"weights={weights} were trained with" in run.crop_warning(cfg)) == warned
+
+
+def test_every_bundled_generator_has_a_crop() -> None:
+    generators = {name for name in bundled() if not name.startswith("attributes")}
+    assert set(run.BUNDLED_CROPS) == generators
 
 
 @pytest.mark.celeba

@@ -92,6 +92,28 @@ def test_callbacks_that_conflict(train, target: str, reason: str) -> None:
     assert reason in result.err
 
 
+@pytest.mark.parametrize(
+    ("overrides", "known"),
+    [
+        (("callbacks.early_stopping.monitor=abc",), "its metrics are frechet_distance, kernel_"),
+        (("evaluate_every=0",), "its metrics are none: set evaluate_every=1"),
+    ],
+)
+def test_early_stopping_by_what_is_not_measured(
+    overrides: tuple[str, ...], known: str, evaluated, workdir: Path
+) -> None:
+    result = evaluated("callbacks=early_stopping", *overrides)
+    assert result.code == 2
+    assert "callbacks.early_stopping.monitor=" in result.err
+    assert known in result.err
+    assert not (workdir / "run").exists()
+
+
+def test_early_stopping_with_few_photographs(train) -> None:
+    result = train("callbacks=early_stopping")
+    assert "its metrics are kernel_distance, memorization" in result.err
+
+
 def test_early_stopping_in_several_processes(train) -> None:
     result = train("callbacks=early_stopping", "trainer.devices=2")
     assert result.code == 2

@@ -105,7 +105,7 @@ def save_sweep(generator: "Generator", enlarge: Enlarge, cfg: DictConfig) -> Non
 
     edit = _parsed(parse_edit, cfg.edit)
     first, last = _parsed(parse_sweep, cfg.sweep)
-    directions = generator.directions(progress=True)
+    directions = generator.directions(progress=True, wanted=edit)
     z = _latents(generator, _chosen_seeds(cfg), cfg)
     frames = []
     for amount in sweep_amounts(first, last, cfg.frames).tolist():
@@ -154,7 +154,7 @@ def _edited_latents(generator: "Generator", seeds: list[int], cfg: DictConfig) -
     if cfg.edit is None:
         return z
     edit = _parsed(parse_edit, cfg.edit)
-    return generator.directions(progress=True).edit(z, edit)
+    return generator.directions(progress=True, wanted=edit).edit(z, edit)
 
 
 def _latents(generator: "Generator", seeds: list[int], cfg: DictConfig) -> "Tensor":

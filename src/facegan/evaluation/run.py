@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,12 @@ from facegan.networks.base import Generator
 from facegan.sampling.latents import latents
 
 GRID_FACES = 128  # in the report
+BUNDLED_CROPS = {
+    "dcgan-28": 108,
+    "full-28": 108,
+    "full-64": 148,
+    "lite-28": 108,
+}  # of CelebA's photographs
 
 
 @dataclass(frozen=True)
@@ -190,11 +197,8 @@ def read_images(root: Path, count: int, image_size: int, mode: str = "RGB") -> T
 
 
 def crop_warning(cfg: DictConfig) -> str:
-    """What to say if the run was trained on another crop than the data's; else an empty string."""
-    run = _run_folder(cfg)
-    if run is None or not (run / "config.yaml").is_file():
-        return ""
-    trained_on = OmegaConf.select(read_config(run / "config.yaml"), "data")
+    """What to say of weights that were trained on another crop than the data's; else nothing."""
+    trained_on = _training_data(cfg)
     if any("crop" not in data for data in (trained_on, cfg.data)):
         return ""
     trained, crop = map(_crop, (trained_on, cfg.data))
@@ -203,15 +207,28 @@ def crop_warning(cfg: DictConfig) -> str:
     return (
         f"weights={cfg.weights} were trained with data.crop={trained}, and the data has "
         f"data.crop={crop}: the distances include the difference between the crops; "
-        f"set data.crop={trained}, or leave data=… out to use the run's own data"
+        f"set data.crop={trained}, or leave data=… out where a run has data of its own"
     )
 
 
-def _crop(data: DictConfig) -> str:
+def _crop(data: Mapping[str, Any]) -> str:
     """data.crop, and what it is by default where the faces are aligned."""
-    if data.crop is None and data.get("align"):
-        return str(FRAMES[frame_name(data.align)].side)
-    return "null" if data.crop is None else str(data.crop)
+    if data["crop"] is None and data.get("align"):
+        return str(FRAMES[frame_name(data["align"])].side)
+    return "null" if data["crop"] is None else str(data["crop"])
+
+
+def _training_data(cfg: DictConfig) -> Mapping[str, Any]:
+    """The config of the data that the weights were trained on; empty where it is not known."""
+    if cfg.images is not None:
+        return {}
+    if cfg.weights in BUNDLED_CROPS:  # the crop says nothing of photographs of another size
+        same_kind = cfg.data.get("_target_") == "facegan.data.celeba.CelebA"
+        return {"crop": BUNDLED_CROPS[cfg.weights]} if same_kind else {}
+    run = _run_folder(cfg)
+    if run is None or not (run / "config.yaml").is_file():
+        return {}
+    return OmegaConf.select(read_config(run / "config.yaml"), "data") or {}
 
 
 def _run_folder(cfg: DictConfig) -> Path | None:

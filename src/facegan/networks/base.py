@@ -75,15 +75,16 @@ class Generator(nn.Module):
             raise ValueError(f"give n or seeds, one of the two; got n={n}, seeds={seeds}")
         z = latents(range(n or 0) if seeds is None else seeds, self.latent_dim)
         z = z * truncation
-        return self.draw(self.directions().edit(z, edit) if edit else z)
+        return self.draw(self.directions(wanted=edit).edit(z, edit) if edit else z)
 
-    def directions(self, progress: bool = False) -> Directions:
+    def directions(self, progress: bool = False, wanted: Iterable[str] = ()) -> Directions:
         """Directions in latent space of 40 attributes of faces, and principal components.
 
         Computed once, which takes minutes for a large generator on a CPU, and stored beside the
-        weights' file. They come with the bundled weights. `progress` shows a bar.
+        weights' file. They come with the bundled weights. `progress` shows a bar. Raises
+        FaceganError, before they are computed, if one of the names in `wanted` is not among them.
         """
-        return load_or_find(self, self.source, progress)
+        return load_or_find(self, self.source, progress, wanted)
 
     @torch.no_grad()
     def draw(self, z: Tensor, progress: str | None = None) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from facegan import pretrained
 from facegan._console import progress_bar
 from facegan.networks.attributes import AttributeNetwork, bundled_classifier
-from facegan.sampling.directions import Directions
+from facegan.sampling.directions import Directions, find_direction
 from facegan.sampling.latents import latents
 
 if TYPE_CHECKING:
@@ -25,22 +25,36 @@ COMPONENTS = 10
 BATCH = 250
 
 
-def load_or_find(generator: "Generator", source: Path | None, progress: bool = False) -> Directions:
+def load_or_find(
+    generator: "Generator",
+    source: Path | None,
+    progress: bool = False,
+    wanted: Iterable[str] = (),
+) -> Directions:
     """The directions of `generator`, whose weights are from the file `source`.
 
     They are stored beside that file, and computed again where its weights have changed since.
+    Raises FaceganError, before they are computed, if one of the names in `wanted` is not among
+    them.
     """
-    if source is None:
-        return find_directions(generator, progress)
-    path = directions_path(source)
-    if path.is_file():
+    path = None if source is None else directions_path(source)
+    if path is not None and path.is_file():
         directions = Directions.load(path)
         if directions.weights == pretrained.digest(generator):
             return directions
+    names = direction_names(generator, bundled_classifier(generator.image_size))
+    for name in wanted:
+        find_direction(name, names)
     directions = find_directions(generator, progress)
-    if os.access(path.parent, os.W_OK):
+    if path is not None and os.access(path.parent, os.W_OK):
         directions.save(path)
     return directions
+
+
+def direction_names(generator: "Generator", classifier: AttributeNetwork) -> tuple[str, ...]:
+    """What `find_directions` finds: the attributes, and the principal components."""
+    components = range(1, 1 + min(COMPONENTS, generator.latent_dim))
+    return (*classifier.attributes, *(f"PCA_{number}" for number in components))
 
 
 def directions_path(weights: Path) -> Path:
@@ -65,7 +79,7 @@ def find_directions(generator: "Generator", progress: bool = False) -> Direction
     components, variances = principal_directions(generator, z[:PCA])
     vectors = torch.cat([orthogonalize(gradients), components])
     return Directions(
-        names=(*classifier.attributes, *(f"PCA_{i + 1}" for i in range(len(components)))),
+        names=direction_names(generator, classifier),
         vectors=vectors,
         fit=torch.cat([correlations, variances]),
         effects=measure_effects(

@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,16 +38,7 @@ class Directions:
         return self.vectors[self.index(name)]
 
     def index(self, name: str) -> int:
-        lower = [known.lower() for known in self.names]
-        if name.lower() in lower:
-            return lower.index(name.lower())
-        close = difflib.get_close_matches(name.lower(), lower, n=1)
-        hint = (
-            f"did you mean {self.names[lower.index(close[0])]}?"
-            if close
-            else f"known are {', '.join(self.names)}"
-        )
-        raise FaceganError(f"{name} is no direction of this generator; {hint}")
+        return find_direction(name, self.names)
 
     def edit(self, z: Tensor, amounts: Mapping[str, float]) -> Tensor:
         """Latents moved along directions: (N, latent_dim) -> (N, latent_dim)."""
@@ -110,6 +101,23 @@ class Directions:
                 f"{path} holds no directions ({error}): remove it, and they are computed again"
             ) from error
         return cls(names=names, attributes=attributes, weights=metadata["weights"], **tensors)
+
+
+def find_direction(name: str, known: Sequence[str]) -> int:
+    """The place of a direction in `known`; upper and lower case are the same.
+
+    Raises FaceganError, with the nearest name or all of them.
+    """
+    lower = [direction.lower() for direction in known]
+    if name.lower() in lower:
+        return lower.index(name.lower())
+    close = difflib.get_close_matches(name.lower(), lower, n=1)
+    hint = (
+        f"did you mean {known[lower.index(close[0])]}?"
+        if close
+        else f"known are {', '.join(known)}"
+    )
+    raise FaceganError(f"{name} is no direction of this generator; {hint}")
 
 
 def parse_edit(text: str) -> dict[str, float]:

@@ -30,7 +30,7 @@ from facegan.training.checkpoints import (
     RunCheckpoints,
 )
 from facegan.training.devices import check_devices, check_nodes, default_precision
-from facegan.training.extensions import extra_callbacks, extra_loggers
+from facegan.training.extensions import check_monitors, extra_callbacks, extra_loggers
 from facegan.training.interruption import Interruption
 from facegan.training.loggers import JSONLLogger, MetricsLogger
 from facegan.training.monitors import CheckNumbers, WatchBalance, WatchVariety
@@ -146,7 +146,11 @@ def build_callbacks(
     evaluation = next((c for c in callbacks if isinstance(c, EvaluateDuringTraining)), None)
     if isinstance(budget, TimeBudget) and evaluation is not None:
         budget.rehearse = lambda: evaluation.rehearse(generative(model).ema)
-    callbacks += extra_callbacks(cfg.callbacks, one_process(cfg.trainer))
+    extra = extra_callbacks(cfg.callbacks, one_process(cfg.trainer))
+    if is_generative(model):
+        measured = evaluation.metrics_measured if evaluation is not None else []
+        check_monitors(extra, [metric.name for metric in measured])
+    callbacks += extra.values()
     interruption = Interruption(folder)
     checkpoints = RunCheckpoints(
         folder,

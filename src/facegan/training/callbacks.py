@@ -19,6 +19,7 @@ from facegan.evaluation.metrics import (
     METRICS,
     MIN_FACES,
     Comparison,
+    Metric,
     Photographs,
     metrics_for,
 )
@@ -202,9 +203,26 @@ class EvaluateDuringTraining(Callback):
         self.metrics = metrics
         self.every = every
         self.best = math.inf
-        self.score = "frechet_distance"  # by which the best weights are chosen
         self.warned = False
         self.best_images_seen: int | None = None
+        self.held_out, self.training = (len(dataset.indices(split)) for split in ("val", "train"))
+        # of few photographs a generator can learn each by heart, of many it takes long to look
+        self.memorization = FEW <= self.training <= MEMORIZATION_LIMIT
+        self.few = self.held_out < MIN_FACES
+        self.enough = self.held_out >= FEW or self.memorization
+        # by which the best weights are chosen
+        self.score = "kernel_distance" if self.few else "frechet_distance"
+
+    @property
+    def metrics_measured(self) -> list[Metric]:
+        """What an evaluation measures of these data."""
+        if not self.enough:
+            return []
+        return [
+            metric
+            for metric in (metrics_for(FEW) if self.few else METRICS)
+            if metric.during_training or (self.memorization and metric.name == "memorization")
+        ]
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best, "best_images_seen": self.best_images_seen}
@@ -216,18 +234,15 @@ class EvaluateDuringTraining(Callback):
     @rank_zero_only
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.extractor = AttributeFeatures(self.dataset.image_size)
-        held_out, training = (len(self.dataset.indices(split)) for split in ("val", "train"))
-        # of few photographs a generator can learn each by heart, of many it takes long to look
-        self.memorization = training <= MEMORIZATION_LIMIT and training >= FEW
-        self.score = "frechet_distance" if held_out >= MIN_FACES else "kernel_distance"
-        self.enough = held_out >= FEW or self.memorization
+        training = self.training
         if not self.enough:
             print_line(
                 trainer,
                 f"no evaluation during training: it needs {FEW} photographs, there are {training}",
             )
-        elif held_out < MIN_FACES:
-            judges = f"{held_out} validation" if held_out >= FEW else f"the {training} training"
+        elif self.few:
+            many = self.held_out >= FEW
+            judges = f"{self.held_out} validation" if many else f"the {training} training"
             print_line(trainer, f"evaluation by {judges} photographs: {self.score} with its error")
 
     @rank_zero_only
@@ -286,13 +301,8 @@ class EvaluateDuringTraining(Callback):
         return Comparison(Photographs(held_out, training), fake)
 
     def _scores(self, faces: Comparison) -> dict[str, float]:
-        few = self.score == "kernel_distance"
-        scores = {
-            metric.name: metric.value(faces)
-            for metric in (metrics_for(FEW) if few else METRICS)
-            if metric.during_training or (self.memorization and metric.name == "memorization")
-        }
-        if few:
+        scores = {metric.name: metric.value(faces) for metric in self.metrics_measured}
+        if self.few:
             scores["kernel_distance_error"] = faces.kernel_distance.standard_error
             scores["photographs"] = len(faces.photographs.held_out)
         return scores

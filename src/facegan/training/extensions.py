@@ -1,6 +1,6 @@
 """Loggers and callbacks that a user adds by the config groups `logger` and `callbacks`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +58,11 @@ def extra_loggers(nodes: Mapping[str, Any], folder: Path, images_seen: int) -> l
     return loggers
 
 
-def extra_callbacks(nodes: Mapping[str, Any], one_process: bool) -> list[Callback]:
-    """The callbacks of the config group `callbacks`. Raises ConfigError for what cannot work."""
+def extra_callbacks(nodes: Mapping[str, Any], one_process: bool) -> dict[str, Callback]:
+    """The callbacks of the config group `callbacks` by name.
+
+    Raises ConfigError for what cannot work.
+    """
     callbacks = {name: instantiate(node, f"callbacks.{name}") for name, node in nodes.items()}
     for name, callback in callbacks.items():
         for kind, reason in CONFLICTS.items():
@@ -70,4 +73,18 @@ def extra_callbacks(nodes: Mapping[str, Any], one_process: bool) -> list[Callbac
                 f"callbacks.{name}: the generator is evaluated in one process, and the others "
                 "would not stop; use one device, or leave it out"
             )
-    return list(callbacks.values())
+    return callbacks
+
+
+def check_monitors(callbacks: Mapping[str, Callback], measured: Sequence[str]) -> None:
+    """Raises ConfigError for a callback that monitors a metric which is not in `measured`.
+
+    It would wait for the metric during the whole training.
+    """
+    for name, callback in callbacks.items():
+        if isinstance(callback, LightningEarlyStopping) and callback.monitor not in measured:
+            known = ", ".join(measured) or "none: set evaluate_every=1, or use more photographs"
+            raise ConfigError(
+                f"callbacks.{name}.monitor={callback.monitor} is not measured in this training; "
+                f"its metrics are {known}"
+            )
