@@ -7,7 +7,13 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
 from facegan.networks.base import Discriminator, Generator
-from facegan.networks.layers import LEAKY_SLOPE, MinibatchStdDev, SelfModulation, norm_layer
+from facegan.networks.layers import (
+    LEAKY_GAIN,
+    LEAKY_SLOPE,
+    MinibatchStdDev,
+    SelfModulation,
+    norm_layer,
+)
 from facegan.networks.resolutions import base_and_levels, channels_per_level
 
 INIT_STD = 0.02  # Radford et al. 2016, section 4
@@ -173,4 +179,4 @@ def kaiming_std(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d) -> float:
     fan_in = layer.weight[0].numel()
     if isinstance(layer, nn.ConvTranspose2d):  # weight: (in, out, k, k); a stride skips inputs
         fan_in = layer.weight[:, 0].numel() // math.prod(layer.stride)
-    return nn.init.calculate_gain("leaky_relu", LEAKY_SLOPE) / fan_in**0.5
+    return LEAKY_GAIN / fan_in**0.5

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 LEAKY_SLOPE = 0.2  # of leaky ReLUs: Radford et al. 2016, section 4
+LEAKY_GAIN = nn.init.calculate_gain("leaky_relu", LEAKY_SLOPE)  # He et al. 2015, eq. 15
 NORMS: dict[str, Callable[[int], nn.Module]] = {
     "batch": nn.BatchNorm2d,
     "none": lambda channels: nn.Identity(),

@@ -15,10 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facegan.networks.base import Discriminator
-from facegan.networks.layers import LEAKY_SLOPE, MinibatchStdDev
+from facegan.networks.layers import LEAKY_GAIN, LEAKY_SLOPE, MinibatchStdDev
 from facegan.networks.resolutions import base_and_levels
-
-GAIN = nn.init.calculate_gain("leaky_relu", LEAKY_SLOPE)  # He et al. 2015, eq. 15
 
 
 class MPDiscriminator(Discriminator):
@@ -105,7 +103,7 @@ class MPLinear(nn.Module):
 
 def _activate(x: Tensor) -> Tensor:
     """Leaky ReLU with the gain that keeps the variance of a normal input."""
-    return F.leaky_relu(x, LEAKY_SLOPE) * GAIN
+    return F.leaky_relu(x, LEAKY_SLOPE) * LEAKY_GAIN
 
 
 def _doubling(width: int, max_width: int, times: int) -> list[int]:

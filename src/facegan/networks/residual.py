@@ -13,10 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facegan.networks.base import Discriminator, Generator
+from facegan.networks.layers import LEAKY_GAIN, LEAKY_SLOPE
 from facegan.networks.resolutions import base_and_levels, channels_per_level
 
-LEAKY_SLOPE = 0.2
-GAIN = nn.init.calculate_gain("leaky_relu", LEAKY_SLOPE)
 EXPANSION = 2
 GROUP = 16  # channels per group of the 3x3 convolution
 
@@ -91,7 +90,7 @@ class ResidualBlock(nn.Module):
     def __init__(self, width: int, depth: int) -> None:
         super().__init__()
         wide = EXPANSION * width
-        gain = GAIN * depth**-0.25
+        gain = LEAKY_GAIN * depth**-0.25
         self.expand = _scaled(nn.Conv2d(width, wide, 1), gain)
         self.mix = _scaled(
             nn.Conv2d(wide, wide, 3, padding=1, groups=wide // math.gcd(wide, GROUP)), gain
