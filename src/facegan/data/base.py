@@ -1,6 +1,7 @@
 """What every source of faces promises."""
 
 import dataclasses
+import functools
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
@@ -34,9 +35,14 @@ class FaceSource(ABC):
     def write(self, images: Path) -> tuple[Labels, dict[str, Any]]:
         """Writes `images`, (N, size, size, channels) uint8 .npy; returns labels and notes."""
 
+    @functools.cached_property
+    def packed_recipe(self) -> dict[str, Any]:
+        """`recipe()`, for which the photographs are looked at once."""
+        return self.recipe()
+
     def dataset(self) -> PackedDataset:
         """The dataset of this recipe, made first where there is none."""
-        recipe = self.recipe()
+        recipe = self.packed_recipe
         path = dataset_path(self.packed_dir, recipe)
         packed = open_dataset(path) if path.exists() else write_dataset(path, recipe, self.write)
         return dataclasses.replace(packed, license=self.license)

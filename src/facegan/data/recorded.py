@@ -50,7 +50,7 @@ def source_or_recorded(
     """
     try:
         source = build()
-        source.recipe()  # looks at the photographs
+        _ = source.packed_recipe  # looks at the photographs
         return source
     except NotFoundError as error:
         record = read_record(run).get("data")

@@ -59,14 +59,15 @@ def write_preview(dataset: PackedDataset) -> Path:
     tiles = _Tiles(dataset)
     sheet = torch.stack([tile.image for tile in tiles(_spread(dataset.indices("train"), SHEET))])
     left_out = read_left_out(dataset.path)
+    by_reason = reasons(left_out)
     page = render(
         "preview.html",
         facts=_facts(dataset, len(left_out)),
         sheet=grid(sheet, COLUMNS),
         shown=len(sheet),
         labels=_label_counts(dataset),
-        left_out=reasons(left_out)[:REASONS],
-        further=len(reasons(left_out)[REASONS:]),
+        left_out=by_reason[:REASONS],
+        further=len(by_reason[REASONS:]),
         twins=[tiles(rows) for rows in _twins(dataset)],
         extremes=_extremes(dataset, tiles),
     )
@@ -132,19 +133,20 @@ def _twins(dataset: PackedDataset) -> list[NDArray[np.int64]]:
 
 
 def _extremes(dataset: PackedDataset, tiles: _Tiles) -> list[Extremes]:
+    bright, sharp = _measure(dataset, brightness, sharpness)
     return [
         _ends(
             "Brightness",
             "the mean of the pixels, 0 to 255",
             ("darkest", "brightest"),
-            _measure(dataset.images, brightness),
+            bright,
             tiles,
         ),
         _ends(
             "Sharpness",
             "the contrast of neighbouring pixels over that of the image",
             ("least sharp", "sharpest"),
-            _measure(dataset.images, sharpness),
+            sharp,
             tiles,
         ),
     ]
@@ -172,11 +174,15 @@ def outliers(values: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def _measure(
-    images: NDArray[np.uint8], measure: Callable[[NDArray[np.uint8]], NDArray[np.float64]]
-) -> NDArray[np.float64]:
-    """The values, (N,), of images (N, size, size, channels)."""
-    starts = range(0, len(images), CHUNK)
-    return np.concatenate([measure(images[start : start + CHUNK]) for start in starts])
+    dataset: PackedDataset, *measures: Callable[[NDArray[np.uint8]], NDArray[np.float64]]
+) -> list[NDArray[np.float64]]:
+    """The values, (N,), of each measure for all images, which are read once."""
+    parts = []
+    for start in range(0, len(dataset.images), CHUNK):
+        images = dataset.images[start : start + CHUNK]
+        parts.append([measure(images) for measure in measures])
+        dataset.release_memory()
+    return [np.concatenate(values) for values in zip(*parts, strict=True)]
 
 
 def _spread(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
