@@ -11,13 +11,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from test_callbacks import ARGUMENTS
 
 from facegan.evaluation.coverage import AttributeShare
-from facegan.training import callbacks
+from facegan.training import evaluation
 from facegan.training.board import coverage_table, layout
 
 
 def test_every_chart_but_that_of_penalties_has_curves(cli, packed_dir, monkeypatch) -> None:
-    monkeypatch.setattr(callbacks, "MIN_FACES", 20)
-    monkeypatch.setattr(callbacks, "EVALUATION_FACES", 40)
+    monkeypatch.setattr(evaluation, "MIN_FACES", 20)
+    monkeypatch.setattr(evaluation, "EVALUATION_FACES", 40)
     assert cli("train", *ARGUMENTS, packed_dir, "hydra.run.dir=run").code == 0
     events = EventAccumulator("run", size_guidance={"images": 0}).Reload()
     charts = {title: tags for group in layout().values() for title, (_, tags) in group.items()}

@@ -14,7 +14,7 @@ from facegan.gan.ema import recalibrate_batch_norm
 from facegan.images import open_image
 from facegan.networks.dcgan import DCGANGenerator
 from facegan.pretrained import metadata
-from facegan.training import callbacks
+from facegan.training import callbacks, evaluation
 
 ARGUMENTS = (
     *TINY,
@@ -27,8 +27,8 @@ ARGUMENTS = (
 @pytest.fixture
 def run(cli, packed_dir: str, workdir: Path, monkeypatch: pytest.MonkeyPatch):
     """run(every) trains two epochs, measured after every `every`, and returns the run folder."""
-    monkeypatch.setattr(callbacks, "MIN_FACES", 20)
-    monkeypatch.setattr(callbacks, "EVALUATION_FACES", 40)
+    monkeypatch.setattr(evaluation, "MIN_FACES", 20)
+    monkeypatch.setattr(evaluation, "EVALUATION_FACES", 40)
 
     def train(every: int) -> Path:
         result = cli(

@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from facegan.arguments import sweep_folder
-from facegan.training import callbacks
+from facegan.training import callbacks, evaluation
 from facegan.training.loggers import HPARAMS_METRICS, flatten
 
 ARGUMENTS = (
@@ -28,8 +28,8 @@ def train(cli: Cli, small_photos: tuple[str, ...]):
 @pytest.fixture
 def evaluated(cli: Cli, generated_faces: tuple[str, ...], monkeypatch: pytest.MonkeyPatch):
     """Trainings with enough validation faces for an evaluation."""
-    monkeypatch.setattr(callbacks, "MIN_FACES", 20)
-    monkeypatch.setattr(callbacks, "EVALUATION_FACES", 40)
+    monkeypatch.setattr(evaluation, "MIN_FACES", 20)
+    monkeypatch.setattr(evaluation, "EVALUATION_FACES", 40)
     few = "+trainer.limit_train_batches=2"
     return lambda *arguments: cli("train", *generated_faces, *ARGUMENTS, few, *arguments)
 

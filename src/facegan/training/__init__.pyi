@@ -1,9 +1,9 @@
-from .callbacks import EvaluateDuringTraining as EvaluateDuringTraining
 from .callbacks import RecalibrateBatchNorm as RecalibrateBatchNorm
 from .callbacks import SampleGrid as SampleGrid
 from .callbacks import SaveNetworks as SaveNetworks
 from .callbacks import gan_callbacks as gan_callbacks
 from .classifier import AttributeClassifier as AttributeClassifier
+from .evaluation import EvaluateDuringTraining as EvaluateDuringTraining
 from .protocols import GenerativeModule as GenerativeModule
 from .protocols import TrainedModule as TrainedModule
 from .run import train as train

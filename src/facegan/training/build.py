@@ -20,7 +20,6 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from facegan.config import ConfigError, instantiate, shown
 from facegan.data.dataset import PackedDataset
 from facegan.training.callbacks import (
-    EvaluateDuringTraining,
     SaveSnapshots,
     gan_callbacks,
     weights_metadata,
@@ -30,6 +29,7 @@ from facegan.training.checkpoints import (
     RunCheckpoints,
 )
 from facegan.training.devices import check_devices, check_nodes, default_precision
+from facegan.training.evaluation import EvaluateDuringTraining
 from facegan.training.extensions import check_monitors, extra_callbacks, extra_loggers
 from facegan.training.interruption import Interruption
 from facegan.training.loggers import JSONLLogger, MetricsLogger

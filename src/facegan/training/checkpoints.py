@@ -18,7 +18,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from facegan._files import atomic_path
 from facegan.errors import FaceganError
-from facegan.training.callbacks import EvaluateDuringTraining
+from facegan.training.evaluation import EvaluateDuringTraining
 from facegan.training.health import check_weights
 from facegan.training.interruption import Interruption
 from facegan.training.loggers import JSONLLogger

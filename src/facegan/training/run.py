@@ -30,7 +30,6 @@ from facegan.training.build import (
     check_config,
     epoch_images,
 )
-from facegan.training.callbacks import EvaluateDuringTraining
 from facegan.training.checkpoints import (
     best_checkpoint,
     newest_checkpoint,
@@ -40,6 +39,7 @@ from facegan.training.devices import (
     describe_device,
     keep_freed_memory,
 )
+from facegan.training.evaluation import EvaluateDuringTraining
 from facegan.training.folder import (
     CONFIG,
     LATEST,
