@@ -91,7 +91,7 @@ class HubDataset(PhotoSource):
 
 
 def _origin(rows: Any) -> list[str]:
-    """The hash, of all that a split is made from, by which `datasets` names the cache's folders."""
+    """Folder names in the cache of `datasets`: hashes of what the split is made from."""
     return [Path(file["filename"]).parent.name for file in rows.cache_files]
 
 
