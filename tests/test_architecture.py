@@ -35,6 +35,7 @@ FLOORS = [
         "limits",
         "_console",
         "_files",
+        "_signals",
         "trust",
         "_seeds",
         "_size_rules",
@@ -46,6 +47,7 @@ HYDRA = (
     "facegan.config",
     "facegan.training.build",
     "facegan.training.run",
+    "facegan.training.start",
     "facegan.evaluation.run",
     *(f"facegan.{room}" for room in FLOORS[0]),
 )

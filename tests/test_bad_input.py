@@ -368,7 +368,24 @@ def test_a_disk_that_refuses(
         raise OSError(number, os.strerror(number), str(target))
 
     monkeypatch.setattr("os.replace", refuse)
-    assert words in refused(cli, home, RESUME)
+    message = refused(cli, home, RESUME)
+    assert words in message
+    assert f"then go on with the run by resume={RUN.resolve()}" in message
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+def test_a_disk_that_fails_within_a_file(
+    number: int, cli: Cli, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error of a write, other than that of an open, has no path."""
+
+    def refuse(path: Path, data: bytes) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    result = cli(*RESUME, "trainer.max_epochs=3")
+    assert (result.code, "Traceback" in result.err) == (2, False)
+    assert f"go on with the run by resume={RUN.resolve()}" in result.err
 
 
 @pytest.mark.parametrize("text", [b"\n\n", b"no JSON\n", b"\xff\xfe\n", b""])

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import zipfile
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import TINY, Cli
 
+from facegan.cli import ending_signals
 from facegan.data import celeba
 from facegan.data.download import RemoteFile
 
@@ -269,3 +271,15 @@ def test_a_real_process_ends_with_one_message(argument: str, part: str, tmp_path
     assert part in result.stderr
     assert "Traceback" not in result.stderr
     assert not list(tmp_path.glob("outputs/*"))
+
+
+def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    """As SIGHUP is where a command was started by nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with ending_signals("train"):
+            signal.raise_signal(signal.SIGHUP)
+            with pytest.raises(SystemExit, match="143"):
+                signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGHUP, before)

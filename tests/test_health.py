@@ -91,6 +91,10 @@ def test_a_diverged_training_goes_back_with_lower_rates(
     rates = [line["learning_rate/generator"] for line in lines]
     assert rates[3] / rates[4] == pytest.approx(2, rel=0.2)
     assert [line["images"] for line in lines] == list(range(8, 168, 8))
+    assert cli("evaluate", "weights=run", "evaluation.faces=50").code == 0
+    facts = json.loads(Path("run/evaluation.json").read_text())["facts"]
+    assert facts["rollbacks"].startswith("back to 32 images, since the weights")
+    assert facts["rollbacks"] in Path("run/evaluation.html").read_text()
 
 
 def test_rollbacks_are_bounded(

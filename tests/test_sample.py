@@ -1,6 +1,7 @@
 """The sample command as a user types it, interpolation, and faces in a terminal."""
 
 import io
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,7 @@ def test_stream_runs_until_it_is_stopped(
 
     def nap(_: float) -> None:
         if next(naps) == 2:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(sample.time, "sleep", nap)
     result = cli("sample", "stream=true", "seeds=5", "out=strip")

@@ -65,14 +65,62 @@ def test_progress_by_time_includes_earlier_tries() -> None:
 
 
 def test_a_budget_of_time_leaves_room_for_the_last_evaluation() -> None:
-    budget, trainer = TimeBudget(timedelta(seconds=100)), SimpleNamespace(should_stop=False)
-    budget.rehearse = lambda: 30.0
-    for earlier, stops in ((69.0, False), (70.5, True)):
+    budget, trainer = TimeBudget(timedelta(seconds=100)), trainer_at(7)
+    budget.rehearse, budget.finish = lambda: 20.0, lambda epochs: epochs + 2.0
+    for earlier, stops in ((68.0, False), (70.5, True)):
+        trainer.should_stop = False
         budget.load_state_dict({"elapsed": earlier, "reserve": None})
+        budget.after_epochs = budget.finish(8)
         budget.on_train_batch_end(trainer, None)
         assert trainer.should_stop is stops
-    assert budget.progress(trainer_at(7), module(0), 3) == 1
-    assert budget.state_dict() == {"elapsed": 70.5, "reserve": 30.0}
+    assert budget.progress(trainer, module(0), 3) == 1
+    assert budget.state_dict()["reserve"] == 20
+
+
+def test_a_budget_of_time_counts_the_start_but_no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [50.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    budget = TimeBudget(timedelta(seconds=100), startup=4.0)
+    now[0] += 1
+    with budget.paused():
+        now[0] += 60
+    assert budget.seconds() == 5
+
+
+def test_a_rollback_gives_no_time_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [50.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    budget, saved = TimeBudget(timedelta(seconds=100)), {"elapsed": 30.0, "reserve": 2.0}
+    budget.load_state_dict(saved)
+    budget.on_train_start(trainer_at(7), None)
+    now[0] += 20
+    budget.load_state_dict(saved)
+    budget.on_train_start(trainer_at(7), None)
+    assert budget.seconds() == 50
+
+
+def test_the_longest_end_of_an_epoch_is_planned(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    budget = TimeBudget(timedelta(seconds=100))
+    for seconds in (3.0, 8.0, 1.0):  # an evaluation after every second epoch
+        budget.on_train_epoch_start(trainer_at(0), None)
+        budget.on_train_epoch_end(trainer_at(0), None)
+        now[0] += seconds
+    budget.on_train_epoch_start(trainer_at(0), None)
+    assert budget.reserve == 8
+
+
+def test_the_step_that_would_end_too_late_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, trainer = [0.0], trainer_at(0)
+    trainer.should_stop = False
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    budget = TimeBudget(timedelta(seconds=100))
+    for _ in range(3):
+        now[0] += 30
+        assert not trainer.should_stop
+        budget.on_train_batch_end(trainer, None)
+    assert trainer.should_stop
 
 
 def test_every_parameter_group_follows_the_schedule() -> None:

@@ -26,6 +26,7 @@ from facegan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from facegan.pretrained import metadata
 from facegan.sampling.latents import latents
 from facegan.train import TrainConfig, stored_config
+from facegan.training import callbacks, monitors
 from facegan.training.build import one_process
 from facegan.training.checkpoints import AtomicCheckpointIO
 from facegan.training.devices import default_precision
@@ -337,6 +338,20 @@ def test_a_signal_ends_a_training_after_a_checkpoint(
     train(tiny("model=lite", "trainer.max_epochs=2"), RUN.with_name("whole"), resume=False)
     assert_same(checkpoint(RUN)["state_dict"], checkpoint(RUN.with_name("whole"))["state_dict"])
     assert [line["images"] for line in lines(RUN)] == list(range(8, 72, 8))
+
+
+@pytest.mark.parametrize("moment", ["variety", "save_video"])
+def test_ctrl_c_before_the_first_step_and_after_the_last(
+    moment: str, cli: Cli, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lightning would end with exit code 1 there, and without a word."""
+    module = {"variety": monitors, "save_video": callbacks}[moment]
+    with monkeypatch.context() as patch:
+        patch.setattr(module, moment, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+        result = cli("train", *small, f"hydra.run.dir={RUN}")
+    assert (result.code, "finished" in result.out) == (130, False)
+    assert cli("train", f"resume={RUN}").code == 0
+    assert (RUN / "samples/epochs.gif").is_file()
 
 
 def test_a_second_signal_ends_a_training_at_once() -> None:

@@ -30,6 +30,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         temporary.chmod(0o666 & ~_umask())  # some writers let nobody else read
         os.replace(temporary, path)
+    except OSError as error:
+        if error.filename is None:  # a write does not know where it goes
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

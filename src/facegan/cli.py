@@ -26,6 +26,7 @@ from omegaconf.errors import (
 )
 
 from facegan._console import never_fail_to_print
+from facegan._signals import heeded_signals
 from facegan.arguments import HELP, LITERAL_KEYS, ArgumentKind, quote_literals
 from facegan.config import CONFIG_PATH, first_line, resolve_paths, unknown_key, validate
 from facegan.errors import FaceganError, is_out_of_memory, out_of_memory
@@ -89,14 +90,11 @@ def _as_command(
         process[:] = [os.getpid()]
         try:
             sys.argv[1:] = _with_sweep_names(quote_literals(complete(sys.argv[1:])))
-            with ending_signals():
+            with ending_signals(name):
                 run()
         except USER_ERRORS as error:
             failures.append(error)
             _print_error(name, error)
-        except KeyboardInterrupt:
-            print(f"facegan.{name}: interrupted", file=sys.stderr)
-            sys.exit(130)
         if failures:
             sys.exit(2)
 
@@ -116,22 +114,26 @@ def _run_in_folders(main: Callable[[DictConfig], Any], cfg: DictConfig) -> Any:
 
 
 @contextmanager
-def ending_signals() -> Iterator[None]:
-    """Within the block, SIGTERM and SIGHUP end the process as Ctrl-C does: temporary files go."""
+def ending_signals(name: str) -> Iterator[None]:
+    """Within the block, SIGINT, SIGTERM and SIGHUP raise SystemExit, so that temporary files go.
+
+    A KeyboardInterrupt would not do: Lightning ends with exit code 1 by it.
+    """
 
     def end(signum: int, frame: Any) -> None:
+        # not print, which may be interrupted in the middle of a line
+        os.write(2, f"\nfacegan.{name}: ended by {signal.Signals(signum).name}\n".encode())
         raise SystemExit(128 + signum)
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {name: signal.signal(getattr(signal, name), end) for name in names}
+    before = {signum: signal.signal(signum, end) for signum in heeded_signals()}
     try:
         yield
     finally:
-        for name, handler in before.items():
-            signal.signal(getattr(signal, name), handler)
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
 
 
 def _run(main: Callable[[DictConfig], Any], cfg: DictConfig) -> Any:
@@ -196,6 +198,10 @@ def _literal_help(text: str) -> str:
 
 def format_error(error: Exception) -> str:
     """One message for an error between the command line and the end of the command."""
+    return "; ".join([_format_error(error), *getattr(error, "__notes__", [])])
+
+
+def _format_error(error: Exception) -> str:
     if isinstance(error, FaceganError):
         return str(error)
     if isinstance(error, OSError) and not isinstance(error, HydraException):
@@ -212,13 +218,13 @@ def format_error(error: Exception) -> str:
 
 def _format_os_error(error: OSError) -> str:
     if error.errno == errno.ENOSPC:
-        return (
-            f"the disk is full ({error.filename or 'while writing'}): free some space; a training "
-            "goes on from its last checkpoint with resume=RUN_FOLDER"
-        )
+        return f"the disk is full ({error.filename or 'while writing'}): free some space"
+    remedy = REMEDIES.get(error.errno or 0)
     if error.filename is None:
-        raise error
-    remedy = REMEDIES.get(error.errno or 0, "give a path that exists and that you may use")
+        if remedy is None:
+            raise error
+        return f"{error.strerror}; {remedy}"
+    remedy = remedy or "give a path that exists and that you may use"
     return f"{error.filename}: {error.strerror}; {remedy}"
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 from PIL import Image
@@ -75,15 +76,16 @@ def save_video(frames: Sequence[Image.Image], path: str | Path, fps: float) -> N
 
     Raises FaceganError if an MP4 is asked for and imageio-ffmpeg is not installed.
     """
-    write = _write_mp4 if Path(path).suffix == ".mp4" else _write_gif
+    write = _write_mp4 if Path(path).suffix == ".mp4" else write_gif
     with atomic_path(Path(path)) as temporary:
         write(frames, temporary, fps)
 
 
-def _write_gif(frames: Sequence[Image.Image], path: Path, fps: float) -> None:
+def write_gif(frames: Sequence[Image.Image], file: Path | BinaryIO, fps: float) -> None:
+    """Writes frames as a looping GIF."""
     first, *others = (frame.convert("P", palette=Image.Palette.ADAPTIVE) for frame in frames)
     duration = round(1000 / fps)  # milliseconds
-    first.save(path, save_all=True, append_images=others, duration=duration, loop=0)
+    first.save(file, "GIF", save_all=True, append_images=others, duration=duration, loop=0)
 
 
 def _write_mp4(frames: Sequence[Image.Image], path: Path, fps: float) -> None:

@@ -7,6 +7,7 @@ python -m facegan.train -m model/loss=hinge,least_squares seed=1,2     a sweep
 python -m facegan.train resume=outputs/latest                 go on with a run
 """
 
+import time
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,7 @@ def with_recipe_of_init(arguments: list[str]) -> list[str]:
 
 @command("train", TrainConfig, complete=with_recipe_of_init)
 def main(cfg: DictConfig) -> float | None:
+    began = time.monotonic()
     hydra_config = HydraConfig.get()
     folder, resume = Path(hydra_config.runtime.output_dir), cfg.resume is not None
     cfg.recipe = hydra_config.runtime.choices["model"]
@@ -114,7 +116,8 @@ def main(cfg: DictConfig) -> float | None:
         )
     chosen = any(text.startswith("hydra.run.dir=") for text in hydra_config.overrides.hydra)
     automatic = not (resume or multirun or chosen)
-    return train(cfg, folder, resume, automatic_folder=automatic, skip_finished=multirun)
+    startup = time.monotonic() - began
+    return train(cfg, folder, resume, automatic, skip_finished=multirun, startup=startup)
 
 
 def stored_config(folder: Path, overrides: list[str]) -> DictConfig:

@@ -74,6 +74,13 @@ def _packed_path(left: Path, packed_dir: str | None, error: NotFoundError) -> Pa
     ) from error
 
 
+def recorded_rollbacks(run: Path) -> list[dict[str, Any]]:
+    """The rollbacks of the training in the folder `run`, the first one first."""
+    rollbacks = read_record(run).get("rollbacks")
+    entries = rollbacks if isinstance(rollbacks, list) else []
+    return [entry for entry in entries if isinstance(entry, dict)]
+
+
 def read_record(run: Path) -> dict[str, Any]:
     """What run.json says of the run in the folder `run`; nothing where it cannot be read."""
     try:

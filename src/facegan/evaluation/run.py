@@ -23,7 +23,7 @@ from facegan.data.dataset import PackedDataset
 from facegan.data.decode import Decoder
 from facegan.data.pack import pack
 from facegan.data.photos import open_photos
-from facegan.data.recorded import source_or_recorded
+from facegan.data.recorded import recorded_rollbacks, source_or_recorded
 from facegan.errors import FaceganError
 from facegan.evaluation.coverage import AttributeShare, attribute_coverage
 from facegan.evaluation.features import (
@@ -248,6 +248,7 @@ def _facts(
         seen = pretrained.metadata(cfg.weights).get("images_seen", "unknown")
         seeds = f"seeds from {cfg.evaluation.seed} on"
         subject = {"weights": cfg.weights, "images seen": seen, "drawn": seeds}
+        subject |= _rollbacks(_run_folder(cfg))
     counts = dataset.manifest["counts"]
     return {
         **subject,
@@ -257,6 +258,17 @@ def _facts(
         "dataset": dataset.path.name,
         "features": extractor.key,
     }
+
+
+def _rollbacks(run: Path | None) -> dict[str, str]:
+    """What the training went back from, if it did."""
+    events = recorded_rollbacks(run) if run is not None else []
+    reasons = [str(event.get("reason")).split(";")[0] for event in events]  # without the advice
+    texts = [
+        f"back to {event.get('back_to_images')} images, since {reason}"
+        for event, reason in zip(events, reasons, strict=True)
+    ]
+    return {"rollbacks": "; ".join(texts)} if texts else {}
 
 
 def _page(

@@ -2,8 +2,6 @@
 
 import re
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,8 +18,10 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from facegan.config import ConfigError, instantiate, shown
 from facegan.data.dataset import PackedDataset
 from facegan.training.callbacks import (
+    GIF_FRAMES,
     SaveSnapshots,
     gan_callbacks,
+    gif_seconds,
     weights_metadata,
 )
 from facegan.training.checkpoints import (
@@ -43,6 +43,7 @@ from facegan.training.schedule import (
     LearningRateSchedule,
     TimeBudget,
 )
+from facegan.training.start import StartingPoint
 
 EXTRA_KEYS = (
     "compile",
@@ -85,33 +86,6 @@ CHOICES: dict[str, tuple[Any, ...]] = {  # of values that are no numbers
 }
 
 
-@dataclass(frozen=True)
-class StartingPoint:
-    """Where a training begins: at nothing, or at a checkpoint of an earlier process."""
-
-    identity: str  # of the run, which its checkpoints carry
-    checkpoint: Path | None = None
-    images_seen: int = 0
-    metrics_lines: int = 0
-    rollbacks: int = 0
-    epochs: int = 0  # that are over
-    shapes: Mapping[str, torch.Size] = field(default_factory=dict)  # of the module's state
-
-    def at(self, path: Path, checkpoint: dict[str, Any]) -> "StartingPoint":
-        """At the checkpoint that was read from `path`."""
-        entry = checkpoint["facegan"]
-        progress = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]
-        return StartingPoint(
-            self.identity,
-            path,
-            checkpoint["images_seen"],
-            entry["metrics_lines"],
-            entry["rollbacks"],
-            progress["processed"],
-            {name: tensor.shape for name, tensor in checkpoint["state_dict"].items()},
-        )
-
-
 def build_loggers(nodes: DictConfig, folder: Path, start: StartingPoint) -> list[Logger]:
     """metrics.jsonl and the loggers of the config, without what lies after the starting point."""
     metrics_file = JSONLLogger(folder / "metrics.jsonl", start.metrics_lines)
@@ -125,9 +99,9 @@ def build_callbacks(
     dataset: PackedDataset,
     start: StartingPoint,
     loggers: list[Logger],
+    budget: Budget,
 ) -> list[Callback]:
     """All callbacks of a run, in the order in which Lightning calls them."""
-    budget = build_budget(cfg.trainer)
     metrics = MetricsLogger(cfg.trainer.log_every_n_steps)
     callbacks: list[Callback] = [metrics, EpochSummary(metrics), budget, ETA(budget)]
     if sys.stderr.isatty():
@@ -144,8 +118,11 @@ def build_callbacks(
         if cfg.snapshots.every is not None:
             callbacks.append(SaveSnapshots(folder, cfg.snapshots.every, about))
     evaluation = next((c for c in callbacks if isinstance(c, EvaluateDuringTraining)), None)
-    if isinstance(budget, TimeBudget) and evaluation is not None:
-        budget.rehearse = lambda: evaluation.rehearse(generative(model).ema)
+    if isinstance(budget, TimeBudget) and is_generative(model):
+        frame = gif_seconds(dataset)
+        budget.finish = lambda epochs: frame * min(epochs, GIF_FRAMES)
+        if evaluation is not None:
+            budget.rehearse = lambda: evaluation.rehearse(generative(model).ema)
     extra = extra_callbacks(cfg.callbacks, one_process(cfg.trainer))
     if is_generative(model):
         measured = evaluation.metrics_measured if evaluation is not None else []
@@ -276,8 +253,11 @@ def epoch_images(node: DictConfig) -> int:
     return 0 if node.max_time is None and node.max_images is None else EPOCH_IMAGES
 
 
-def build_budget(node: DictConfig) -> Budget:
-    """The end of the training: a time or a number of images, where given, replaces the epochs."""
+def build_budget(node: DictConfig, startup: float) -> Budget:
+    """The end of the training: a time or a number of images, where given, replaces the epochs.
+
+    `startup`: seconds that the command has taken already.
+    """
     if node.max_time is not None and node.max_images is not None:
         raise ConfigError(
             f"trainer.max_time={node.max_time} and trainer.max_images={node.max_images} are two "
@@ -294,7 +274,7 @@ def build_budget(node: DictConfig) -> Budget:
             "clock, and their learning rates would differ; give trainer.max_epochs or "
             "trainer.max_images instead"
         )
-    return TimeBudget(_parse_duration(str(node.max_time)))
+    return TimeBudget(_parse_duration(str(node.max_time)), startup)
 
 
 def _parse_duration(text: str) -> timedelta:

@@ -1,10 +1,12 @@
 """What a GAN training writes after every epoch: a grid and the weights."""
 
+import io
 import math
 import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
@@ -13,7 +15,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from facegan import pretrained
 from facegan.data.dataset import PackedDataset
 from facegan.gan.ema import recalibrate_batch_norm
-from facegan.images import grid, open_image, save_image, save_video, to_pil
+from facegan.images import grid, open_image, save_image, save_video, to_pil, write_gif
 from facegan.pretrained import DISCRIMINATOR_FILE, WEIGHTS_FILE
 from facegan.sampling.latents import latents
 from facegan.training.board import BoardLayout, boards
@@ -97,6 +99,17 @@ class SampleGrid(Callback):
         frames = [open_image(path) for path in paths[::-step][::-1]] if paths else []
         if frames:
             save_video(frames, self.folder / "epochs.gif", EPOCHS_PER_SECOND)
+
+
+def gif_seconds(dataset: PackedDataset) -> float:
+    """About the seconds that a frame of the GIF takes to write, measured on two of photographs."""
+    rows = dataset.indices("train")
+    some = np.resize(rows, (2, GRID_FACES))
+    photographs = torch.from_numpy(dataset.images[some]).permute(0, 1, 4, 2, 3)
+    frames = [to_pil(grid(each), GRID_UPSCALE) for each in photographs]
+    began = time.perf_counter()
+    write_gif(frames, io.BytesIO(), EPOCHS_PER_SECOND)
+    return (time.perf_counter() - began) / len(frames)
 
 
 class LiveGrid(Callback):

@@ -13,7 +13,7 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.utilities import rank_zero_only
 
-NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+from facegan._signals import heeded_signals
 
 
 class Interruption(Callback):
@@ -32,9 +32,8 @@ class Interruption(Callback):
         # Lightning sets its own handlers before this, and restores the earlier ones at the end
         if threading.current_thread() is not threading.main_thread():
             return
-        for name in NAMES:
-            if hasattr(signal, name):
-                signal.signal(getattr(signal, name), self.receive)
+        for signum in heeded_signals():
+            signal.signal(signum, self.receive)
         if SLURMEnvironment.detect():
             self.requeue = signal.getsignal(signal.SIGUSR1)
             signal.signal(signal.SIGUSR1, self.receive)

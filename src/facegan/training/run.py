@@ -15,15 +15,20 @@ from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from facegan import pretrained
-from facegan.config import ConfigError, instantiate, read_config, save_config
+from facegan.config import ConfigError, instantiate, save_config
 from facegan.data.base import FaceSource
 from facegan.data.datamodule import FaceDataModule
 from facegan.data.dataset import PackedDataset
-from facegan.data.recorded import data_record, read_record, source_or_recorded
+from facegan.data.recorded import (
+    data_record,
+    read_record,
+    recorded_rollbacks,
+    source_or_recorded,
+)
 from facegan.errors import FaceganError
 from facegan.gan.module import GAN
 from facegan.training.build import (
-    StartingPoint,
+    build_budget,
     build_callbacks,
     build_loggers,
     build_trainer,
@@ -32,7 +37,6 @@ from facegan.training.build import (
 )
 from facegan.training.checkpoints import (
     best_checkpoint,
-    newest_checkpoint,
 )
 from facegan.training.devices import (
     check_compiler,
@@ -44,16 +48,15 @@ from facegan.training.folder import (
     CONFIG,
     LATEST,
     changes,
-    check_same_run,
     is_finished,
-    is_rank_zero,
     point_latest_at,
-    run_identity,
     write_record,
     writer_lock,
 )
 from facegan.training.health import UnhealthyError
 from facegan.training.initialization import combine_terms, freeze_layers, initialize
+from facegan.training.schedule import Budget
+from facegan.training.start import StartingPoint, check_start, starting_point, stored
 
 
 def train(
@@ -62,27 +65,34 @@ def train(
     resume: bool,
     automatic_folder: bool = False,
     skip_finished: bool = False,
+    startup: float = 0.0,
 ) -> float | None:
     """Trains the model of `cfg` in `folder`, or goes on with the training that is there.
 
     With `automatic_folder`, a folder that another run has taken is replaced by a free one. With
-    `skip_finished`, a finished run of the same config is left as it is. Returns the least Fréchet
-    distance on the validation faces, None where it was not measured.
+    `skip_finished`, a finished run of the same config is left as it is. `startup`: seconds that
+    the command has taken already. Returns the least Fréchet distance on the validation faces, None
+    where it was not measured.
     """
     silence_warnings()
     check_config(cfg)
+    budget = build_budget(cfg.trainer, startup)
     keep_freed_memory()
     config = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
     if skip_finished and is_finished(folder) and not changes(stored(folder), config):
         print(f"{folder} is finished already", flush=True)
         return read_record(folder).get("frechet_distance")
     with writer_lock(folder, automatic_folder) as locked:
-        start = _starting_point(cfg, locked, resume)
+        start = starting_point(cfg, locked, resume)
         while True:
             try:
-                return _train(cfg, locked, start)
+                return _train(cfg, locked, start, budget)
             except UnhealthyError as error:
                 start = _rollback(cfg, locked, start, error)
+            except OSError as error:
+                if (locked / CONFIG).is_file():
+                    error.add_note(f"then go on with the run by resume={locked}")
+                raise
             except RuntimeError as error:
                 if not is_lost_peer(error):
                     raise
@@ -110,21 +120,23 @@ def _rollback(
         f"{found[0]}, after {point.images_seen:,} images, with half of the learning rates",
         flush=True,
     )
-    before = read_record(folder).get("rollbacks", [])
+    # a rollback that is repeated after a kill replaces the first one
+    before = recorded_rollbacks(folder)[: start.rollbacks]
     event = {"reason": str(error), "back_to_images": point.images_seen}
     write_record(folder, rollbacks=[*before, event])
     return point
 
 
-def _train(cfg: DictConfig, folder: Path, start: StartingPoint) -> float | None:
+def _train(cfg: DictConfig, folder: Path, start: StartingPoint, budget: Budget) -> float | None:
     pl.seed_everything(cfg.seed, verbose=False)
     model = instantiate(cfg.model, "model")
     if cfg.trainer.compile:
         check_compiler()
         model.compile_networks()
-    _check_start(cfg, model, start)
+    check_start(cfg, model, start)
     source = _source(cfg, folder, model)
-    dataset = source.dataset()
+    with budget.paused():
+        dataset = source.dataset()
     if cfg.init is not None:
         dataset = _start_from_weights(cfg, folder, model, dataset, start)
     data = FaceDataModule(
@@ -137,7 +149,7 @@ def _train(cfg: DictConfig, folder: Path, start: StartingPoint) -> float | None:
         epoch_images=epoch_images(cfg.trainer),
     )
     loggers = build_loggers(cfg.logger, folder, start)
-    callbacks = build_callbacks(cfg, folder, model, dataset, start, loggers)
+    callbacks = build_callbacks(cfg, folder, model, dataset, start, loggers, budget)
     trainer = build_trainer(cfg.trainer, folder, loggers, callbacks)
     _begin(cfg, folder, trainer)
     write_record(folder, finished=False, data=data_record(source, dataset))
@@ -149,26 +161,6 @@ def _train(cfg: DictConfig, folder: Path, start: StartingPoint) -> float | None:
     write_record(folder, finished=True, frechet_distance=best)
     print_results(folder)
     return best
-
-
-def _check_start(cfg: DictConfig, model: pl.LightningModule, start: StartingPoint) -> None:
-    """Raises FaceganError where the model or the budget does not fit the checkpoint."""
-    if start.checkpoint is None:
-        return
-    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
-    if shapes != start.shapes:
-        names = {*shapes, *start.shapes}
-        wrong = [name for name in names if shapes.get(name) != start.shapes.get(name)]
-        raise FaceganError(
-            f"{start.checkpoint} holds another network than config.yaml describes "
-            f"({min(wrong)}): either file was replaced; restore it, or start a new run"
-        )
-    timed = cfg.trainer.max_images is not None or cfg.trainer.max_time is not None
-    if not timed and cfg.trainer.max_epochs < start.epochs:
-        raise ConfigError(
-            f"trainer.max_epochs={cfg.trainer.max_epochs}, but the run has {start.epochs} epochs "
-            f"already; give at least that many, such as trainer.max_epochs={2 * start.epochs}"
-        )
 
 
 def _start_from_weights(
@@ -198,34 +190,6 @@ def is_lost_peer(error: RuntimeError) -> bool:
 def is_distributed() -> bool:
     """Whether this process trains together with others."""
     return torch.distributed.is_available() and torch.distributed.is_initialized()
-
-
-def stored(folder: Path) -> dict[str, Any]:
-    """The config.yaml of the run in `folder`."""
-    return cast(dict[str, Any], OmegaConf.to_container(read_config(folder / CONFIG), resolve=True))
-
-
-def _starting_point(cfg: DictConfig, folder: Path, resume: bool) -> StartingPoint:
-    """The newest good checkpoint in `folder`; the beginning, where there is none."""
-    config = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
-    begun = (folder / CONFIG).exists()
-    if begun and not resume and is_rank_zero():
-        check_same_run(folder, stored(folder), config)
-    identity = run_identity(config)
-    found = newest_checkpoint(folder, identity)
-    if found is None and is_finished(folder):
-        raise FaceganError(
-            f"{folder} has lost its checkpoints, so the run cannot go on; its weights are in "
-            f"{folder}/generator.safetensors: start a new run"
-        )
-    if found is None:
-        if begun and is_rank_zero():
-            print(f"{folder} has no checkpoint yet: the run starts again", flush=True)
-        return StartingPoint(identity)
-    start = StartingPoint(identity).at(*found)
-    message = f"the run goes on from {start.checkpoint}, after {start.images_seen:,} images"
-    rank_zero_only(print)(message, flush=True)
-    return start
 
 
 def _source(cfg: DictConfig, folder: Path, model: Any) -> FaceSource:

@@ -3,7 +3,8 @@
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +18,10 @@ ROLLBACK_FACTOR = 0.5  # of the learning rates, at each rollback
 
 class Budget(Callback, ABC):
     """Ends the training and knows its progress."""
+
+    def paused(self) -> AbstractContextManager[None]:
+        """Time within the block does not count as training."""
+        return nullcontext()
 
     @abstractmethod
     def progress(self, trainer: pl.Trainer, module: TrainedModule, batch_idx: int) -> float:
@@ -77,39 +82,54 @@ class ImageBudget(Budget):
 
 
 class TimeBudget(Budget):
-    """The training ends after a time, in which the last evaluation has its place.
+    """The training ends after a time, in which the end of the last epoch and the GIF have a place.
 
-    The time of earlier processes of a resumed run counts. The end of an epoch (grid, weights,
-    evaluation) is expected to take as long as the one before; before the first, as long as
-    `rehearse` says.
+    It is the time of the whole command but for packing, and of the earlier processes of a resumed
+    run; a rollback gives no time back. The end of an epoch (grid, weights, evaluation, checkpoint)
+    is expected to take as long as the longest so far, or as `rehearse` says; the GIF as `finish`
+    says.
     """
 
-    def __init__(self, max_time: timedelta) -> None:
+    def __init__(self, max_time: timedelta, startup: float = 0.0) -> None:
+        """`startup`: seconds that the command has taken already."""
         self.max_time = max_time
         self.rehearse: Callable[[], float] = lambda: 0.0
+        self.finish: Callable[[int], float] = lambda epochs: 0.0  # seconds after so many epochs
         self.elapsed = 0.0  # seconds in earlier processes
-        self.began: float | None = None
+        self.began = time.monotonic() - startup
+        self.started = False
         self.reserve: float | None = None  # seconds for the end of an epoch
+        self.after_epochs = 0.0  # seconds, of `finish`
         self.epoch_ended: float | None = None
+        self.step_ended: float | None = None  # of this epoch
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        before = time.monotonic()
+        yield
+        self.began += time.monotonic() - before
 
     def state_dict(self) -> dict[str, Any]:
         return {"elapsed": self.seconds(), "reserve": self.reserve}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.elapsed, self.reserve = state_dict["elapsed"], state_dict["reserve"]
+        if not self.started:  # else it is a rollback
+            self.elapsed, self.reserve = state_dict["elapsed"], state_dict["reserve"]
 
     def seconds(self) -> float:
-        """Of the training so far."""
-        if self.began is None:
-            return self.elapsed
+        """Of the run so far."""
         return self.elapsed + time.monotonic() - self.began
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.began = time.monotonic()
+        self.started = True
+        self.epoch_ended = self.step_ended = None
+        self.after_epochs = self.finish(trainer.current_epoch + 1)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.epoch_ended is not None:
-            self.reserve = time.monotonic() - self.epoch_ended
+            self.reserve = max(self.reserve or 0.0, time.monotonic() - self.epoch_ended)
+        self.after_epochs = self.finish(trainer.current_epoch + 1)
+        self.step_ended = None
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.epoch_ended = time.monotonic()
@@ -119,13 +139,15 @@ class TimeBudget(Budget):
     ) -> None:
         if self.reserve is None:
             self.reserve = self.rehearse()
-        if self.seconds() >= self._usable() and not trainer.should_stop:
+        before, self.step_ended = self.step_ended, time.monotonic()
+        step = 0.0 if before is None else self.step_ended - before
+        if self.seconds() + step >= self._usable() and not trainer.should_stop:
             trainer.should_stop = True
-            print(f"{self.max_time} are nearly over: the last faces are evaluated", flush=True)
+            print(f"{self.max_time} are nearly over: the last weights are saved", flush=True)
 
     def _usable(self) -> float:
         seconds = self.max_time.total_seconds()
-        return max(seconds - (self.reserve or 0.0), seconds / 2)
+        return max(seconds - (self.reserve or 0.0) - self.after_epochs, seconds / 2)
 
     def progress(self, trainer: pl.Trainer, module: TrainedModule, batch_idx: int) -> float:
         return min(self.seconds() / self._usable(), 1.0)
