@@ -13,6 +13,8 @@ from pytorch_lightning.callbacks import Callback
 
 from facegan.training.protocols import TrainedModule, generative, trained
 
+PYTHON = 3.0  # seconds for the interpreter's own start and end, which nothing measures
+MARGIN = 1.5  # of the rehearsal, for grid, weights and checkpoint, which are not rehearsed
 ROLLBACK_FACTOR = 0.5  # of the learning rates, at each rollback
 
 
@@ -97,7 +99,7 @@ class TimeBudget(Budget):
         self.finish: Callable[[int], float] = lambda epochs: 0.0  # seconds after so many epochs
         self.elapsed = 0.0  # seconds in earlier processes
         self.began = time.monotonic() - startup
-        self.started = False
+        self.started = self.over = False
         self.reserve: float | None = None  # seconds for the end of an epoch
         self.after_epochs = 0.0  # seconds, of `finish`
         self.epoch_ended: float | None = None
@@ -133,24 +135,30 @@ class TimeBudget(Budget):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.epoch_ended = time.monotonic()
+        if self.seconds() + (self.reserve or 0.0) >= self._usable():  # no room for one epoch more
+            self._stop(trainer)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
     ) -> None:
         if self.reserve is None:
-            self.reserve = self.rehearse()
+            self.reserve = MARGIN * self.rehearse()
         before, self.step_ended = self.step_ended, time.monotonic()
         step = 0.0 if before is None else self.step_ended - before
-        if self.seconds() + step >= self._usable() and not trainer.should_stop:
-            trainer.should_stop = True
+        if self.seconds() + step >= self._usable():
+            self._stop(trainer)
+
+    def _stop(self, trainer: pl.Trainer) -> None:
+        if not self.over:
             print(f"{self.max_time} are nearly over: the last weights are saved", flush=True)
+        self.over = trainer.should_stop = True
 
     def _usable(self) -> float:
         seconds = self.max_time.total_seconds()
-        return max(seconds - (self.reserve or 0.0) - self.after_epochs, seconds / 2)
+        return max(seconds - (self.reserve or 0.0) - self.after_epochs - PYTHON, seconds / 2)
 
     def progress(self, trainer: pl.Trainer, module: TrainedModule, batch_idx: int) -> float:
-        return min(self.seconds() / self._usable(), 1.0)
+        return 1.0 if self.over else min(self.seconds() / self._usable(), 1.0)
 
     def __str__(self) -> str:
         return f"{self.max_time} of training"
