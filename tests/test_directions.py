@@ -52,7 +52,7 @@ def test_edits_change_what_they_name(generator: Generator) -> None:
     for name in ("Smiling", "Male", "Eyeglasses", "Blond_Hair", "Young"):
         column = classifier.attributes.index(name)
         less, more = (
-            finding._classify(classifier, generator.sample(seeds=seeds, edit={name: amount}))
+            finding.classify(classifier, generator.sample(seeds=seeds, edit={name: amount}))
             for amount in (-2, 2)
         )
         change = (more - less).sigmoid()[:, column]

@@ -37,6 +37,7 @@ LITERAL_KEYS = {
     "runs": ArgumentKind.TEXT,
     "seeds": ArgumentKind.TEXT,
     "interpolate": ArgumentKind.TEXT,
+    "attributes": ArgumentKind.TEXT,
     "edit": ArgumentKind.TEXT,
     "sweep": ArgumentKind.TEXT,
     "hydra.run.dir": ArgumentKind.HYDRA,

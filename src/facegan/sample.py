@@ -2,6 +2,7 @@
 
 python -m facegan.sample                                     ten faces, by the bundled weights
 python -m facegan.sample weights=outputs/latest seeds=0-63,100 truncation=0.7 grid=true
+python -m facegan.sample attributes=Smiling,-Eyeglasses      faces to order
 python -m facegan.sample interpolate=3,7,12 frames=120       a video of faces that turn into others
 python -m facegan.sample stream=true fps=4                   new faces, on and on, in the terminal
 python -m facegan.sample seeds=7 edit=Smiling:2,Young:-1     a face, changed along directions
@@ -21,6 +22,7 @@ from omegaconf import MISSING, DictConfig
 
 from facegan.cli import command
 from facegan.config import ConfigError, number
+from facegan.errors import FaceganError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -39,6 +41,7 @@ class SampleConfig:
     weights: str = MISSING
     n: int = number(1, 10**6)
     seeds: str | None = MISSING
+    attributes: str | None = MISSING
     truncation: float = number(0, 10)
     out: str = MISSING
     grid: bool = MISSING
@@ -76,7 +79,7 @@ def save_images(generator: "Generator", enlarge: Enlarge, cfg: DictConfig) -> No
     """A PNG for each seed and, if asked for, one of all."""
     from facegan.images import grid, save_image
 
-    seeds = _chosen_seeds(cfg)
+    seeds = _chosen_seeds(generator, cfg)
     faces = generator.draw(_edited_latents(generator, seeds, cfg))
     out = Path(cfg.out)
     for seed, face in zip(seeds, faces, strict=True):
@@ -106,7 +109,7 @@ def save_sweep(generator: "Generator", enlarge: Enlarge, cfg: DictConfig) -> Non
     edit = _parsed(parse_edit, cfg.edit)
     first, last = _parsed(parse_sweep, cfg.sweep)
     directions = generator.directions(progress=True, wanted=edit)
-    z = _latents(generator, _chosen_seeds(cfg), cfg)
+    z = _latents(generator, _chosen_seeds(generator, cfg), cfg)
     frames = []
     for amount in sweep_amounts(first, last, cfg.frames).tolist():
         scaled = {name: factor * amount for name, factor in edit.items()}
@@ -163,8 +166,24 @@ def _latents(generator: "Generator", seeds: list[int], cfg: DictConfig) -> "Tens
     return latents(seeds, generator.latent_dim) * cfg.truncation
 
 
-def _chosen_seeds(cfg: DictConfig) -> list[int]:
+def _chosen_seeds(generator: "Generator", cfg: DictConfig) -> list[int]:
+    if cfg.attributes is not None:
+        return _ordered_seeds(generator, cfg)
     return _seeds(cfg.seeds) if cfg.seeds is not None else list(range(cfg.n))
+
+
+def _ordered_seeds(generator: "Generator", cfg: DictConfig) -> list[int]:
+    """The first `n` seeds whose faces have the attributes."""
+    from facegan.networks.selection import CANDIDATES, find_seeds, parse_attributes
+
+    wanted = parse_attributes(cfg.attributes)
+    seeds = find_seeds(generator, wanted, cfg.n, candidates=CANDIDATES, truncation=cfg.truncation)
+    if len(seeds) < cfg.n:
+        raise FaceganError(
+            f"{len(seeds)} of {CANDIDATES:,} faces fit attributes={cfg.attributes}, and n={cfg.n}; "
+            "ask for fewer faces or attributes, or move faces by edit="
+        )
+    return seeds
 
 
 def _seeds(text: str) -> list[int]:
@@ -184,6 +203,11 @@ def _parsed(parse: Callable[[str], Any], text: str) -> Any:
 def _check(cfg: DictConfig) -> None:
     if cfg.stream and cfg.interpolate is not None:
         raise ConfigError("stream and interpolate are two different things; give one of them")
+    other = cfg.stream or cfg.seeds is not None or cfg.interpolate is not None
+    if cfg.attributes is not None and other:
+        raise ConfigError(
+            "attributes chooses n seeds by itself: give neither seeds nor stream nor interpolate"
+        )
     if cfg.sweep is not None and (cfg.edit is None or cfg.stream or cfg.interpolate is not None):
         raise ConfigError(
             "sweep moves faces along the directions of edit: give edit=Smiling too, and neither "

@@ -3,5 +3,8 @@ from .base import Discriminator as Discriminator
 from .base import Generator as Generator
 from .dcgan import DCGANDiscriminator as DCGANDiscriminator
 from .dcgan import DCGANGenerator as DCGANGenerator
+from .projection import Projection as Projection
+from .projection import project as project
 from .residual import ResidualDiscriminator as ResidualDiscriminator
 from .residual import ResidualGenerator as ResidualGenerator
+from .selection import find_seeds as find_seeds

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -12,6 +13,7 @@ from facegan.images import to_float
 from facegan.networks.resolutions import base_and_levels
 
 BUNDLED_SIZES = (28, 64)  # of attributes-28 and attributes-64
+BATCH = 250  # images at a time
 
 
 class AttributeNetwork(nn.Module):
@@ -58,11 +60,23 @@ class AttributeNetwork(nn.Module):
 
     def embed(self, images: Tensor) -> Tensor:
         """Features of uint8 images of any size: (B, 3, H, W) -> (B, 8·width)."""
-        floats = to_float(images)
-        if images.shape[-1] != self.image_size:
-            size = (self.image_size, self.image_size)
-            floats = F.interpolate(floats, size, mode="bicubic", antialias=True)
-        return self.features(floats)
+        return self.features(self.resize(to_float(images)))
+
+    def resize(self, images: Tensor) -> Tensor:
+        """Images of any size, (B, 3, H, W), at the network's: (B, 3, size, size)."""
+        if images.shape[-1] == self.image_size:
+            return images
+        size = (self.image_size, self.image_size)
+        return F.interpolate(images, size, mode="bicubic", antialias=True)
+
+    def feature_maps(self, images: Tensor) -> list[Tensor]:
+        """The activations of every block: (B, 3, size, size) in [-1, 1] -> (B, C, H, W) each."""
+        maps = []
+        for layer in self.trunk:
+            images = layer(images)
+            if isinstance(layer, nn.ReLU):
+                maps.append(images)
+        return maps
 
     def logits(self, features: Tensor) -> Tensor:
         """(B, 8·width) -> (B, A); positive means that the face has the attribute."""
@@ -79,6 +93,15 @@ def bundled_classifier(image_size: int) -> AttributeNetwork:
         return abs(math.log2(size / image_size))
 
     return pretrained.load(f"attributes-{min(BUNDLED_SIZES, key=octaves)}", AttributeNetwork)
+
+
+@torch.inference_mode()
+def classify(classifier: AttributeNetwork, images: Tensor) -> Tensor:
+    """uint8 (N, C, H, W) with C = 1 or 3 -> logits (N, A) on the CPU."""
+    device = next(classifier.parameters()).device
+    colour = images.expand(-1, 3, -1, -1)
+    parts = [classifier.embed(part.to(device)) for part in colour.split(BATCH)]
+    return torch.cat([classifier.logits(part).cpu() for part in parts])
 
 
 def _block(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:

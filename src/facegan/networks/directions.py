@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from facegan import pretrained
 from facegan._console import progress_bar
-from facegan.networks.attributes import AttributeNetwork, bundled_classifier
+from facegan.networks.attributes import AttributeNetwork, bundled_classifier, classify
 from facegan.sampling.directions import Directions, find_direction
 from facegan.sampling.latents import latents
 
@@ -73,7 +73,7 @@ def find_directions(generator: "Generator", progress: bool = False) -> Direction
     classifier = bundled_classifier(generator.image_size).to(_device(generator))
     z = latents(range(FIT + HELD_OUT), generator.latent_dim)
     images = generator.draw(z, "drawing faces for directions" if progress else None)
-    logits = standardize(_classify(classifier, images))
+    logits = standardize(classify(classifier, images))
     gradients = torch.linalg.lstsq(z[:FIT], logits[:FIT]).solution.T  # (A, latent_dim)
     correlations = _correlations(z[FIT:] @ gradients.T, logits[FIT:])
     components, variances = principal_directions(generator, z[:PCA])
@@ -173,7 +173,7 @@ def measure_effects(
     """Change of every attribute's probability per unit along each vector: (K, D) -> (K, A)."""
 
     def probabilities(moved: Tensor) -> Tensor:
-        return _classify(classifier, generator.draw(moved)).sigmoid().mean(dim=0)
+        return classify(classifier, generator.draw(moved)).sigmoid().mean(dim=0)
 
     steps: Iterable[Tensor] = EFFECT_AMOUNT * vectors
     if progress:
@@ -190,15 +190,6 @@ def standardize(logits: Tensor) -> Tensor:
 def _correlations(a: Tensor, b: Tensor) -> Tensor:
     """Of the columns of two (N, A) tensors: (A,)."""
     return (standardize(a) * standardize(b)).sum(dim=0) / (len(a) - 1)
-
-
-@torch.inference_mode()
-def _classify(classifier: AttributeNetwork, images: Tensor) -> Tensor:
-    """uint8 (N, C, H, W) with C = 1 or 3 -> logits (N, A) on the CPU."""
-    device = next(classifier.parameters()).device
-    colour = images.expand(-1, 3, -1, -1)
-    parts = [classifier.embed(part.to(device)) for part in colour.split(BATCH)]
-    return torch.cat([classifier.logits(part).cpu() for part in parts])
 
 
 def _device(generator: nn.Module) -> torch.device:

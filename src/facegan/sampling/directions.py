@@ -108,6 +108,11 @@ def find_direction(name: str, known: Sequence[str]) -> int:
 
     Raises FaceganError, with the nearest name or all of them.
     """
+    return find_name(name, known, "direction of this generator")
+
+
+def find_name(name: str, known: Sequence[str], kind: str) -> int:
+    """The place of a name of some kind in `known`, as `find_direction`."""
     lower = [direction.lower() for direction in known]
     if name.lower() in lower:
         return lower.index(name.lower())
@@ -117,7 +122,7 @@ def find_direction(name: str, known: Sequence[str]) -> int:
         if close
         else f"known are {', '.join(known)}"
     )
-    raise FaceganError(f"{name} is no direction of this generator; {hint}")
+    raise FaceganError(f"{name} is no {kind}; {hint}")
 
 
 def parse_edit(text: str) -> dict[str, float]:

@@ -1,0 +1,60 @@
+"""Faces to order: seeds by attributes, in Python and on the command line."""
+
+from pathlib import Path
+
+import pytest
+
+from facegan import Generator
+from facegan.errors import FaceganError
+from facegan.networks import selection
+from facegan.networks.attributes import bundled_classifier, classify
+from facegan.networks.selection import find_seeds, parse_attributes
+
+
+def test_the_faces_have_the_attributes() -> None:
+    generator = Generator.from_pretrained("lite-28")
+    wanted = {"smiling": True, "Male": False}
+    seeds = find_seeds(generator, wanted, count=5, first=50, truncation=0.8)
+    assert len(seeds) == 5
+    assert min(seeds) >= 50
+    classifier = bundled_classifier(28)
+    logits = classify(classifier, generator.sample(seeds=seeds, truncation=0.8))
+    assert (logits[:, classifier.attributes.index("Smiling")] > 1).all()
+    assert (logits[:, classifier.attributes.index("Male")] < -1).all()
+
+
+def test_rare_attributes_give_fewer_seeds() -> None:
+    generator = Generator.from_pretrained("lite-28")
+    assert find_seeds(generator, {"Bald": True}, count=90, candidates=96) == find_seeds(
+        generator, {"Bald": True}, count=96, candidates=96
+    )
+    with pytest.raises(FaceganError, match="did you mean Smiling"):
+        find_seeds(generator, {"Smilng": True}, count=1)
+
+
+def test_attributes_as_a_user_types_them() -> None:
+    assert parse_attributes("Smiling, -Eyeglasses") == {"Smiling": True, "Eyeglasses": False}
+    for text in ("", "Smiling,,Male", "-", "Male,-Male"):
+        with pytest.raises(FaceganError, match="attributes are names"):
+            parse_attributes(text)
+
+
+def test_sample_attributes(cli) -> None:
+    arguments = ("weights=lite-28", "attributes=Smiling,-Eyeglasses", "n=3", "out=faces")
+    assert cli("sample", *arguments).code == 0
+    assert len(list(Path("faces").glob("seed-*.png"))) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("attributes=Smiling", "seeds=3"), "attributes chooses n seeds by itself"),
+        (("attributes=Smilng",), "did you mean Smiling"),
+        (("attributes=Bald,Heavy_Makeup,Wearing_Hat",), "0 of 192 faces fit"),
+    ],
+)
+def test_orders_that_cannot_be_filled(cli, monkeypatch, arguments, message) -> None:
+    monkeypatch.setattr(selection, "CANDIDATES", 192)
+    result = cli("sample", "weights=lite-28", "n=3", *arguments)
+    assert result.code == 2
+    assert message in result.err
