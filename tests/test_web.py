@@ -1,7 +1,10 @@
 """The page of facegan.app: bounded requests, the training that it controls, a real browser."""
 
+import base64
 import importlib.util
+import io
 import json
+import re
 import shutil
 import signal
 import socket
@@ -10,16 +13,22 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from facegan.errors import FaceganError
+from facegan.images import to_pil
 from facegan.networks.base import Generator
-from facegan.web import faces, training
+from facegan.sampling.latents import latents
+from facegan.web import faces, photograph, training
 from facegan.web.curves import chart, curves_html
 from facegan.web.training import GENERATED, PHOTOGRAPHS, PRESETS, Training
 
+PATIENCE = 180_000  # milliseconds
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 needs_app_and_browser = pytest.mark.skipif(
     importlib.util.find_spec("gradio") is None or CHROMIUM is None,
@@ -43,9 +52,79 @@ def test_a_request_out_of_bounds_is_an_error(seed, truncation) -> None:
         faces.gallery("lite-28", seed, truncation)
 
 
-def test_interpolations_and_edits_are_pictures_of_known_size() -> None:
-    assert faces.interpolation("lite-28", 3, 7, 1.0).size == (9 * 29 * 4 - 4, 112)
-    assert faces.edit("lite-28", 0, "Smiling", 2).size == (8 * 29 * 4 - 4, 57 * 4)
+def test_walks_and_edits_are_pictures_of_known_size() -> None:
+    steps, moving = faces.interpolation("lite-28", "3,7,12", 1.0)
+    assert steps.size == (9 * 29 * 4 - 4, 112)
+    gif = base64.b64decode(moving.partition("base64,")[2].rstrip('">'))
+    with Image.open(io.BytesIO(gif)) as picture:
+        assert picture.n_frames == 3 * faces.FRAMES
+    edited = faces.edit("lite-28", 0, "Smiling", 2, "Young", -1, "", 0)
+    assert edited.size == (8 * 29 * 4 - 4, 57 * 4)
+
+
+def test_a_walk_passes_its_seeds() -> None:
+    keyframes = latents([3, 7, 12], 64)
+    path = faces.slerp_path(keyframes, 9)
+    torch.testing.assert_close(path[[0, 4, 8]], keyframes)
+
+
+@pytest.mark.parametrize("seeds", ["3", "a,b", "0-6", "3,-1", ""])
+def test_a_walk_out_of_bounds_is_an_error(seeds: str) -> None:
+    with pytest.raises(FaceganError):
+        faces.walk_seeds(seeds)
+
+
+def test_faces_to_order() -> None:
+    ordered = faces.order("lite-28", ["Smiling"], ["Male"], 100, 0.8)
+    assert len(ordered) == faces.FACES
+    assert [int(seed) >= 100 for _, seed in ordered] == [True] * faces.FACES
+    with pytest.raises(FaceganError, match="either to have or to lack"):
+        faces.order("lite-28", ["Smiling"], ["Smiling"], 0, 1)
+    with pytest.raises(FaceganError, match="none of the 960 faces"):
+        faces.order("lite-28", ["Bald", "Heavy_Makeup", "Wearing_Hat"], [], 0, 1)
+
+
+def drawn_photograph(folder: Path, seed: int) -> Path:
+    """A face of lite-28 as a file, as large as a photograph."""
+    path = folder / "photograph.png"
+    to_pil(Generator.from_pretrained("lite-28").sample(seeds=[seed])[0], 10, "lanczos").save(path)
+    return path
+
+
+def test_a_photograph_is_projected_and_edited(tmp_path: Path) -> None:
+    path = drawn_photograph(tmp_path, 70_001)
+    projected, shown, text = photograph.project_photograph("lite-28", str(path), False, 50)
+    assert shown.size == ((2 * 29 - 1) * 8, 28 * 8)
+    assert int(re.findall(r"(\d+)%", text)[0]) < 20
+    edited = photograph.edit_projected(projected, "Smiling", 2, "", 0, "", 0)
+    assert edited.size == ((3 * 29 - 1) * 8, 28 * 8)
+
+
+def test_what_is_no_usable_photograph(tmp_path: Path, monkeypatch) -> None:
+    text = tmp_path / "text.png"
+    text.write_text("no photograph")
+    with pytest.raises(FaceganError, match="cannot be read"):
+        photograph.project_photograph("lite-28", str(text), False, 50)
+    with pytest.raises(FaceganError, match="choose a photograph"):
+        photograph.project_photograph("lite-28", None, False, 50)
+    with pytest.raises(FaceganError, match="steps must be"):
+        photograph.project_photograph("lite-28", str(text), False, 10_000)
+    with pytest.raises(FaceganError, match="project a photograph first"):
+        photograph.edit_projected(None)
+    monkeypatch.setattr(photograph, "MAX_BYTES", 5)
+    with pytest.raises(FaceganError, match="smaller than"):
+        photograph.read_face(text, "lite-28", find_face=False)
+
+
+def test_photographs_are_cropped_as_the_training_images_were(tmp_path: Path) -> None:
+    assert photograph.framing("full-64") == (148, "true")
+    for data, expected in {
+        "{crop: null, align: wide}": (None, "wide"),
+        "{crop: 120, align: null}": (120, "true"),
+        "{weights: full-28, count: 10}": (108, "true"),
+    }.items():
+        (tmp_path / "config.yaml").write_text(f"data: {data}")
+        assert photograph.framing(str(tmp_path)) == expected
 
 
 def test_bundled_generators_can_be_chosen_and_classifiers_cannot(tmp_path: Path) -> None:
@@ -119,19 +198,41 @@ def wait_for(port: int) -> None:
     raise TimeoutError(f"nothing listens on port {port}")
 
 
-@pytest.mark.slow
-@needs_app_and_browser
-def test_the_page_draws_faces_in_a_browser(url: str) -> None:
+@pytest.fixture
+def tab(url: str) -> Iterator[Any]:
+    """The page in Chromium."""
     playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         tab = browser.new_page()
-        tab.set_default_timeout(120_000)
+        tab.set_default_timeout(PATIENCE)
         tab.goto(url)
-        tab.click("#draw")
-        playwright.expect(tab.locator("#gallery img")).to_have_count(faces.FACES, timeout=120_000)
-        tab.click("#more")
-        playwright.expect(tab.locator("#gallery img")).to_have_count(
-            2 * faces.FACES, timeout=120_000
-        )
+        yield tab
         browser.close()
+
+
+@pytest.mark.slow
+@needs_app_and_browser
+def test_the_page_draws_faces_in_a_browser(tab) -> None:
+    tab.click("#draw")
+    images = tab.locator("#gallery img")
+    tab.wait_for_function(f"document.querySelectorAll('#gallery img').length == {faces.FACES}")
+    tab.click("#more")
+    tab.wait_for_function(f"document.querySelectorAll('#gallery img').length == {2 * faces.FACES}")
+    shown = tab.request.get(images.nth(5).get_attribute("src")).body()
+    with Image.open(io.BytesIO(shown)) as picture:
+        pixels = torch.from_numpy(np.array(picture.convert("RGB").resize((64, 64), 0)))
+    drawn = Generator.from_pretrained("full-64").sample(seeds=[5])[0].permute(1, 2, 0)
+    assert (pixels.int() - drawn.int()).abs().max() <= 1
+
+
+@pytest.mark.slow
+@needs_app_and_browser
+def test_a_photograph_is_projected_in_a_browser(tab, tmp_path: Path) -> None:
+    tab.get_by_role("tab", name="Photograph").click()
+    tab.get_by_label("find the face").uncheck()
+    tab.set_input_files("#photo input[type=file]", drawn_photograph(tmp_path, 7))
+    tab.locator("#photo img").wait_for()
+    tab.click("#project")
+    tab.locator("#projected img").wait_for()
+    assert "of that of an unrelated face" in tab.locator("#distance").inner_text()

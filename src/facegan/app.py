@@ -28,6 +28,7 @@ class AppConfig:
 @command("app", AppConfig)
 def main(cfg: DictConfig) -> None:
     from facegan.web.page import build_page  # seconds of imports, which --help does not need
+    from facegan.web.photograph import MAX_BYTES
     from facegan.web.training import Training
 
     photos = Path(cfg.photos).absolute() if cfg.photos is not None else None
@@ -39,7 +40,7 @@ def main(cfg: DictConfig) -> None:
         page.launch(
             server_name=cfg.host,
             server_port=cfg.port,
-            max_file_size="1mb",
+            max_file_size=MAX_BYTES,
             share=False,
         )
     except OSError as error:

@@ -1,24 +1,37 @@
 """Faces for the page: every request is bounded before anything is drawn."""
 
+import base64
+import io
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
+from torch import Tensor
 
 from facegan import pretrained
 from facegan.comparison.runs import find_runs
 from facegan.errors import FaceganError
-from facegan.images import grid, to_pil
+from facegan.images import grid, to_pil, write_gif
+from facegan.networks.attributes import bundled_classifier
 from facegan.networks.base import Generator
 from facegan.networks.directions import directions_path
-from facegan.sampling.interpolation import slerp
-from facegan.sampling.latents import MAX_SEED, latents
+from facegan.networks.selection import find_seeds
+from facegan.sampling.interpolation import slerp, slerp_loop
+from facegan.sampling.latents import MAX_SEED, latents, parse_seeds
 
 FACES = 24  # of one request
-STEPS = 9  # of an interpolation
+CANDIDATES = 960  # faces that are searched for an order
+STEPS = 9  # of a walk
+FRAMES = 16  # of a walk's animation, for each seed
+FPS = 12
+MAX_KEYFRAMES = 6
 PREVIEW = 8  # faces of an edit
 DISPLAY = 112  # pixels of a face on the page
+
+Gallery = list[tuple[Image.Image, str]]  # faces with their labels
 
 
 def choices(outputs: Path) -> list[str]:
@@ -52,35 +65,92 @@ def _load(name: str, modified: int) -> Generator:
     return Generator.from_pretrained(name)
 
 
-def gallery(name: str, first_seed: float, truncation: float) -> list[tuple[Image.Image, str]]:
+def gallery(name: str, first_seed: float, truncation: float) -> Gallery:
     """FACES faces from `first_seed` on, each with its seed."""
-    first = bounded("the seed", first_seed, 0, MAX_SEED - FACES)
+    first = int(bounded("the seed", first_seed, 0, MAX_SEED - FACES))
     scale = bounded("truncation", truncation, 0, 2)
-    seeds = range(int(first), int(first) + FACES)
+    return labelled(load(name), range(first, first + FACES), scale)
+
+
+def order(
+    name: str, wanted: Sequence[str], lacking: Sequence[str], first_seed: float, truncation: float
+) -> Gallery:
+    """Up to FACES faces, from `first_seed` on, with and without attributes."""
+    first = int(bounded("the seed", first_seed, 0, MAX_SEED - CANDIDATES))
+    scale = bounded("truncation", truncation, 0, 2)
+    if not {*wanted, *lacking} or {*wanted} & {*lacking}:
+        raise FaceganError("choose attributes, each either to have or to lack")
     generator = load(name)
-    images = generator.draw(latents(seeds, generator.latent_dim) * scale)
-    factor = max(1, DISPLAY // generator.image_size)
+    signs = {**dict.fromkeys(wanted, True), **dict.fromkeys(lacking, False)}
+    seeds = find_seeds(generator, signs, FACES, first, CANDIDATES, scale)
+    if not seeds:
+        raise FaceganError(f"none of the {CANDIDATES} faces from seed {first} on fits")
+    return labelled(generator, seeds, scale)
+
+
+def labelled(generator: Generator, seeds: Sequence[int], truncation: float) -> Gallery:
+    """The faces of seeds, each with its seed."""
+    images = generator.draw(latents(seeds, generator.latent_dim) * truncation)
+    factor = enlargement(generator)
     return [(to_pil(image, factor), str(seed)) for image, seed in zip(images, seeds, strict=True)]
 
 
-def interpolation(name: str, start: float, end: float, truncation: float) -> Image.Image:
-    """STEPS faces from one seed's to another's, in a row."""
-    seeds = [int(bounded("a seed", seed, 0, MAX_SEED)) for seed in (start, end)]
+def interpolation(name: str, seeds: str, truncation: float) -> tuple[Image.Image, str]:
+    """A walk past the faces of seeds: STEPS faces from the first to the last, and a GIF."""
     scale = bounded("truncation", truncation, 0, 2)
     generator = load(name)
-    z = latents(seeds, generator.latent_dim) * scale
-    t = torch.linspace(0, 1, STEPS)[:, None]
-    return row(generator, slerp(z[:1].expand(STEPS, -1), z[1:].expand(STEPS, -1), t))
+    keyframes = latents(walk_seeds(seeds), generator.latent_dim) * scale
+    path = slerp_path(keyframes, STEPS)
+    frames = generator.draw(slerp_loop(keyframes, FRAMES * len(keyframes)))
+    factor = enlargement(generator)
+    return row(generator, path), animation([to_pil(frame, factor) for frame in frames])
 
 
-def edit(name: str, first_seed: float, direction: str, amount: float) -> Image.Image:
-    """PREVIEW faces in a row, and below them the same faces moved along a direction."""
+def walk_seeds(text: str) -> list[int]:
+    """ "3,7,12" -> [3, 7, 12]: two to MAX_KEYFRAMES seeds. Raises FaceganError."""
+    try:
+        seeds = parse_seeds(str(text)[:200])
+    except ValueError as error:
+        raise FaceganError(str(error)) from error
+    if not 2 <= len(seeds) <= MAX_KEYFRAMES:
+        raise FaceganError(f"a walk passes 2 to {MAX_KEYFRAMES} seeds, got {len(seeds)}")
+    return seeds
+
+
+def slerp_path(keyframes: Tensor, steps: int) -> Tensor:
+    """An open path through latents, both ends included: (K, D) -> (steps, D)."""
+    position = torch.linspace(0, len(keyframes) - 1, steps)
+    segment = position.long().clamp(max=len(keyframes) - 2)
+    return slerp(keyframes[segment], keyframes[segment + 1], (position - segment)[:, None])
+
+
+def animation(frames: Sequence[Image.Image]) -> str:
+    """A looping GIF as an HTML image."""
+    buffer = io.BytesIO()
+    write_gif(frames, buffer, FPS)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return f'<img alt="a walk through the faces" src="data:image/gif;base64,{data}">'
+
+
+def edit(name: str, first_seed: float, *pairs: Any) -> Image.Image:
+    """PREVIEW faces in a row, and below them the same faces moved along directions.
+
+    `pairs`: a direction or None, its amount, the next direction, …
+    """
     first = int(bounded("the seed", first_seed, 0, MAX_SEED - PREVIEW))
-    amount = bounded("the amount", amount, -5, 5)
     generator = load(name)
     z = latents(range(first, first + PREVIEW), generator.latent_dim)
-    moved = generator.directions().edit(z, {direction: amount})
-    return row(generator, torch.cat([z, moved]), columns=PREVIEW)
+    return row(generator, torch.cat([z, moved(generator, z, pairs)]), columns=PREVIEW)
+
+
+def moved(generator: Generator, z: Tensor, pairs: Sequence[Any]) -> Tensor:
+    """Latents (N, latent_dim), moved by `pairs` of `edit`."""
+    amounts = {
+        direction: bounded("the amount", amount, -5, 5)
+        for direction, amount in zip(pairs[::2], pairs[1::2], strict=True)
+        if direction
+    }
+    return generator.directions(wanted=amounts).edit(z, amounts) if amounts else z
 
 
 def direction_names(name: str) -> list[str]:
@@ -90,10 +160,25 @@ def direction_names(name: str) -> list[str]:
     return list(load(name).directions().names)
 
 
-def row(generator: Generator, z: torch.Tensor, columns: int | None = None) -> Image.Image:
+def find_directions(name: str) -> list[str]:
+    """The same names, after the directions were computed where they were not: minutes."""
+    generator = Generator.from_pretrained(name)  # its layers are observed meanwhile
+    return list(generator.directions().names)
+
+
+def attribute_names(name: str) -> list[str]:
+    """What `order` knows."""
+    return list(bundled_classifier(load(name).image_size).attributes)
+
+
+def row(generator: Generator, z: Tensor, columns: int | None = None) -> Image.Image:
     """The faces of latents (N, latent_dim), tiled."""
-    factor = max(1, DISPLAY // generator.image_size)
-    return to_pil(grid(generator.draw(z), columns or len(z)), factor)
+    return to_pil(grid(generator.draw(z), columns or len(z)), enlargement(generator))
+
+
+def enlargement(generator: Generator) -> int:
+    """Of a pixel, so that a face has about DISPLAY pixels."""
+    return max(1, round(DISPLAY / generator.image_size))
 
 
 def bounded(what: str, value: float, least: float, most: float) -> float:

@@ -1,7 +1,6 @@
-"""The page: tabs for faces, edits, the evaluation report and a training to watch."""
+"""The page: tabs for faces, for the evaluation report and for a training to watch."""
 
 from collections.abc import Callable
-from functools import wraps
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -12,29 +11,41 @@ from facegan import pretrained
 from facegan.errors import FaceganError
 from facegan.images import open_image
 from facegan.web.curves import curves_html
-from facegan.web.faces import choices, direction_names, edit, gallery, interpolation
+from facegan.web.faces import choices
+from facegan.web.tabs import (
+    DEFAULT_WEIGHTS,
+    edit_tab,
+    faces_tab,
+    guarded,
+    order_tab,
+    photograph_tab,
+    walk_tab,
+)
 from facegan.web.training import PRESETS, Training
 
-MAX_SHOWN = 480  # faces in the gallery; older ones go
 TICK = 2.0  # seconds between two looks at the training
 CONCURRENT = 4  # requests that are worked on at once
+CACHE = (600, 3600)  # seconds between two looks for uploads and pictures, and of their lives
 WAITING = 64  # requests that may wait
-DEFAULT_WEIGHTS = "full-64"
 
 
 def build_page(outputs: Path, training: Training) -> Any:
     """The Gradio Blocks. Raises FaceganError where Gradio is not installed."""
     gr = import_gradio()
-    with gr.Blocks(title="facegan", analytics_enabled=False) as page:
-        gr.Markdown("# facegan\nAll faces on this page are synthetic.")
+    with gr.Blocks(title="facegan", analytics_enabled=False, delete_cache=CACHE) as page:
+        gr.Markdown("# facegan\nAll faces are synthetic, except in photographs that you upload.")
         weights = gr.Dropdown(choices(outputs), value=DEFAULT_WEIGHTS, label="weights")
         truncation = gr.Slider(0, 2, value=1.0, step=0.05, label="truncation")
         with gr.Tab("Faces"):
-            _faces_tab(gr, weights, truncation)
-        with gr.Tab("Between two seeds"):
-            _interpolation_tab(gr, weights, truncation)
+            faces_tab(gr, weights, truncation)
+        with gr.Tab("To order"):
+            order_tab(gr, weights, truncation)
+        with gr.Tab("Walk"):
+            walk_tab(gr, weights, truncation)
         with gr.Tab("Edit"):
-            _edit_tab(gr, weights)
+            edit_tab(gr, weights)
+        with gr.Tab("Photograph"):
+            photograph_tab(gr, weights)
         with gr.Tab("Evaluation"):
             shown = gr.HTML(report(DEFAULT_WEIGHTS))
             weights.change(guarded(gr, report), weights, shown)
@@ -51,80 +62,6 @@ def import_gradio() -> Any:
     except ImportError as error:
         raise FaceganError("facegan.app needs Gradio: pip install 'facegan[app]'") from error
     return gradio
-
-
-def guarded(gr: Any, function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function`, whose FaceganError the page shows as a message."""
-
-    @wraps(function)
-    def call(*arguments: Any) -> Any:
-        try:
-            return function(*arguments)
-        except FaceganError as error:
-            raise gr.Error(str(error), print_exception=False) from error
-
-    return call
-
-
-def _faces_tab(gr: Any, weights: Any, truncation: Any) -> None:
-    seed = gr.Number(0, label="first seed", precision=0)
-    with gr.Row():
-        draw = gr.Button("Draw", variant="primary", elem_id="draw")
-        more = gr.Button("More", elem_id="more")
-    shown = gr.Gallery(
-        label="faces, by seed", columns=8, height="auto", format="png", elem_id="gallery"
-    )
-    state = gr.State([])
-
-    def first(name: str, start: float, scale: float) -> tuple[Any, Any]:
-        drawn = gallery(name, start, scale)
-        return drawn, drawn
-
-    def next_faces(name: str, start: float, scale: float, before: list[Any]) -> tuple[Any, ...]:
-        start = int(before[-1][1]) + 1 if before else start
-        drawn = (before + gallery(name, start, scale))[-MAX_SHOWN:]
-        return drawn, drawn
-
-    draw.click(guarded(gr, first), [weights, seed, truncation], [shown, state], api_name="draw")
-    more.click(
-        guarded(gr, next_faces),
-        [weights, seed, truncation, state],
-        [shown, state],
-        api_name="more",
-    )
-
-
-def _interpolation_tab(gr: Any, weights: Any, truncation: Any) -> None:
-    with gr.Row():
-        start = gr.Number(3, label="from seed", precision=0)
-        end = gr.Number(7, label="to seed", precision=0)
-    button = gr.Button("Interpolate", variant="primary", elem_id="interpolate")
-    shown = gr.Image(label="interpolation", format="png", elem_id="interpolation")
-    inputs = [weights, start, end, truncation]
-    button.click(guarded(gr, interpolation), inputs, shown, api_name="interpolate")
-
-
-def _edit_tab(gr: Any, weights: Any) -> None:
-    names = direction_names(DEFAULT_WEIGHTS)
-    with gr.Row():
-        seed = gr.Number(0, label="first seed", precision=0)
-        direction = gr.Dropdown(
-            names, value=names[0] if names else None, label="direction", elem_id="direction"
-        )
-        amount = gr.Slider(-5, 5, value=2.0, step=0.1, label="amount")
-    gr.Markdown(
-        "Only weights whose directions were computed have a list here: "
-        "`generator.directions()` computes them once."
-    )
-    button = gr.Button("Edit", variant="primary", elem_id="edit")
-    shown = gr.Image(label="above: the faces; below: moved along the direction", format="png")
-
-    def update(name: str) -> Any:
-        known = direction_names(name)
-        return gr.Dropdown(choices=known, value=known[0] if known else None)
-
-    weights.change(guarded(gr, update), weights, direction)
-    button.click(guarded(gr, edit), [weights, seed, direction, amount], shown, api_name="edit")
 
 
 def report(name: str) -> str:

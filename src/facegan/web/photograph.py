@@ -1,0 +1,102 @@
+"""A photograph on the page: its face, cropped as the training images were, and its projection."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from facegan import pretrained
+from facegan.config import read_config
+from facegan.data.align import FaceAligner, frame_name
+from facegan.data.decode import Decoder
+from facegan.errors import FaceganError
+from facegan.evaluation.run import BUNDLED_CROPS
+from facegan.images import grid, to_pil
+from facegan.networks.projection import project
+from facegan.web.faces import bounded, enlargement, load, moved
+
+MAX_BYTES = 10_000_000
+STEPS = (10, 200)  # of a projection on the page
+MODES = {1: "L", 3: "RGB"}  # data.mode by channels
+
+
+class Framing(NamedTuple):
+    """How the training images of weights were cut out of photographs."""
+
+    crop: int | None  # data.crop
+    align: str = "true"  # data.align
+
+
+class Projected(NamedTuple):
+    """What stays between two requests: the weights' name, the target and its latent."""
+
+    name: str
+    target: Tensor  # (C, H, W) uint8
+    latent: Tensor  # (latent_dim,)
+
+
+def project_photograph(
+    name: str, path: str | None, find_face: bool, steps: float
+) -> tuple[Projected, Image.Image, str]:
+    """The latent nearest to a photograph; both images side by side; a sentence."""
+    steps = int(bounded("steps", steps, *STEPS))
+    if path is None:
+        raise FaceganError("choose a photograph first")
+    generator = load(name)
+    target = read_face(Path(path), name, find_face)
+    found = project(generator, target, steps)
+    share = found.distance / found.unrelated
+    text = f"The distance is {share:.0%} of that of an unrelated face of this generator."
+    projected = Projected(name, target, found.latent)
+    return projected, pictures(projected, found.latent), text
+
+
+def edit_projected(projected: Projected | None, *pairs: Any) -> Image.Image:
+    """The photograph's face beside the projection moved along directions (as `faces.edit`)."""
+    if projected is None:
+        raise FaceganError("project a photograph first")
+    z = moved(load(projected.name), projected.latent[None], pairs)
+    return pictures(projected, projected.latent, z[0])
+
+
+def pictures(projected: Projected, *z: Tensor) -> Image.Image:
+    """The target, then the images of latents (latent_dim,), in a row."""
+    generator = load(projected.name)
+    faces = torch.cat([projected.target[None], generator.draw(torch.stack(z))])
+    return to_pil(grid(faces, len(faces)), 2 * enlargement(generator))
+
+
+def read_face(path: Path, name: str, find_face: bool) -> Tensor:
+    """The face in a photograph, or its centre square, as the weights `name` draw faces.
+
+    Returns (C, H, W) uint8. Raises FaceganError where there is none.
+    """
+    generator = load(name)
+    size, mode = generator.image_size, MODES[generator.channels]
+    crop, align = framing(name)
+    decode = FaceAligner(size, crop, mode, align=align, faces="one")
+    if path.stat().st_size > MAX_BYTES:
+        raise FaceganError(f"the photograph must be smaller than {MAX_BYTES / 1e6:.0f} MB")
+    try:
+        faces = (decode if find_face else Decoder(size, mode=mode))(path.read_bytes())
+    except (ValueError, OSError, SyntaxError) as error:  # whatever Pillow raises
+        raise FaceganError(f"the photograph cannot be read: {error}") from error
+    if not faces.images:
+        reason = ", ".join(faces.left_out)
+        raise FaceganError(f"{reason}: take another photograph, or its centre square")
+    return torch.from_numpy(faces.images[0].copy()).permute(2, 0, 1)
+
+
+def framing(name: str) -> Framing:
+    """CelebA's of bundled weights; of a run that of its data."""
+    if name in BUNDLED_CROPS:
+        return Framing(BUNDLED_CROPS[name])
+    folder = pretrained.run_folder(name)
+    if folder is None or not (folder / "config.yaml").is_file():
+        return Framing(None)
+    data = read_config(folder / "config.yaml").get("data") or {}
+    if "weights" in data:  # faces of another generator
+        return framing(data["weights"])
+    return Framing(data.get("crop"), frame_name(data.get("align") or True))
