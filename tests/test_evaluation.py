@@ -172,6 +172,16 @@ def test_the_reference_has_as_many_images_as_there_are_faces() -> None:
     assert few["frechet_distance"].reference > 3 * many["frechet_distance"].reference
 
 
+def test_training_photographs_are_no_reference_for_themselves() -> None:
+    faces = Comparison(Photographs(normal(10), normal(300, seed=1)), normal(300, seed=2))
+    measures = by_name(measure(faces))
+    assert measures["frechet_distance"].reference is None
+    assert measures["memorization"].reference == pytest.approx(0.01, abs=0.004)
+    table = text_table(measure(faces), "real photographs").splitlines()
+    assert table[1].rstrip().endswith("]")
+    assert table[-1].endswith(f"{measures['memorization'].reference:.4f}")
+
+
 def test_copies_of_training_faces_are_memorized() -> None:
     training = normal(300, seed=1)
     comparison = compare(training[[5, 7, 9]] + 0, training)

@@ -131,10 +131,13 @@ class Metric:
 
 @dataclass(frozen=True)
 class Measure:
-    """A metric's value, its value for photographs in the place of the faces, its uncertainty."""
+    """A metric's value, its value for photographs in the place of the faces, its uncertainty.
+
+    There is no `reference` where these photographs are those that the faces are compared with.
+    """
 
     value: float
-    reference: float
+    reference: float | None
     low: float | None = None  # of a 95% interval
     high: float | None = None
     standard_error: float | None = None
@@ -229,12 +232,11 @@ def measure(faces: Comparison) -> dict[Metric, Measure]:
     """Every metric of `faces`, with the photographs' own value as its reference."""
     photographs = faces.photographs
     assert photographs.training is not None
-    references = {
-        "training": Comparison(photographs, photographs.training, len(faces.sample)),
-        "held_out": Comparison(photographs, photographs.held_out),
-    }
+    references = {"held_out": Comparison(photographs, photographs.held_out)}
+    if not photographs.leave_one_out:
+        references["training"] = Comparison(photographs, photographs.training, len(faces.sample))
     return {
-        metric: _measure(metric, faces, references[metric.reference])
+        metric: _measure(metric, faces, references.get(metric.reference))
         for metric in metrics_for(len(photographs.held_out))
     }
 
@@ -244,10 +246,11 @@ def metrics_for(held_out: int) -> list[Metric]:
     return [metric for metric in METRICS if metric.least <= held_out]
 
 
-def _measure(metric: Metric, faces: Comparison, reference: Comparison) -> Measure:
+def _measure(metric: Metric, faces: Comparison, reference: Comparison | None) -> Measure:
     low, high = metric.interval(faces) if metric.interval else (None, None)
     error = metric.standard_error(faces) if metric.standard_error else None
-    return Measure(metric.value(faces), metric.value(reference), low, high, error)
+    real = metric.value(reference) if reference is not None else None
+    return Measure(metric.value(faces), real, low, high, error)
 
 
 def nearest_pairs(faces: Comparison, count: int = 12) -> NearestPairs:

@@ -21,9 +21,14 @@ def text_table(measures: Mapping[Metric, Measure], reference: str) -> str:
     for metric, measure in measures.items():
         lines.append(
             f"{metric.label:20}{measure.value:12.4f}  {uncertainty(measure):24}"
-            f"{measure.reference:16.4f}"
+            f"{reference_value(measure):>16}"
         )
     return "\n".join(lines)
+
+
+def reference_value(measure: Measure) -> str:
+    """The value of real photographs; nothing where there are too few to have one."""
+    return f"{measure.reference:.4f}" if measure.reference is not None else ""
 
 
 def uncertainty(measure: Measure) -> str:
@@ -68,7 +73,12 @@ def render(template: str, package: str = "facegan.evaluation", **values: Any) ->
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"data_uri": data_uri, "uncertainty": uncertainty, "bar": bar}
+    environment.filters |= {
+        "data_uri": data_uri,
+        "uncertainty": uncertainty,
+        "reference_value": reference_value,
+        "bar": bar,
+    }
     return environment.get_template(template).render(values)
 
 

@@ -176,8 +176,15 @@ def _dataset(source: Any, split: str) -> PackedDataset:
             f"the data has {counts['train']} training photographs, but an evaluation needs at "
             f"least {FEW}: use more photographs, or evaluate against another data set with data=…"
         )
-    if counts[split] < MIN_FACES:
-        shown = f"{counts[split]} {split}" if counts[split] >= FEW else f"{counts['train']} train"
+    compared = split
+    if counts[split] < FEW:
+        compared = "train"
+        print(
+            f"few photographs: the faces are compared with the {counts['train']} training ones, "
+            f"since there are only {counts[split]} {split} ones"
+        )
+    if counts[compared] < MIN_FACES:
+        shown = f"{counts[compared]} {compared}"
         print(f"few photographs: only the metrics that say something with {shown} ones are shown")
     return dataset
 
