@@ -35,7 +35,8 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from facegan.config import CONFIG_PATH, instantiate
+from facegan._paths import CONFIG_PATH
+from facegan.config import instantiate
 from facegan.data.dataset import PackedDataset
 from facegan.data.folder import FolderDataset
 from facegan.gan.ema import update_ema

@@ -17,11 +17,12 @@ from omegaconf import DictConfig
 from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
 
-from facegan.config import CONFIG_PATH, instantiate
+from facegan._paths import CONFIG_PATH
+from facegan.config import instantiate
 from facegan.data.dataset import PackedDataset
 from facegan.evaluation.coverage import attribute_coverage
 from facegan.evaluation.distances import subsample
-from facegan.evaluation.features import AttributeFeatures, split_images
+from facegan.evaluation.features import AttributeFeatures, images_of
 from facegan.evaluation.metrics import METRICS, Comparison, Photographs, measure
 from facegan.images import to_float, to_uint8
 from facegan.networks.base import Generator
@@ -79,8 +80,8 @@ def _column(dataset: PackedDataset, attribute: str) -> int:
 def main(cfg: DictConfig) -> None:
     dataset = instantiate(cfg.data, "data").dataset()
     extractor = AttributeFeatures(dataset.image_size)
-    images = split_images(dataset, "train")
-    held_out = extractor(split_images(dataset, "test"))
+    images = images_of(dataset, dataset.indices("train"))
+    held_out = extractor(images_of(dataset, dataset.indices("test")))
     training = extractor(images[0::2])
     real = extractor.has_attributes(training)
     torch.manual_seed(0)

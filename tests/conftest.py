@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
-from facegan.config import CONFIG_PATH
+from facegan._paths import CONFIG_PATH
 from facegan.data.dataset import Labels, PackedDataset, write_dataset
 from facegan.data.splits import split_by_name
 

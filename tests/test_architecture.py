@@ -36,6 +36,7 @@ FLOORS = [
         "_console",
         "_files",
         "_signals",
+        "_paths",
         "trust",
         "_seeds",
         "_size_rules",

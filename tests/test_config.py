@@ -9,8 +9,9 @@ import pytest
 from conftest import Compose
 from omegaconf import DictConfig, OmegaConf
 
+from facegan._paths import CONFIG_PATH
 from facegan.cli import help_text
-from facegan.config import CONFIG_PATH, ConfigError, instantiate, validate
+from facegan.config import ConfigError, instantiate, validate
 from facegan.data.base import FaceSource
 from facegan.errors import FaceganError
 from facegan.gan.losses import AdversarialLoss, NonSaturating

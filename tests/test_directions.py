@@ -10,6 +10,7 @@ from facegan import Generator, pretrained
 from facegan.errors import FaceganError
 from facegan.images import open_image
 from facegan.networks import directions as finding
+from facegan.networks.attributes import bundled_classifier
 from facegan.networks.dcgan import DCGANGenerator
 from facegan.networks.residual import ResidualGenerator
 from facegan.sampling.directions import Directions, parse_edit, parse_sweep, sweep_amounts
@@ -91,7 +92,7 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
 def test_grey_images_have_directions(small: None) -> None:
     torch.manual_seed(0)
     grey = DCGANGenerator(latent_dim=6, width=8, image_size=8, channels=1).eval()
-    directions = finding.find_directions(grey)
+    directions = finding.find_directions(grey, bundled_classifier(grey.image_size))
     assert directions.vectors.shape == (46, 6)
     assert directions.vectors.isfinite().all()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY
 
-from facegan.config import CONFIG_PATH
+from facegan._paths import CONFIG_PATH
 
 DOCUMENTS = sorted(
     path
@@ -30,7 +30,7 @@ FORMER = (
     "Estimate HowToGoOn JsonLines WholeCheckpoints _quieten SET_HERE OWN_KEYS verb typed "
     "_in_words _MENDABLE replacing stream_seed Archive resident PACKING TOLERATED ruler "
     "spoilt overdone judge Suspects suspects copied originality LEAST_FACES MEANINGS "
-    "portraits walk film averaged spent goal archives"
+    "portraits walk film averaged spent goal archives in_words dropped Batches"
 )
 FORMER_NAMES = set(FORMER.split())
 

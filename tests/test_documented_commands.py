@@ -17,7 +17,7 @@ from documented import (
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from facegan.config import CONFIG_PATH
+from facegan._paths import CONFIG_PATH
 from facegan.errors import FaceganError
 
 COMMANDS = sorted((path.stem for path in CONFIG_PATH.glob("*.yaml")), reverse=True)  # train first

@@ -21,8 +21,8 @@ from facegan.evaluation.coverage import attribute_coverage
 from facegan.evaluation.features import (
     AttributeFeatures,
     InceptionFeatures,
+    images_of,
     split_features,
-    split_images,
 )
 from facegan.evaluation.metrics import (
     METRICS,
@@ -36,7 +36,7 @@ from facegan.evaluation.metrics import (
 from facegan.evaluation.report import bar, html_page, text_table
 from facegan.images import to_float
 from facegan.networks.dcgan import DCGANGenerator
-from facegan.pretrained import bundled
+from facegan.pretrained import bundled, bundled_crop
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_split_features_are_cached(
     dataset: PackedDataset, extractor: AttributeFeatures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = split_features(dataset, "val", extractor)
-    torch.testing.assert_close(first, extractor(split_images(dataset, "val")))
+    torch.testing.assert_close(first, extractor(images_of(dataset, dataset.indices("val"))))
     monkeypatch.setattr(AttributeFeatures, "embed", lambda *_: pytest.fail("computed again"))
     assert torch.equal(split_features(dataset, "val", extractor), first)
 
@@ -361,9 +361,9 @@ def test_crop_warning_of_bundled_weights(
     assert (f"weights={weights} were trained with" in run.crop_warning(cfg)) == warned
 
 
-def test_every_bundled_generator_has_a_crop() -> None:
-    generators = {name for name in bundled() if not name.startswith("attributes")}
-    assert set(run.BUNDLED_CROPS) == generators
+@pytest.mark.parametrize("name", bundled())
+def test_all_bundled_weights_have_a_crop(name: str) -> None:
+    assert bundled_crop(name) in (108, 148)
 
 
 @pytest.mark.celeba
@@ -377,7 +377,7 @@ def test_the_bundled_classifier_keeps_its_accuracy(
     source = CelebA(str(celeba_root), str(tmp_path), crop, image_size, verify=False)
     dataset = open_dataset(source.dataset().path)
     extractor = AttributeFeatures(image_size)
-    guesses = extractor.has_attributes(extractor(split_images(dataset, "test")))
+    guesses = extractor.has_attributes(extractor(images_of(dataset, dataset.indices("test"))))
     labels = torch.from_numpy(dataset.labels.attributes[dataset.indices("test")])
     assert (guesses == labels).double().mean() > accuracy
 

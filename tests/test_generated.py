@@ -10,7 +10,7 @@ from facegan import Generator, pretrained
 from facegan.data.dataset import PackedDataset
 from facegan.data.generated import GeneratedDataset
 from facegan.errors import FaceganError
-from facegan.evaluation.features import AttributeFeatures, split_images
+from facegan.evaluation.features import AttributeFeatures, images_of
 from facegan.networks.dcgan import DCGANGenerator
 
 COUNT = 260  # more than are drawn at once
@@ -42,7 +42,7 @@ def test_attributes_are_predicted_by_the_classifier(drawn: PackedDataset) -> Non
     extractor = AttributeFeatures()
     assert drawn.labels.attribute_names == extractor.attributes
     for split in ("train", "val", "test"):
-        predicted = extractor.has_attributes(extractor(split_images(drawn, split)))
+        predicted = extractor.has_attributes(extractor(images_of(drawn, drawn.indices(split))))
         assert np.array_equal(drawn.labels.attributes[drawn.indices(split)], predicted.numpy())
     shares = drawn.labels.attributes.mean(axis=0)
     assert ((shares > 0) & (shares < 1)).sum() > 10

@@ -18,7 +18,8 @@ from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
 from facegan import Generator
-from facegan.config import CONFIG_PATH, validate
+from facegan._paths import CONFIG_PATH
+from facegan.config import validate
 from facegan.errors import FaceganError
 from facegan.gan.module import GAN
 from facegan.images import to_pil

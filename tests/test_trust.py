@@ -12,7 +12,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from facegan import Generator
-from facegan.config import CONFIG_PATH, load_config
+from facegan._paths import CONFIG_PATH
+from facegan.config import load_config
 from facegan.errors import FaceganError
 from facegan.trust import check_targets, trust
 

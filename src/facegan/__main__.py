@@ -6,12 +6,10 @@ import importlib
 import os
 import sys
 from importlib.metadata import version
-from pathlib import Path
 
 from facegan._console import never_fail_to_print
-from facegan.config import CONFIG_PATH
+from facegan._paths import CONFIG_PATH, PACKAGE
 
-PACKAGE = Path(__file__).resolve().parent
 COMPLETION = ("-sc", "--shell-completion")  # Hydra's
 
 

@@ -3,9 +3,10 @@
 import io
 import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 LINE_INTERVAL = 10.0  # seconds between two lines, where a bar cannot be drawn
 
@@ -19,6 +20,8 @@ def never_fail_to_print() -> None:
 
 def progress_bar(iterable: Iterable[Any] | None = None, **arguments: Any) -> "tqdm[Any]":
     """tqdm's bar in a terminal, else a line every ten seconds; the arguments are tqdm's."""
+    from tqdm import tqdm  # which --help does not need
+
     if sys.stderr.isatty():
         return tqdm(iterable, **arguments)
     return tqdm(

@@ -26,9 +26,10 @@ from omegaconf.errors import (
 )
 
 from facegan._console import never_fail_to_print
+from facegan._paths import CONFIG_PATH
 from facegan._signals import heeded_signals
 from facegan.arguments import HELP, LITERAL_KEYS, ArgumentKind, quote_literals
-from facegan.config import CONFIG_PATH, first_line, resolve_paths, unknown_key, validate
+from facegan.config import first_line, resolve_paths, unknown_key, validate
 from facegan.errors import FaceganError, is_out_of_memory, out_of_memory
 from facegan.trust import trust
 

@@ -19,12 +19,8 @@ from facegan._files import atomic_path
 from facegan._size_rules import discriminator_width, generator_width, r1_gamma
 from facegan.arguments import LITERAL_KEYS, absolute, escape, has_interpolation, sweep_folder
 from facegan.errors import FaceganError, is_out_of_memory, out_of_memory
-from facegan.limits import LIMITS, has_limits, in_words, is_list, is_text
+from facegan.limits import LIMITS, describe_type, has_limits, is_list, is_text
 from facegan.trust import check_targets
-
-_PACKAGE = Path(__file__).resolve().parent
-# a wheel carries conf/ inside the package; a checkout has it at the top
-CONFIG_PATH = next(p for p in (_PACKAGE / "conf", _PACKAGE.parents[1] / "conf") if p.is_dir())
 
 # of conf/train.yaml; here, since a launcher's processes import this module before they start a run
 OmegaConf.register_new_resolver("sweep_folder", sweep_folder, replace=True)
@@ -231,7 +227,7 @@ def _check_arguments(key: str, node: DictConfig, extra: dict[str, Any]) -> None:
         hint = hints.get(name, Any)
         _check_type(f"{key}.{name}", value, hint)
         if is_text(hint) and not isinstance(value, str | None):  # a schema would convert it
-            raise ConfigError(f"{key}.{name} must be {in_words(hint)}, got {shown(value)}")
+            raise ConfigError(f"{key}.{name} must be {describe_type(hint)}, got {shown(value)}")
     for name, parameter in parameters.items():
         required = parameter.default is parameter.empty and parameter.kind not in (
             parameter.VAR_POSITIONAL,
@@ -251,7 +247,7 @@ def _type_hints(call: Any) -> dict[str, Any]:
 def _check_type(key: str, value: Any, hint: Any, bounds: tuple[float, float] | None = None) -> None:
     """Raises ConfigError unless `value` may stand where `hint` is asked for, within `bounds`."""
     if not _has_type(value, hint, bounds):
-        raise ConfigError(f"{key} must be {in_words(hint, bounds)}, got {shown(value)}")
+        raise ConfigError(f"{key} must be {describe_type(hint, bounds)}, got {shown(value)}")
 
 
 def _has_type(value: Any, hint: Any, bounds: tuple[float, float] | None) -> bool:

@@ -93,7 +93,7 @@ def has_limits(target: Any) -> bool:
     return str(target).split(".")[0] in KNOWN_PACKAGES
 
 
-def in_words(hint: Any, bounds: tuple[float, float] | None = None) -> str:
+def describe_type(hint: Any, bounds: tuple[float, float] | None = None) -> str:
     """A type as a user writes its values: "a whole number or null" for `int | None`."""
     if hint in (int, float) and bounds is not None:
         return str(Limits(*bounds, whole=hint is int))
@@ -101,7 +101,7 @@ def in_words(hint: Any, bounds: tuple[float, float] | None = None) -> str:
         return NAMES[hint]
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
-        return " or ".join(dict.fromkeys(in_words(part, bounds) for part in parts))
+        return " or ".join(dict.fromkeys(describe_type(part, bounds) for part in parts))
     if origin is typing.Literal:
         return f"one of {', '.join(map(str, parts))}"
     if is_list(hint):

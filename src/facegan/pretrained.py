@@ -166,6 +166,12 @@ def bundled() -> list[str]:
     return sorted(path.stem for path in files if "." not in path.stem)  # no directions
 
 
+def bundled_crop(name: str) -> int:
+    """`data.crop` of the CelebA photographs that the bundled weights `name` were trained on."""
+    crops = json.loads((BUNDLED / "crops.json").read_text(encoding="utf-8"))
+    return int(crops[name])
+
+
 def run_folder(source: str | Path) -> Path | None:
     """The folder that the weights lie in; None for bundled and for fetched ones."""
     path = Path(source)

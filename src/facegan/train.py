@@ -17,9 +17,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import MISSING, DictConfig, OmegaConf
 
+from facegan._paths import CONFIG_PATH
 from facegan.arguments import ArgumentKind, absolute
 from facegan.cli import command
-from facegan.config import CONFIG_PATH, ConfigError, load_config, number, validate
+from facegan.config import ConfigError, load_config, number, validate
 from facegan.errors import FaceganError
 
 # what may be changed where a run goes on

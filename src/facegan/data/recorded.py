@@ -42,14 +42,14 @@ def data_record(source: FaceSource, dataset: PackedDataset) -> dict[str, str]:
 
 
 def source_or_recorded(
-    build: Callable[[], FaceSource], packed_dir: str | None, run: Path
+    make_source: Callable[[], FaceSource], packed_dir: str | None, run: Path
 ) -> FaceSource:
-    """The source that `build` makes; the data set of the run, where its photographs are not there.
+    """The source that `make_source` returns, or the run's data set where no photographs are left.
 
     It is looked for where the run left it, and in `packed_dir`.
     """
     try:
-        source = build()
+        source = make_source()
         _ = source.packed_recipe  # looks at the photographs
         return source
     except NotFoundError as error:

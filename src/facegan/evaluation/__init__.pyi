@@ -8,7 +8,6 @@ from .features import AttributeFeatures as AttributeFeatures
 from .features import FeatureExtractor as FeatureExtractor
 from .features import InceptionFeatures as InceptionFeatures
 from .features import split_features as split_features
-from .features import split_images as split_images
 from .metrics import METRICS as METRICS
 from .metrics import Comparison as Comparison
 from .metrics import Measure as Measure

@@ -174,11 +174,6 @@ def split_batches(dataset: PackedDataset, split: str) -> Iterator[Tensor]:
         dataset.release_memory()
 
 
-def split_images(dataset: PackedDataset, split: str) -> Tensor:
-    """The faces of one split: (N, C, H, W) uint8 in channels_last."""
-    return images_of(dataset, dataset.indices(split))
-
-
 def images_of(dataset: PackedDataset, rows: NDArray[np.int64]) -> Tensor:
     """The faces of `rows`, (N,), copied: (N, C, H, W) uint8 in channels_last."""
     return torch.from_numpy(dataset.images[rows]).permute(0, 3, 1, 2)

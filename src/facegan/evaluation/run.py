@@ -49,12 +49,6 @@ from facegan.networks.base import Generator
 from facegan.sampling.latents import latents
 
 GRID_FACES = 128  # in the report
-BUNDLED_CROPS = {
-    "dcgan-28": 108,
-    "full-28": 108,
-    "full-64": 148,
-    "lite-28": 108,
-}  # of CelebA's photographs
 
 
 @dataclass(frozen=True)
@@ -133,14 +127,14 @@ def to_json(facts: dict[str, str], evaluation: Evaluation) -> dict[str, Any]:
 def _source(cfg: DictConfig) -> FaceSource:
     """The data of `cfg`; the packed one, where it is the run's own and its photographs are gone."""
     run = _run_folder(cfg)
-    build = functools.partial(instantiate, cfg.data, "data")
+    make_source = functools.partial(instantiate, cfg.data, "data")
     if run is None or not (run / "config.yaml").is_file():
-        return build()
+        return make_source()
     own = OmegaConf.select(read_config(run / "config.yaml"), "data") or {}
     packed_dir = cfg.data.get("packed_dir")
     if {**own, "packed_dir": packed_dir} != dict(cfg.data):
-        return build()
-    return source_or_recorded(build, packed_dir, run)
+        return make_source()
+    return source_or_recorded(make_source, packed_dir, run)
 
 
 def _faces_and_dataset(cfg: DictConfig, source: Any) -> tuple[Tensor, PackedDataset]:
@@ -229,9 +223,9 @@ def _training_data(cfg: DictConfig) -> Mapping[str, Any]:
     """The config of the data that the weights were trained on; empty where it is not known."""
     if cfg.images is not None:
         return {}
-    if cfg.weights in BUNDLED_CROPS:  # the crop says nothing of photographs of another size
+    if cfg.weights in pretrained.bundled():  # a crop says nothing of photographs of another size
         same_kind = cfg.data.get("_target_") == "facegan.data.celeba.CelebA"
-        return {"crop": BUNDLED_CROPS[cfg.weights]} if same_kind else {}
+        return {"crop": pretrained.bundled_crop(cfg.weights)} if same_kind else {}
     run = _run_folder(cfg)
     if run is None or not (run / "config.yaml").is_file():
         return {}

@@ -42,10 +42,11 @@ def load_or_find(
         directions = Directions.load(path)
         if directions.weights == pretrained.digest(generator):
             return directions
-    names = direction_names(generator, bundled_classifier(generator.image_size))
+    classifier = bundled_classifier(generator.image_size)
+    names = direction_names(generator, classifier)
     for name in wanted:
         find_direction(name, names)
-    directions = find_directions(generator, progress)
+    directions = find_directions(generator, classifier, progress)
     if path is not None and os.access(path.parent, os.W_OK):
         directions.save(path)
     return directions
@@ -62,7 +63,9 @@ def directions_path(weights: Path) -> Path:
     return weights.with_name(f"{weights.stem}.directions{weights.suffix}")
 
 
-def find_directions(generator: "Generator", progress: bool = False) -> Directions:
+def find_directions(
+    generator: "Generator", classifier: AttributeNetwork, progress: bool = False
+) -> Directions:
     """Directions of the classifier's attributes and principal components, from sampled faces.
 
     Attributes: the classifier's logits of faces are regressed on their latents. For Gaussian
@@ -70,7 +73,7 @@ def find_directions(generator: "Generator", progress: bool = False) -> Direction
     nearly orthogonal to those of the other attributes. Components: GANSpace (Härkönen et al. 2020,
     section 2.2). Deterministic; takes minutes on a CPU for a small generator.
     """
-    classifier = bundled_classifier(generator.image_size).to(_device(generator))
+    classifier = classifier.to(_device(generator))
     z = latents(range(FIT + HELD_OUT), generator.latent_dim)
     images = generator.draw(z, "drawing faces for directions" if progress else None)
     logits = standardize(classify(classifier, images))
