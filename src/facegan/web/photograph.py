@@ -12,7 +12,6 @@ from facegan.config import read_config
 from facegan.data.align import FaceAligner, frame_name
 from facegan.data.decode import Decoder
 from facegan.errors import FaceganError
-from facegan.evaluation.run import BUNDLED_CROPS
 from facegan.images import grid, to_pil
 from facegan.networks.projection import project
 from facegan.web.faces import bounded, enlargement, load, moved
@@ -91,8 +90,8 @@ def read_face(path: Path, name: str, find_face: bool) -> Tensor:
 
 def framing(name: str) -> Framing:
     """CelebA's of bundled weights; of a run that of its data."""
-    if name in BUNDLED_CROPS:
-        return Framing(BUNDLED_CROPS[name])
+    if name in pretrained.bundled():
+        return Framing(pretrained.bundled_crop(name))
     folder = pretrained.run_folder(name)
     if folder is None or not (folder / "config.yaml").is_file():
         return Framing(None)
