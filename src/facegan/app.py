@@ -29,6 +29,7 @@ class AppConfig:
 def main(cfg: DictConfig) -> None:
     from facegan.web.page import build_page  # seconds of imports, which --help does not need
     from facegan.web.photograph import MAX_BYTES
+    from facegan.web.tabs import GALLERY_CSS
     from facegan.web.training import Training
 
     photos = Path(cfg.photos).absolute() if cfg.photos is not None else None
@@ -41,6 +42,7 @@ def main(cfg: DictConfig) -> None:
             server_name=cfg.host,
             server_port=cfg.port,
             max_file_size=MAX_BYTES,
+            css=GALLERY_CSS,
             share=False,
         )
     except OSError as error:

@@ -18,6 +18,9 @@ from facegan.web.photograph import STEPS, edit_projected, project_photograph
 
 MAX_SHOWN = 480  # faces in the gallery; older ones go
 DEFAULT_WEIGHTS = "full-64"
+GALLERY_CSS = """@media (max-width: 600px) {
+  .faces .grid-container { grid-template-columns: repeat(3, minmax(0, 1fr)) !important }
+}"""
 DEFAULT_EDIT = (("Smiling", 2.0), (None, 0.0), (None, 0.0))  # directions and amounts
 
 
@@ -124,7 +127,14 @@ def photograph_tab(gr: Any, weights: Any) -> None:
 
 
 def _gallery(gr: Any, name: str) -> Any:
-    return gr.Gallery(label="faces, by seed", columns=8, height="auto", format="png", elem_id=name)
+    return gr.Gallery(
+        label="faces, by seed",
+        columns=8,
+        height="auto",
+        format="png",
+        elem_id=name,
+        elem_classes="faces",
+    )
 
 
 def _direction_rows(gr: Any, weights: Any) -> list[Any]:
