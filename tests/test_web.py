@@ -236,3 +236,37 @@ def test_a_photograph_is_projected_in_a_browser(tab, tmp_path: Path) -> None:
     tab.click("#project")
     tab.locator("#projected img").wait_for()
     assert "of that of an unrelated face" in tab.locator("#distance").inner_text()
+
+
+@pytest.mark.slow
+@needs_app_and_browser
+def test_a_training_is_watched_stopped_and_resumed_in_a_browser(tab) -> None:
+    def source() -> str:
+        return tab.locator("#live img").get_attribute("src")
+
+    def status(text: str) -> None:
+        tab.wait_for_function(
+            f"document.querySelector('#status textarea').value.includes('{text}')"
+        )
+
+    def changes(before: str) -> None:
+        tab.wait_for_function(
+            f"document.querySelector('#live img')?.src.endsWith({before!r}) === false"
+        )
+
+    tab.get_by_role("tab", name="Training").click()
+    tab.get_by_label("what to train").click()
+    tab.get_by_role("option", name="healthy").click()
+    tab.click("#start")
+    status("running")
+    tab.locator("#live img").wait_for()
+    changes(source())
+    tab.locator("#curves polyline").first.wait_for()
+    tab.click("#stop")
+    status("ended (code")
+    stopped = source()
+    tab.click("#resume")
+    status("running")
+    changes(stopped)
+    tab.click("#stop")
+    status("ended (code")
