@@ -1,7 +1,9 @@
 """Feature extractors: uint8 images -> vectors whose distances measure similarity."""
 
+import getpass
 import hashlib
 import pickle
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from filelock import FileLock
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -150,8 +153,17 @@ def split_features(
     title = f"{split} faces" if progress else None
     count = len(dataset.indices(split))
     features = extractor.embed_batches(split_batches(dataset, split), count, title, device)
-    write_tensors(path, {"features": features})
+    with _cache_lock(path):
+        for abandoned in path.parent.glob(f".{path.stem}.*"):  # by a process that was killed
+            abandoned.unlink()
+        write_tensors(path, {"features": features})
     return features
+
+
+def _cache_lock(path: Path) -> FileLock:
+    """Lets one process of this machine write `path`; it leaves no file beside it when killed."""
+    digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
+    return FileLock(Path(tempfile.gettempdir()) / f"facegan-{getpass.getuser()}-{digest}.lock")
 
 
 def _kept_features(path: Path) -> Tensor | None:
