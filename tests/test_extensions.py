@@ -57,6 +57,20 @@ def test_no_logger_leaves_the_metrics_file(train, workdir: Path) -> None:
     assert metrics(workdir / "run")
 
 
+def test_mlflow_gets_the_grids(train, workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{workdir}/mlflow.db")
+    assert train("logger=mlflow", "trainer.max_epochs=1").code == 0
+    (grid,) = (workdir / "mlruns").rglob("*.png")
+    assert grid.parent.name == "samples"
+
+
+def test_weights_and_biases_gets_the_grids(train, workdir: Path) -> None:
+    pytest.importorskip("wandb")
+    assert train("logger=wandb", "logger.wandb.offline=true", "trainer.max_epochs=1").code == 0
+    assert len(list((workdir / "run/wandb").rglob("samples_*.png"))) == 1
+
+
 def test_a_logger_that_is_not_installed(train, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mlflow", None)
     monkeypatch.setattr("pytorch_lightning.loggers.mlflow._MLFLOW_AVAILABLE", False)

@@ -1,16 +1,18 @@
-"""TensorBoard: curves that belong together in one chart each, and attribute coverage."""
+"""What loggers show besides curves: TensorBoard's layout, grids, attribute coverage."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.loggers import MLFlowLogger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
+from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from facegan.evaluation.coverage import AttributeShare
 from facegan.evaluation.metrics import METRICS
+from facegan.images import to_pil
 
 Layout = dict[str, dict[str, list[Any]]]  # category -> title -> [kind, tags]
 
@@ -50,6 +52,18 @@ class BoardLayout(Callback):
 def boards(trainer: pl.Trainer) -> list[SummaryWriter]:
     """The writers of TensorBoard's event files."""
     return [each.experiment for each in trainer.loggers if isinstance(each, TensorBoardLogger)]
+
+
+def log_image(trainer: pl.Trainer, name: str, image: Tensor, images_seen: int) -> None:
+    """Gives an image, (C, H, W) uint8, to every logger that takes images."""
+    for board in boards(trainer):
+        board.add_image(name, image, images_seen)
+    for logger in trainer.loggers:
+        if isinstance(logger, WandbLogger):
+            logger.log_image(name, [to_pil(image)], step=images_seen)
+        elif isinstance(logger, MLFlowLogger):
+            file = f"{name}/{images_seen:09}.png"
+            logger.experiment.log_image(str(logger.run_id), to_pil(image), artifact_file=file)
 
 
 def coverage_table(shares: Sequence[AttributeShare]) -> str:

@@ -18,7 +18,7 @@ from facegan.gan.ema import recalibrate_batch_norm
 from facegan.images import grid, open_image, save_image, save_video, to_pil, write_gif
 from facegan.pretrained import DISCRIMINATOR_FILE, WEIGHTS_FILE
 from facegan.sampling.latents import latents
-from facegan.training.board import BoardLayout, boards
+from facegan.training.board import BoardLayout, log_image
 from facegan.training.evaluation import EvaluateDuringTraining
 from facegan.training.health import check_weights
 from facegan.training.loggers import MetricsLogger
@@ -88,8 +88,7 @@ class SampleGrid(Callback):
         faces = grid(module.ema.draw(z))
         path = self.folder / f"epoch-{trainer.current_epoch + 1:03}.png"
         save_image(to_pil(faces, GRID_UPSCALE), path)
-        for board in boards(trainer):
-            board.add_image("samples", faces, module.images_seen)
+        log_image(trainer, "samples", faces, module.images_seen)
 
     @rank_zero_only
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -244,7 +244,10 @@ def print_results(folder: Path) -> None:
     patterns = ("samples/*.gif", "*.safetensors", "fit-*profile.txt")
     for path in sorted(path for pattern in patterns for path in folder.glob(pattern)):
         print(path)
-    print(f"{folder}: the curves are shown by tensorboard --logdir {LATEST.parent}")
+    if any(folder.glob("events.out.tfevents.*")):
+        print(f"{folder}: the curves are shown by tensorboard --logdir {LATEST.parent}")
+    else:
+        print(f"{folder / 'metrics.jsonl'}: the curves")
 
 
 @rank_zero_only
