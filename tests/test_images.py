@@ -120,7 +120,7 @@ def test_gif_read_back(tmp_path: Path) -> None:
             assert picture.convert("RGB").getpixel((3, 2)) == colour
 
 
-def failing_save(self: Image.Image, path: Path, **options: object) -> None:
+def failing_save(self: Image.Image, path: Path, format: str = "", **options: object) -> None:
     Path(path).write_bytes(b"half")
     raise OSError(28, "No space left on device")
 
