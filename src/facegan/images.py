@@ -1,5 +1,6 @@
 """Conversion between uint8 and float images, grids, and image and video files."""
 
+import base64
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -49,6 +50,11 @@ def to_pil(image: Tensor, upscale: int = 1, filter: str = "nearest") -> Image.Im
     if upscale == 1:
         return picture
     return picture.resize((picture.width * upscale, picture.height * upscale), FILTERS[filter])
+
+
+def data_uri(data: bytes, media_type: str = "image/png") -> str:
+    """The bytes of a file as a link that holds them."""
+    return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
 
 
 def open_image(path: str | Path) -> Image.Image:

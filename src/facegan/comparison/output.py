@@ -1,6 +1,5 @@
 """The comparison for readers: the terminal, CSV, JSON and one self-contained page."""
 
-import base64
 import csv
 import io
 import sys
@@ -13,6 +12,7 @@ from facegan.comparison.significance import Summary, Value
 from facegan.comparison.table import GroupRow, RunRow, Table
 from facegan.evaluation.metrics import METRICS
 from facegan.evaluation.report import render
+from facegan.images import data_uri
 
 NOT_CURVES = ("images", "seconds", "epoch")
 CURVE_POINTS = 400  # more do not show
@@ -201,8 +201,7 @@ def _png(run: Run) -> tuple[str, str] | None:
     """The newest grid as a data URI, and its name."""
     if run.grid is None:
         return None
-    data = base64.b64encode(run.grid.read_bytes()).decode()
-    return f"data:image/png;base64,{data}", run.grid.stem
+    return data_uri(run.grid.read_bytes()), run.grid.stem
 
 
 def charts(table: Table) -> list[dict[str, Any]]:

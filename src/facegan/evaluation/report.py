@@ -1,6 +1,5 @@
 """The evaluation for a reader: a table for the terminal and one self-contained HTML page."""
 
-import base64
 import io
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from facegan.evaluation.coverage import AttributeShare
 from facegan.evaluation.metrics import Measure, Metric
-from facegan.images import grid, to_pil
+from facegan.images import data_uri, grid, to_pil
 
 OCTAVES = 3.0  # of the coverage chart, to each side
 
@@ -74,7 +73,7 @@ def render(template: str, package: str = "facegan.evaluation", **values: Any) ->
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "data_uri": data_uri,
+        "image_uri": image_uri,
         "uncertainty": uncertainty,
         "reference_value": reference_value,
         "bar": bar,
@@ -82,11 +81,11 @@ def render(template: str, package: str = "facegan.evaluation", **values: Any) ->
     return environment.get_template(template).render(values)
 
 
-def data_uri(image: Tensor, upscale: int = 1) -> str:
+def image_uri(image: Tensor, upscale: int = 1) -> str:
     """(C, H, W) uint8 -> a PNG as a data URI."""
     buffer = io.BytesIO()
     to_pil(image, upscale).save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return data_uri(buffer.getvalue())
 
 
 def bar(log_ratio: float) -> tuple[float, float]:

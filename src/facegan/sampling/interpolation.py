@@ -12,9 +12,18 @@ def slerp_loop(keyframes: Tensor, frames: int) -> Tensor:
     Linear interpolation would pass through latents of a smaller norm than samples of N(0, 1) have.
     """
     position = torch.arange(frames) * len(keyframes) / frames
-    segment = position.long()
-    start, end = keyframes[segment], keyframes[(segment + 1) % len(keyframes)]
-    return slerp(start, end, (position - segment)[:, None])
+    return _slerp_along(torch.cat([keyframes, keyframes[:1]]), position)
+
+
+def slerp_path(keyframes: Tensor, steps: int) -> Tensor:
+    """An open path through latents, both ends included: (K, D) -> (steps, D)."""
+    return _slerp_along(keyframes, torch.linspace(0, len(keyframes) - 1, steps))
+
+
+def _slerp_along(keyframes: Tensor, position: Tensor) -> Tensor:
+    """The latents at positions, (N,) in [0, K - 1], of a path through keyframes: -> (N, D)."""
+    segment = position.long().clamp(max=len(keyframes) - 2)
+    return slerp(keyframes[segment], keyframes[segment + 1], (position - segment)[:, None])
 
 
 def slerp(start: Tensor, end: Tensor, t: Tensor) -> Tensor:

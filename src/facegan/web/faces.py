@@ -1,6 +1,5 @@
 """Faces for the page: every request is bounded before anything is drawn."""
 
-import base64
 import io
 from collections.abc import Sequence
 from functools import lru_cache
@@ -14,12 +13,12 @@ from torch import Tensor
 from facegan import pretrained
 from facegan.comparison.runs import find_runs
 from facegan.errors import FaceganError
-from facegan.images import grid, to_pil, write_gif
+from facegan.images import data_uri, grid, to_pil, write_gif
 from facegan.networks.attributes import bundled_classifier
 from facegan.networks.base import Generator
 from facegan.networks.directions import directions_path
 from facegan.networks.selection import find_seeds
-from facegan.sampling.interpolation import slerp, slerp_loop
+from facegan.sampling.interpolation import slerp_loop, slerp_path
 from facegan.sampling.latents import MAX_SEED, latents, parse_seeds
 
 FACES = 24  # of one request
@@ -117,19 +116,12 @@ def walk_seeds(text: str) -> list[int]:
     return seeds
 
 
-def slerp_path(keyframes: Tensor, steps: int) -> Tensor:
-    """An open path through latents, both ends included: (K, D) -> (steps, D)."""
-    position = torch.linspace(0, len(keyframes) - 1, steps)
-    segment = position.long().clamp(max=len(keyframes) - 2)
-    return slerp(keyframes[segment], keyframes[segment + 1], (position - segment)[:, None])
-
-
 def animation(frames: Sequence[Image.Image]) -> str:
     """A looping GIF as an HTML image."""
     buffer = io.BytesIO()
     write_gif(frames, buffer, FPS)
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return f'<img alt="a walk through the faces" src="data:image/gif;base64,{data}">'
+    source = data_uri(buffer.getvalue(), "image/gif")
+    return f'<img alt="a walk through the faces" src="{source}">'
 
 
 def edit(name: str, first_seed: float, *pairs: Any) -> Image.Image:
