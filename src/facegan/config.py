@@ -158,6 +158,13 @@ def _refuse_interpolations(cfg: DictConfig, path: Path) -> None:
     _map_strings(OmegaConf.to_container(cfg), check)
 
 
+def read_data_config(run: Path | None) -> dict[str, Any]:
+    """The config of the data of the run in a folder; empty where there is no such run."""
+    if run is None or not (run / "config.yaml").is_file():
+        return {}
+    return dict(read_config(run / "config.yaml").get("data") or {})
+
+
 def read_config(path: Path) -> DictConfig:
     """The config in the file `path`, to look at; `load_config` is for building objects from it."""
     try:

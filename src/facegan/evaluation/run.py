@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import Tensor
 
 from facegan import pretrained
 from facegan._files import atomic_path, write_json
-from facegan.config import ConfigError, instantiate, read_config
+from facegan.config import ConfigError, instantiate, read_data_config
 from facegan.data.align import FRAMES, frame_name
 from facegan.data.base import FaceSource
 from facegan.data.dataset import PackedDataset
@@ -128,11 +128,9 @@ def _source(cfg: DictConfig) -> FaceSource:
     """The data of `cfg`; the packed one, where it is the run's own and its photographs are gone."""
     run = _run_folder(cfg)
     make_source = functools.partial(instantiate, cfg.data, "data")
-    if run is None or not (run / "config.yaml").is_file():
-        return make_source()
-    own = OmegaConf.select(read_config(run / "config.yaml"), "data") or {}
+    own = read_data_config(run)
     packed_dir = cfg.data.get("packed_dir")
-    if {**own, "packed_dir": packed_dir} != dict(cfg.data):
+    if run is None or {**own, "packed_dir": packed_dir} != dict(cfg.data):
         return make_source()
     return source_or_recorded(make_source, packed_dir, run)
 
@@ -226,10 +224,7 @@ def _training_data(cfg: DictConfig) -> Mapping[str, Any]:
     if cfg.weights in pretrained.bundled():  # a crop says nothing of photographs of another size
         same_kind = cfg.data.get("_target_") == "facegan.data.celeba.CelebA"
         return {"crop": pretrained.bundled_crop(cfg.weights)} if same_kind else {}
-    run = _run_folder(cfg)
-    if run is None or not (run / "config.yaml").is_file():
-        return {}
-    return OmegaConf.select(read_config(run / "config.yaml"), "data") or {}
+    return read_data_config(_run_folder(cfg))
 
 
 def _run_folder(cfg: DictConfig) -> Path | None:

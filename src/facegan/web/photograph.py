@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from facegan import pretrained
-from facegan.config import read_config
+from facegan.config import read_data_config
 from facegan.data.align import FaceAligner, frame_name
 from facegan.data.decode import Decoder
 from facegan.errors import FaceganError
@@ -92,10 +92,7 @@ def framing(name: str) -> Framing:
     """CelebA's of bundled weights; of a run that of its data."""
     if name in pretrained.bundled():
         return Framing(pretrained.bundled_crop(name))
-    folder = pretrained.run_folder(name)
-    if folder is None or not (folder / "config.yaml").is_file():
-        return Framing(None)
-    data = read_config(folder / "config.yaml").get("data") or {}
+    data = read_data_config(pretrained.run_folder(name))
     if "weights" in data:  # faces of another generator
         return framing(data["weights"])
     return Framing(data.get("crop"), frame_name(data.get("align") or True))
