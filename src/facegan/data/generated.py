@@ -5,21 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from facegan import pretrained
-from facegan._console import progress_bar
 from facegan.data.base import FaceSource
 from facegan.data.dataset import Labels
 from facegan.data.splits import split_by_name
 from facegan.errors import FaceganError
-from facegan.networks.attributes import bundled_classifier
+from facegan.networks.attributes import bundled_classifier, classify
 from facegan.networks.base import Generator
 from facegan.sampling.latents import latents
-
-BATCH_SIZE = 250
 
 
 class GeneratedDataset(FaceSource):
@@ -68,7 +62,7 @@ class GeneratedDataset(FaceSource):
         z = latents(range(self.count), self.generator.latent_dim)
         faces = self.generator.draw(z, progress="drawing faces")
         np.save(images, faces.permute(0, 2, 3, 1).contiguous().numpy())
-        attributes = self._predict(faces)
+        attributes = (classify(self.classifier, faces, "predicting attributes") > 0).numpy()
         labels = Labels(
             splits=split_by_name([str(seed) for seed in range(self.count)]),
             attributes=attributes,
@@ -76,10 +70,3 @@ class GeneratedDataset(FaceSource):
             attribute_names=self.classifier.attributes,
         )
         return labels, {}
-
-    @torch.inference_mode()
-    def _predict(self, images: Tensor) -> NDArray[np.bool_]:
-        """The attributes that the classifier predicts: (N, 3, H, W) uint8 -> (N, A) bool."""
-        parts = progress_bar(images.split(BATCH_SIZE), desc="predicting attributes")
-        logits = [self.classifier.logits(self.classifier.embed(part)) for part in parts]
-        return (torch.cat(logits) > 0).numpy()

@@ -1,7 +1,7 @@
 """A small classifier of CelebA's attributes; the evaluation uses its pooled features."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facegan import pretrained
+from facegan._console import progress_bar
 from facegan.images import to_float
 from facegan.networks.resolutions import base_and_levels
 
@@ -96,12 +97,14 @@ def bundled_classifier(image_size: int) -> AttributeNetwork:
 
 
 @torch.inference_mode()
-def classify(classifier: AttributeNetwork, images: Tensor) -> Tensor:
-    """uint8 (N, C, H, W) with C = 1 or 3 -> logits (N, A) on the CPU."""
+def classify(classifier: AttributeNetwork, images: Tensor, progress: str | None = None) -> Tensor:
+    """uint8 (N, C, H, W) with C = 1 or 3 -> logits (N, A) on the CPU. `progress`: a bar's title."""
     device = next(classifier.parameters()).device
-    colour = images.expand(-1, 3, -1, -1)
-    parts = [classifier.embed(part.to(device)) for part in colour.split(BATCH)]
-    return torch.cat([classifier.logits(part).cpu() for part in parts])
+    parts: Iterable[Tensor] = images.expand(-1, 3, -1, -1).split(BATCH)
+    if progress is not None:
+        parts = progress_bar(parts, desc=progress)
+    features = [classifier.embed(part.to(device)) for part in parts]
+    return torch.cat([classifier.logits(part).cpu() for part in features])
 
 
 def _block(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
