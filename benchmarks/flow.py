@@ -20,7 +20,9 @@ import torch
 from peers import CHUNK, FACES, batches, parameters, write_pngs
 from torch import Tensor, nn
 
-from facegan.data.dataset import PackedDataset, open_dataset
+from facegan.data.dataset import open_dataset
+from facegan.evaluation.features import images_of
+from facegan.gan.ema import update_ema
 from facegan.images import to_uint8
 from facegan.training.devices import default_precision
 
@@ -68,11 +70,6 @@ def draw(network: nn.Module, count: int, steps: int, size: int) -> Tensor:
     return x.clamp(-1, 1)
 
 
-def photographs(dataset: PackedDataset) -> Tensor:
-    """(N, 3, H, W) uint8, the training split."""
-    return torch.from_numpy(dataset.images[dataset.indices("train")]).permute(0, 3, 1, 2)
-
-
 def train(network: nn.Module, images: Tensor, seconds: float) -> tuple[nn.Module, int]:
     """Trains for some seconds; returns the averaged network and the number of images seen."""
     average = copy.deepcopy(network).requires_grad_(False)
@@ -86,8 +83,7 @@ def train(network: nn.Module, images: Tensor, seconds: float) -> tuple[nn.Module
         optimizer.step()
         seen += len(real)
         decay = min(EMA_DECAY, seen / (seen + 10 * BATCH))
-        for mean, parameter in zip(average.parameters(), network.parameters(), strict=True):
-            mean.lerp_(parameter.detach(), 1 - decay)
+        update_ema(average, network, decay)
     return average.eval(), seen
 
 
@@ -96,7 +92,8 @@ def main(dataset: str, seconds: str, out: str, seed: str = "0") -> None:
     folder.mkdir(parents=True)
     packed = open_dataset(Path(dataset))
     torch.manual_seed(int(seed))
-    network, seen = train(build_network(packed.image_size), photographs(packed), float(seconds))
+    photographs = images_of(packed, packed.indices("train"))
+    network, seen = train(build_network(packed.image_size), photographs, float(seconds))
     print(f"{parameters(network) / 1e6:.2f}M parameters, {seen:,} photographs seen", flush=True)
     for steps in STEPS:
         (folder / str(steps)).mkdir()

@@ -177,7 +177,7 @@ def _ordered_seeds(generator: "Generator", cfg: DictConfig) -> list[int]:
     from facegan.networks.selection import CANDIDATES, find_seeds, parse_attributes
 
     wanted = parse_attributes(cfg.attributes)
-    seeds = find_seeds(generator, wanted, cfg.n, candidates=CANDIDATES, truncation=cfg.truncation)
+    seeds = find_seeds(generator, wanted, cfg.n, truncation=cfg.truncation)
     if len(seeds) < cfg.n:
         raise FaceganError(
             f"{len(seeds)} of {CANDIDATES:,} faces fit attributes={cfg.attributes}, and n={cfg.n}; "

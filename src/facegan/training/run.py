@@ -35,9 +35,7 @@ from facegan.training.build import (
     check_config,
     epoch_images,
 )
-from facegan.training.checkpoints import (
-    best_checkpoint,
-)
+from facegan.training.checkpoints import best_checkpoint
 from facegan.training.devices import (
     check_compiler,
     describe_device,
