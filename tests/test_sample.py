@@ -11,7 +11,7 @@ from PIL import Image
 
 from facegan import sample
 from facegan.images import open_image
-from facegan.sampling.interpolation import slerp_loop
+from facegan.sampling.interpolation import slerp_loop, slerp_path
 from facegan.sampling.latents import latents
 from facegan.sampling.terminal import Strip, half_blocks
 
@@ -103,6 +103,11 @@ def test_slerp_loop_stays_on_the_sphere() -> None:
     torch.testing.assert_close(slerp_loop(a, 12).norm(dim=1), torch.full((12,), 3.0))
     middle = slerp_loop(a, 4)[1]
     torch.testing.assert_close(middle, torch.tensor([3.0, 3.0]) / 2**0.5)
+
+
+def test_slerp_path_passes_its_keyframes_and_has_two_ends() -> None:
+    keyframes = torch.randn(3, 8)
+    torch.testing.assert_close(slerp_path(keyframes, 9)[[0, 4, 8]], keyframes)
 
 
 def test_slerp_loop_of_zeros_is_zero() -> None:

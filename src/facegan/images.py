@@ -1,6 +1,7 @@
 """Conversion between uint8 and float images, grids, and image and video files."""
 
 import base64
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -55,6 +56,13 @@ def to_pil(image: Tensor, upscale: int = 1, filter: str = "nearest") -> Image.Im
 def data_uri(data: bytes, media_type: str = "image/png") -> str:
     """The bytes of a file as a link that holds them."""
     return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
+
+
+def image_uri(image: Tensor, upscale: int = 1) -> str:
+    """(C, H, W) uint8 -> a PNG as a link that holds it."""
+    buffer = io.BytesIO()
+    to_pil(image, upscale).save(buffer, "PNG")
+    return data_uri(buffer.getvalue())
 
 
 def open_image(path: str | Path) -> Image.Image:

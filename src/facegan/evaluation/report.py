@@ -1,6 +1,5 @@
 """The evaluation for a reader: a table for the terminal and one self-contained HTML page."""
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +8,7 @@ from torch import Tensor
 
 from facegan.evaluation.coverage import AttributeShare
 from facegan.evaluation.metrics import Measure, Metric
-from facegan.images import data_uri, grid, to_pil
+from facegan.images import grid, image_uri
 
 OCTAVES = 3.0  # of the coverage chart, to each side
 
@@ -79,13 +78,6 @@ def render(template: str, package: str = "facegan.evaluation", **values: Any) ->
         "bar": bar,
     }
     return environment.get_template(template).render(values)
-
-
-def image_uri(image: Tensor, upscale: int = 1) -> str:
-    """(C, H, W) uint8 -> a PNG as a data URI."""
-    buffer = io.BytesIO()
-    to_pil(image, upscale).save(buffer, "PNG")
-    return data_uri(buffer.getvalue())
 
 
 def bar(log_ratio: float) -> tuple[float, float]:

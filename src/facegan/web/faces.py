@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from torch import Tensor
 from facegan import pretrained
 from facegan.comparison.runs import find_runs
 from facegan.errors import FaceganError
-from facegan.images import data_uri, grid, to_pil, write_gif
+from facegan.images import data_uri, grid, image_uri, to_pil, write_gif
 from facegan.networks.attributes import bundled_classifier
 from facegan.networks.base import Generator
 from facegan.networks.directions import directions_path
@@ -30,7 +31,8 @@ MAX_KEYFRAMES = 6
 PREVIEW = 8  # faces of an edit
 DISPLAY = 112  # pixels of a face on the page
 
-Gallery = list[tuple[Image.Image, str]]  # faces with their labels
+Gallery = list[tuple[str, int]]  # faces as links that hold a PNG, each with its seed
+DRAWING = ThreadPoolExecutor(1)  # one drawing at a time, since each uses all cores
 
 
 def choices(outputs: Path) -> list[str]:
@@ -89,9 +91,22 @@ def order(
 
 def labelled(generator: Generator, seeds: Sequence[int], truncation: float) -> Gallery:
     """The faces of seeds, each with its seed."""
-    images = generator.draw(latents(seeds, generator.latent_dim) * truncation)
-    factor = enlargement(generator)
-    return [(to_pil(image, factor), str(seed)) for image, seed in zip(images, seeds, strict=True)]
+    z = latents(seeds, generator.latent_dim) * truncation
+    images = DRAWING.submit(generator.draw, z).result()
+    return [(image_uri(image), seed) for image, seed in zip(images, seeds, strict=True)]
+
+
+def tiles(gallery: Gallery) -> str:
+    """The faces as HTML: a click enlarges one, and the seed below it is a link to its PNG.
+
+    Gradio's own gallery writes a file for each face, which takes longer than drawing it.
+    """
+    tile = (
+        '<figure tabindex="0"><img src="{0}" alt="the face of seed {1}">'
+        '<figcaption><a href="{0}" download="face-{1}.png">{1}</a></figcaption></figure>'
+    )
+    shown = "".join(tile.format(image, seed) for image, seed in gallery)
+    return f'<div class="faces">{shown}</div>'
 
 
 def interpolation(name: str, seeds: str, truncation: float) -> tuple[Image.Image, str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from facegan.errors import FaceganError
 from facegan.web.faces import (
+    Gallery,
     attribute_names,
     direction_names,
     edit,
@@ -13,14 +14,22 @@ from facegan.web.faces import (
     gallery,
     interpolation,
     order,
+    tiles,
 )
 from facegan.web.photograph import STEPS, edit_projected, project_photograph
 
 MAX_SHOWN = 480  # faces in the gallery; older ones go
 DEFAULT_WEIGHTS = "full-64"
-GALLERY_CSS = """@media (max-width: 600px) {
-  .faces .grid-container { grid-template-columns: repeat(3, minmax(0, 1fr)) !important }
-}"""
+GALLERY_CSS = """
+.faces { display: grid; grid-template-columns: repeat(8, 1fr); gap: 6px }
+.faces figure { margin: 0; cursor: zoom-in; text-align: center }
+.faces img { width: 100%; display: block; image-rendering: pixelated }
+.faces figure:focus { outline: none; cursor: zoom-out }
+.faces figure:focus img { position: fixed; inset: 0; margin: auto; z-index: 99;
+  width: min(80vw, 80vh); box-shadow: 0 0 0 100vmax #000a }
+.faces figcaption { font-size: .75em }
+@media (max-width: 600px) { .faces { grid-template-columns: repeat(3, 1fr) } }
+"""
 DEFAULT_EDIT = (("Smiling", 2.0), (None, 0.0), (None, 0.0))  # directions and amounts
 
 
@@ -42,17 +51,17 @@ def faces_tab(gr: Any, weights: Any, truncation: Any) -> None:
     with gr.Row():
         draw = gr.Button("Draw", variant="primary", elem_id="draw")
         more = gr.Button("More", elem_id="more")
-    shown = _gallery(gr, "gallery")
+    shown = gr.HTML(elem_id="gallery")
     state = gr.State([])
 
-    def first(name: str, start: float, scale: float) -> tuple[Any, Any]:
+    def first(name: str, start: float, scale: float) -> tuple[str, Gallery]:
         drawn = gallery(name, start, scale)
-        return drawn, drawn
+        return tiles(drawn), drawn
 
-    def next_faces(name: str, start: float, scale: float, before: list[Any]) -> tuple[Any, ...]:
-        start = int(before[-1][1]) + 1 if before else start
+    def next_faces(name: str, start: float, scale: float, before: Gallery) -> tuple[str, Gallery]:
+        start = before[-1][1] + 1 if before else start
         drawn = (before + gallery(name, start, scale))[-MAX_SHOWN:]
-        return drawn, drawn
+        return tiles(drawn), drawn
 
     draw.click(guarded(gr, first), [weights, seed, truncation], [shown, state], api_name="draw")
     more.click(
@@ -70,9 +79,13 @@ def order_tab(gr: Any, weights: Any, truncation: Any) -> None:
         lacking = gr.Dropdown(names, value=["Eyeglasses"], multiselect=True, label="without")
         seed = gr.Number(0, label="first seed", precision=0)
     button = gr.Button("Find", variant="primary", elem_id="order")
-    shown = _gallery(gr, "ordered")
+    shown = gr.HTML(elem_id="ordered")
     inputs = [weights, wanted, lacking, seed, truncation]
-    button.click(guarded(gr, order), inputs, shown, api_name="order")
+
+    def ordered(*request: Any) -> str:
+        return tiles(order(*request))
+
+    button.click(guarded(gr, ordered), inputs, shown, api_name="order")
 
 
 def walk_tab(gr: Any, weights: Any, truncation: Any) -> None:
@@ -124,17 +137,6 @@ def photograph_tab(gr: Any, weights: Any) -> None:
         concurrency_limit=1,
     )
     change.click(guarded(gr, edit_projected), [state, *rows], shown, api_name="edit_projection")
-
-
-def _gallery(gr: Any, name: str) -> Any:
-    return gr.Gallery(
-        label="faces, by seed",
-        columns=8,
-        height="auto",
-        format="png",
-        elem_id=name,
-        elem_classes="faces",
-    )
 
 
 def _direction_rows(gr: Any, weights: Any) -> list[Any]:
