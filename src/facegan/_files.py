@@ -31,7 +31,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~_umask())  # some writers let nobody else read
         os.replace(temporary, path)
     except OSError as error:
-        if error.filename is None:  # a write does not know where it goes
+        if error.filename is None and error.errno is not None:  # a write knows no path
             error.filename = str(path)
         raise
     finally:
