@@ -61,7 +61,9 @@ def config(folder: Path, *overrides: str) -> DictConfig:
         "trainer.accelerator=cpu",
     ]
     with initialize_config_dir(str(CONFIG_PATH), version_base="1.3"):
-        return compose("train", ["model=lite", "data=generated", *common, *overrides])
+        return compose(
+            "train", ["model=lite", "+recipe=lite", "data=generated", *common, *overrides]
+        )
 
 
 def seconds(work: Callable[[], object]) -> float:
