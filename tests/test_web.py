@@ -223,6 +223,8 @@ def test_the_page_draws_faces_in_a_browser(tab) -> None:
     with tab.expect_download() as download:
         tab.locator("#gallery a").nth(5).click()
     assert download.value.suggested_filename == "face-5.png"
+    with Image.open(download.value.path()) as picture:
+        assert torch.equal(torch.from_numpy(np.array(picture)), drawn)
 
 
 @pytest.mark.slow

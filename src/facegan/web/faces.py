@@ -102,8 +102,9 @@ def tiles(gallery: Gallery) -> str:
     Gradio's own gallery writes a file for each face, which takes longer than drawing it.
     """
     tile = (
-        '<figure tabindex="0"><img src="{0}" alt="the face of seed {1}">'
-        '<figcaption><a href="{0}" download="face-{1}.png">{1}</a></figcaption></figure>'
+        '<figure tabindex="0"><img src="{0}" alt="the face of seed {1}"><figcaption>'
+        '<a href="" download="face-{1}.png" onclick="this.href = '
+        "this.closest('figure').firstChild.src\">{1}</a></figcaption></figure>"
     )
     shown = "".join(tile.format(image, seed) for image, seed in gallery)
     return f'<div class="faces">{shown}</div>'
