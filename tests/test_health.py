@@ -127,7 +127,7 @@ def test_a_discriminator_that_has_won_is_reported_once(
     monkeypatch.setattr(monitors, "WON_IMAGES", 32)
     monkeypatch.setattr("facegan.gan.losses.AdversarialLoss.won_margin", -100.0)
     result = cli("train", *small)
-    assert result.out.count("the discriminator has told real from generated faces") == 1
+    assert result.out.count("the discriminator has separated real and generated faces") == 1
     assert "warning: for 32 images" in result.out
 
 

@@ -41,7 +41,7 @@ class CheckNumbers(Callback):
 
 
 class WatchBalance(Callback):
-    """Reports a discriminator that has told all real from all generated faces for long.
+    """Reports a discriminator that has separated real and generated faces for long.
 
     The margin between them that counts as won is the
     loss's; the critic of a Wasserstein loss has none.
@@ -77,10 +77,10 @@ class WatchBalance(Callback):
             self.reported = True
             print_line(
                 trainer,
-                f"warning: for {won_for:,} images the discriminator has told real from generated "
-                f"faces (its mean logits differ by {margin:.3g}), so that the generator learns "
-                "little; try model/penalty=r1, a lower model.discriminator_optimizer.lr, or a "
-                "smaller model.discriminator.width",
+                f"warning: for {won_for:,} images the discriminator has separated real and "
+                f"generated faces (its mean logits differ by {margin:.3g}), so that the "
+                "generator learns little; try model/penalty=r1, a lower "
+                "model.discriminator_optimizer.lr, or a smaller model.discriminator.width",
             )
 
 
