@@ -92,8 +92,12 @@ def order(
 def labelled(generator: Generator, seeds: Sequence[int], truncation: float) -> Gallery:
     """The faces of seeds, each with its seed."""
     z = latents(seeds, generator.latent_dim) * truncation
-    images = DRAWING.submit(generator.draw, z).result()
-    return [(image_uri(image), seed) for image, seed in zip(images, seeds, strict=True)]
+    return [(image_uri(image), seed) for image, seed in zip(draw(generator, z), seeds, strict=True)]
+
+
+def draw(generator: Generator, z: Tensor) -> Tensor:
+    """`Generator.draw`, one request at a time."""
+    return DRAWING.submit(generator.draw, z).result()
 
 
 def tiles(gallery: Gallery) -> str:
@@ -116,7 +120,7 @@ def interpolation(name: str, seeds: str, truncation: float) -> tuple[Image.Image
     generator = load(name)
     keyframes = latents(walk_seeds(seeds), generator.latent_dim) * scale
     path = slerp_path(keyframes, STEPS)
-    frames = generator.draw(slerp_loop(keyframes, FRAMES * len(keyframes)))
+    frames = draw(generator, slerp_loop(keyframes, FRAMES * len(keyframes)))
     factor = enlargement(generator)
     return row(generator, path), animation([to_pil(frame, factor) for frame in frames])
 
@@ -181,7 +185,7 @@ def attribute_names(name: str) -> list[str]:
 
 def row(generator: Generator, z: Tensor, columns: int | None = None) -> Image.Image:
     """The faces of latents (N, latent_dim), tiled."""
-    return to_pil(grid(generator.draw(z), columns or len(z)), enlargement(generator))
+    return to_pil(grid(draw(generator, z), columns or len(z)), enlargement(generator))
 
 
 def enlargement(generator: Generator) -> int:
