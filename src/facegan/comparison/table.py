@@ -150,7 +150,7 @@ def _source(runs: Sequence[Run], evaluated: bool) -> str:
         return f"{text} (the runs' evaluation.json differ in what they compare)"
     folders = ",".join(f'"{run.folder}"' for run in runs if not run.evaluation)
     return (
-        f"{text}; intervals, coverage and memorization need an evaluation of each run: "
+        f"{text}; intervals, density and coverage need an evaluation of each run: "
         f"python -m facegan.evaluate -m 'weights=[{folders}]'"
     )
 
