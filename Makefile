@@ -15,13 +15,15 @@ help: ## this list
 
 setup: .venv/installed ## create .venv and install the package
 
+# In a folder of its own: outputs/latest is another run as soon as that one begins.
 demo: .venv/installed ## train for minutes on synthetic faces, evaluate the result
-	$(RUN) -m facegan.train experiment=demo
-	$(RUN) -m facegan.evaluate weights=outputs/latest
-	@echo
-	@echo "the newest faces   $$(ls -tr outputs/latest/samples/epoch-*.png | tail -n 1)"
-	@echo "all epochs         outputs/latest/samples/epochs.gif"
-	@echo "the report         outputs/latest/evaluation.html"
+	@set -e; run=outputs/demo-$$(date +%Y-%m-%d_%H-%M-%S); \
+	$(RUN) -m facegan.train experiment=demo hydra.run.dir=$$run; \
+	$(RUN) -m facegan.evaluate weights=$$run; \
+	echo; \
+	echo "the newest faces   $$(ls -tr $$run/samples/epoch-*.png | tail -n 1)"; \
+	echo "all epochs         $$run/samples/epochs.gif"; \
+	echo "the report         $$run/evaluation.html"
 
 test: .venv/installed lint ## lint, and the tests that take minutes
 	$(RUN) -m pytest -m "not slow"

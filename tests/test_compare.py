@@ -8,11 +8,12 @@ import pytest
 import yaml
 from PIL import Image
 
-from facegan.comparison import output
+from facegan.comparison import output, terminal
 from facegan.comparison.differences import describe, distinguishing_keys, group
 from facegan.comparison.runs import find_runs, read_run
-from facegan.comparison.significance import Summary, Value, difference, t_quantile
+from facegan.comparison.significance import Summary, Value, difference, format_number, t_quantile
 from facegan.comparison.table import build_table
+from facegan.comparison.terminal import split_columns
 from facegan.errors import FaceganError
 
 LOSS = "facegan.gan.losses."
@@ -148,7 +149,7 @@ def test_evaluations_are_used_where_all_runs_have_the_same(sweep: Path) -> None:
         assert "the last measurement during each training" in table_of(sweep).source
         add_evaluation(run, 2.0, 0.1)
     table = table_of(sweep)
-    assert table.source == "measured by facegan.evaluate: 1000 of 28x28, against 500"
+    assert table.source == "by facegan.evaluate, 1000 of 28x28 generated, against 500"
     assert table.runs[0].measures["frechet_distance"] == Value(2.0, pytest.approx(0.1))
     add_evaluation(sweep / "0", 1.0, 0.1, faces="500 of 28x28")
     assert "differ in what they compare" in table_of(sweep).source
@@ -158,8 +159,9 @@ def test_the_command_writes_page_csv_and_json_and_prints_plain_lines(sweep: Path
     result = cli("compare", f"runs={sweep}")
     assert (result.code, result.err) == (0, "")
     header, *rows = (line for line in result.out.splitlines() if line.startswith("  "))
-    assert header.split()[:3] == ["run", "recipe", "seed"]
-    assert rows[0].split()[:3] == ["0", "lite", "1"]
+    assert header.split()[:4] == ["#", "run", "recipe", "seed"]
+    assert rows[0].split()[:4] == ["1", "0", "lite", "1"]
+    assert "config 2 less config 1: +5 ±" in result.out
     page = (sweep / "comparison.html").read_text()
     assert page.count("data:image/png;base64,") == 4
     assert "http" not in page.replace("http://www.w3.org/2000/svg", "")
@@ -169,11 +171,29 @@ def test_the_command_writes_page_csv_and_json_and_prints_plain_lines(sweep: Path
     assert content["differences"]["recipe"] == ["lite", "lite", "dcgan", "dcgan"]
 
 
-def test_the_terminal_table_names_recipes(sweep: Path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(output, "_print_plain", output._print_rich)
-    monkeypatch.setenv("COLUMNS", "160")
-    output.print_table(table_of(sweep))
-    assert "dcgan" in capsys.readouterr().out
+@pytest.mark.parametrize("columns", [60, 80, 160])
+def test_numbers_are_never_broken_by_a_narrow_terminal(
+    columns: int, sweep: Path, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr(terminal, "_print_plain", terminal._print_rich)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    terminal.print_table(table_of(sweep))
+    out = capsys.readouterr().out
+    assert all(text in out for text in ("dcgan", " 500 ", " 8.2 ", " 3.1 (sd 0.141) "))
+
+
+def test_columns_are_split_over_tables_that_fit() -> None:
+    cells = ["#", "a", "b", "c"], [["1", "x" * 10, "y" * 10, "z" * 10]]
+    tables = list(split_columns(cells, width=32))
+    assert [header for header, _ in tables] == [["#", "a", "b"], ["#", "c"]]
+    assert tables[1][1] == [["1", "z" * 10]]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.012345, "0.0123"), (342.4, "342"), (1234.5, "1,234"), (-1e4, "-10,000")]
+)
+def test_numbers_have_three_digits_and_no_exponent(value: float, text: str) -> None:
+    assert format_number(value) == text
 
 
 def test_no_runs_is_one_message(cli, workdir: Path) -> None:

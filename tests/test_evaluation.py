@@ -128,7 +128,18 @@ def test_attribute_coverage_by_hand() -> None:
     under, over = attribute_coverage(real, generated, ("hat", "smile"))
     assert (under.name, under.reference, under.generated) == ("hat", 0.5, 0.5)
     assert (over.name, over.reference, over.generated) == ("smile", 0.25, 1.0)
-    assert over.log_ratio == pytest.approx(np.log2((2.5 / 3) / (1.5 / 5)))
+    assert over.log_ratio == pytest.approx(np.log2((1 + 1 / 4) / (1 / 4 + 1 / 4)))
+
+
+def test_attributes_that_neither_side_has_are_equally_often() -> None:
+    (bald,) = attribute_coverage(torch.zeros(9, 1).bool(), torch.zeros(3, 1).bool(), ("bald",))
+    assert bald.log_ratio == 0
+
+
+def test_the_report_names_the_metrics_that_were_not_measured() -> None:
+    measures = {metric: Measure(1.0, None) for metric in METRICS[1:]}
+    assert run._unmeasured(measures)["left out"].startswith(METRICS[0].label)
+    assert run._unmeasured(dict.fromkeys(METRICS, Measure(1.0, None))) == {}
 
 
 def test_attribute_coverage_refuses_a_wrong_number_of_columns() -> None:

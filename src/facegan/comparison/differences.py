@@ -5,7 +5,7 @@ from typing import Any
 
 from facegan.comparison.runs import Run
 
-SEEDS = ("seed", "model.seed")
+SEEDS = SEED, MODEL_SEED = "seed", "model.seed"  # the second one follows the first by default
 SHOWN_APART = ("recipe",)
 NOT_THE_RUN = (  # where a run lies and what it writes, not what it is
     *("resume", "trust", "data.root", "data.packed_dir"),

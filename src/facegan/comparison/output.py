@@ -1,14 +1,13 @@
-"""The comparison for readers: the terminal, CSV, JSON and one self-contained page."""
+"""The comparison for readers: cells of tables, CSV, JSON and one self-contained page."""
 
 import csv
 import io
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from facegan.comparison.differences import NONE, differing_keys, flatten
+from facegan.comparison.differences import MODEL_SEED, NONE, SEED, differing_keys, flatten
 from facegan.comparison.runs import Run
-from facegan.comparison.significance import Summary, Value
+from facegan.comparison.significance import Summary, Value, format_number
 from facegan.comparison.table import GroupRow, RunRow, Table
 from facegan.evaluation.metrics import METRICS
 from facegan.evaluation.report import render
@@ -48,8 +47,12 @@ def group_cells(table: Table) -> tuple[list[str], list[list[str]]]:
     """Header and rows of the table of means over seeds."""
     metrics = table.metrics
     header = ["recipe", "differs", "seeds", *(metric.label for metric in metrics)]
-    header.append("difference to the first")
     return header, [_group_row(row, [m.name for m in metrics]) for row in table.groups]
+
+
+def difference_cells(table: Table) -> list[str]:
+    """For each config, how its distance differs from the first one's."""
+    return [str(row.difference) if row.difference else NONE for row in table.groups]
 
 
 def _group_row(row: GroupRow, metrics: Sequence[str]) -> list[str]:
@@ -59,7 +62,6 @@ def _group_row(row: GroupRow, metrics: Sequence[str]) -> list[str]:
         first.differs or NONE,
         str(len(row.rows)),
         *(_summary(row.measures.get(name)) for name in metrics),
-        str(row.difference) if row.difference else NONE,
     ]
 
 
@@ -70,7 +72,9 @@ def _number(value: float | None) -> str:
 def _value(value: Value | None) -> str:
     if value is None:
         return NONE
-    return _digits(value.value) + (f" ± {_digits(value.margin)}" if value.margin else "")
+    return format_number(value.value) + (
+        f" ± {format_number(value.margin)}" if value.margin else ""
+    )
 
 
 def _summary(summary: Summary | None) -> str:
@@ -78,40 +82,7 @@ def _summary(summary: Summary | None) -> str:
         return NONE
     if summary.deviation is None:
         return _value(summary.values[0])
-    return f"{_digits(summary.mean)} (sd {_digits(summary.deviation)})"
-
-
-def _digits(value: float) -> str:
-    return f"{value:.3g}"
-
-
-def print_table(table: Table) -> None:
-    """Tables in a terminal, plain lines elsewhere."""
-    show = _print_rich if sys.stdout.isatty() else _print_plain
-    show("runs", *run_cells(table))
-    if len(table.groups) < len(table.runs) or len(table.groups) > 1:
-        show("configs, over their seeds", *group_cells(table))
-    print(f"values: {table.source}")
-
-
-def _print_rich(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table as RichTable
-
-    shown = RichTable(title=title, title_justify="left")
-    for name in header:
-        shown.add_column(name, overflow="fold")
-    for row in rows:
-        shown.add_row(*row)
-    Console().print(shown, markup=False)
-
-
-def _print_plain(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(len(cell) for cell in column) for column in zip(header, *rows, strict=True)]
-    print(f"{title}:")
-    for row in (header, *rows):
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        print("  " + "  ".join(cells).rstrip())
+    return f"{format_number(summary.mean)} (sd {format_number(summary.deviation)})"
 
 
 def to_csv(table: Table) -> str:
@@ -174,7 +145,8 @@ def _group_record(row: GroupRow) -> dict[str, Any]:
 def differences(table: Table) -> dict[str, list[str]]:
     """Every key of the configs that differs, with its value in each run."""
     configs = [flatten(row.run.config) for row in table.runs]
-    return {key: [config.get(key, NONE) for config in configs] for key in differing_keys(configs)}
+    rows = {key: [config.get(key, NONE) for config in configs] for key in differing_keys(configs)}
+    return {key: row for key, row in rows.items() if key != MODEL_SEED or row != rows.get(SEED)}
 
 
 def html_page(table: Table) -> str:
@@ -184,11 +156,20 @@ def html_page(table: Table) -> str:
         package="facegan.comparison",
         source=table.source,
         runs=run_cells(table),
-        groups=group_cells(table) if len(table.groups) > 1 else None,
+        groups=_group_table(table) if len(table.groups) > 1 else None,
         names=[_label(row) for row in table.runs],
         grids=[(_label(row), _png(row.run)) for row in table.runs],
         differences=differences(table),
         data={"names": [_label(row) for row in table.runs], "charts": charts(table)},
+    )
+
+
+def _group_table(table: Table) -> tuple[list[str], list[list[str]]]:
+    header, rows = group_cells(table)
+    differences_to_first = difference_cells(table)
+    return (
+        [*header, "difference to the first"],
+        [[*row, cell] for row, cell in zip(rows, differences_to_first, strict=True)],
     )
 
 

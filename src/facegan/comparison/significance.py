@@ -49,10 +49,11 @@ class Difference:
         return None if self.margin is None else abs(self.value) > self.margin
 
     def __str__(self) -> str:
+        value = format_number(self.value, "+")
         if self.margin is None:
-            return f"{self.value:+.3g}, error unknown ({self.over})"
+            return f"{value}, error unknown ({self.over})"
         relation = "larger" if self.is_larger_than_its_error else "not larger"
-        return f"{self.value:+.3g} ± {self.margin:.2g}: {relation} than its error ({self.over})"
+        return f"{value} ± {format_number(self.margin)}: {relation} than its error ({self.over})"
 
 
 def difference(a: Summary, b: Summary) -> Difference:
@@ -90,3 +91,8 @@ def margin_of(interval: Sequence[float | None]) -> float | None:
     """Half of an interval; None where there is none."""
     low, high = interval
     return None if low is None or high is None else (high - low) / 2
+
+
+def format_number(value: float, sign: str = "") -> str:
+    """Three significant digits, without an exponent for large numbers: 3.07, 0.0123, 1,234."""
+    return f"{value:{sign},.0f}" if abs(value) >= 1000 else f"{value:{sign}.3g}"

@@ -144,7 +144,7 @@ def _basis(run: Run) -> tuple[str | None, ...]:
 def _source(runs: Sequence[Run], evaluated: bool) -> str:
     if evaluated:
         facts = runs[0].evaluation["facts"]
-        return f"measured by facegan.evaluate: {facts['faces']}, against {facts['against']}"
+        return f"by facegan.evaluate, {facts['faces']} generated, against {facts['against']}"
     text = "the last measurement during each training, on the val split"
     if all(run.evaluation for run in runs):
         return f"{text} (the runs' evaluation.json differ in what they compare)"

@@ -13,7 +13,7 @@ class AttributeShare:
     name: str
     reference: float  # of the training images
     generated: float
-    log_ratio: float  # log2(generated / reference): -1 is half as often, 0 equally often
+    log_ratio: float  # about log2(generated / reference): -1 is half as often, 0 equally often
 
 
 def attribute_coverage(
@@ -22,7 +22,8 @@ def attribute_coverage(
     """Compares (N, A) with (M, A) bool; sorted from most under- to most over-represented.
 
     Both sides are predictions of the classifier, never labels made by hand, so that its errors
-    shift both shares alike. Half a face is added to each count, so that a ratio is always finite.
+    shift both shares alike. Half a face of the smaller side is added to both shares: every ratio is
+    finite, and 1 where neither side has the attribute.
     """
     if real.shape[1] != len(names) or generated.shape[1] != len(names):
         raise ValueError(
@@ -34,11 +35,8 @@ def attribute_coverage(
 
 
 def _share(name: str, real: Tensor, generated: Tensor) -> AttributeShare:
-    expected = (int(real.sum()) + 0.5) / (len(real) + 1)
-    found = (int(generated.sum()) + 0.5) / (len(generated) + 1)
+    half_a_face = 0.5 / min(len(real), len(generated))
+    expected, found = (side.double().mean().item() for side in (real, generated))
     return AttributeShare(
-        name,
-        real.double().mean().item(),
-        generated.double().mean().item(),
-        math.log2(found / expected),
+        name, expected, found, math.log2((found + half_a_face) / (expected + half_a_face))
     )

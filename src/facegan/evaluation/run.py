@@ -35,6 +35,7 @@ from facegan.evaluation.features import (
 )
 from facegan.evaluation.metrics import (
     FEW,
+    METRICS,
     MIN_FACES,
     Comparison,
     Measure,
@@ -73,7 +74,7 @@ def evaluate(cfg: DictConfig) -> None:
         print(f"warning: {warning}", file=sys.stderr)
     faces, dataset = _faces_and_dataset(cfg, source)
     evaluation = evaluate_faces(dataset, cfg.evaluation.split, faces, extractor)
-    facts = _facts(cfg, dataset, faces, extractor)
+    facts = _facts(cfg, dataset, faces, extractor) | _unmeasured(evaluation.measures)
     if warning:
         facts["warning"] = warning
     out = _output_folder(cfg)
@@ -254,6 +255,17 @@ def _facts(
         "dataset": dataset.path.name,
         "features": extractor.key,
     }
+
+
+def _unmeasured(measures: Mapping[Metric, Measure]) -> dict[str, str]:
+    """The metrics that were not measured, and why."""
+    measured = {metric.name for metric in measures}
+    missing = [metric for metric in METRICS if metric.name not in measured]
+    if not missing:
+        return {}
+    least = min(metric.least for metric in missing)
+    labels = ", ".join(metric.label for metric in missing)
+    return {"left out": f"{labels}: they need at least {least} photographs to compare with"}
 
 
 def _rollbacks(run: Path | None) -> dict[str, str]:
