@@ -3,6 +3,7 @@
 import importlib
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,6 +31,10 @@ TINY = (  # the smallest networks of the fastest recipe
     "model.discriminator.width=4",
     "trainer.accelerator=cpu",
 )
+
+# Tests in the background or under nohup would inherit that these are ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 Compose = Callable[..., DictConfig]
 

@@ -55,3 +55,14 @@ def test_a_long_training_on_a_cpu_names_the_light_recipe(
 )
 def test_durations(seconds: float, text: str) -> None:
     assert progress.format_duration(seconds) == text
+
+
+def test_lines_are_folded_between_values(monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    text = progress.fold(["epoch 1: 1,024 images", "D_loss 0.123", "D_real_logits-mean 1e-05"])
+    assert text == "epoch 1: 1,024 images\n  D_loss 0.123\n  D_real_logits-mean 1e-05"
+
+
+def test_lines_hold_as_many_values_as_fit(monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    assert progress.fold(["a 1", "b 2", "c" * 24]) == "a 1  b 2\n  " + "c" * 24

@@ -137,6 +137,7 @@ def test_curves_have_the_newest_point_and_escape_names(tmp_path: Path) -> None:
     assert "999 images" in svg
     (tmp_path / "metrics.jsonl").write_text(json.dumps({"images": 1, "D_loss": 2}) + "\n")
     assert "D_loss" in curves_html(tmp_path)
+    assert "Fréchet" not in curves_html(tmp_path)  # nothing is measured yet
 
 
 def test_a_training_is_started_stopped_and_resumed_by_ordinary_commands(

@@ -26,7 +26,7 @@ from facegan.networks.base import Generator
 from facegan.sampling.latents import latents
 from facegan.training.board import boards, coverage_table
 from facegan.training.loggers import MetricsLogger
-from facegan.training.progress import print_line
+from facegan.training.printing import print_line
 from facegan.training.protocols import generative
 
 REHEARSAL_FACES = 200  # enough to estimate how long an evaluation takes

@@ -13,7 +13,7 @@ from facegan.evaluation.features import AttributeFeatures
 from facegan.sampling.latents import latents
 from facegan.training.health import CollapsedError, check_gradients, check_weights
 from facegan.training.loggers import MetricsLogger
-from facegan.training.progress import print_line
+from facegan.training.printing import print_line
 from facegan.training.protocols import generative
 
 WON_IMAGES = 100_000  # a discriminator that has won for so long is reported

@@ -1,8 +1,10 @@
 """What a training prints: the progress bar, the remaining time, a line per epoch."""
 
+import shutil
+import textwrap
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -10,6 +12,7 @@ from pytorch_lightning.callbacks import Callback, TQDMProgressBar
 from pytorch_lightning.utilities import rank_zero_only
 
 from facegan.training.loggers import MetricsLogger
+from facegan.training.printing import has_progress_bar, print_line
 from facegan.training.protocols import TrainedModule, trained
 from facegan.training.schedule import Budget
 
@@ -42,9 +45,19 @@ class EpochSummary(Callback):
 
     @rank_zero_only
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        numbers = "  ".join(f"{name} {value:.4g}" for name, value in self.metrics.latest.items())
         images = trained(pl_module).images_seen
-        print_line(trainer, f"epoch {trainer.current_epoch + 1}: {images:,} images  {numbers}")
+        values = [f"{name} {value:.4g}" for name, value in self.metrics.latest.items()]
+        parts = [f"epoch {trainer.current_epoch + 1}: {images:,} images", *values]
+        print_line(trainer, fold(parts) if has_progress_bar(trainer) else "  ".join(parts))
+
+
+def fold(parts: Sequence[str]) -> str:
+    """Lines of at most the terminal's width, broken between `parts`, never within one."""
+    text = "  ".join(part.replace(" ", "\xa0") for part in parts)
+    width = shutil.get_terminal_size().columns
+    return textwrap.fill(
+        text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    ).replace("\xa0", " ")
 
 
 class Heartbeat:
@@ -74,6 +87,7 @@ class ETA(Callback):
         self.budget = budget
         self.announced = False
         self.heartbeat: Heartbeat | None = None
+        self.epoch_ended: float | None = None  # None within an epoch
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._restart()  # an epoch that a resumed run goes on with has no start of its own
@@ -87,7 +101,7 @@ class ETA(Callback):
         self._restart()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.between_epochs = True
+        self.epoch_ended = time.perf_counter()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._stop()
@@ -98,7 +112,7 @@ class ETA(Callback):
     def _restart(self) -> None:
         self.steps = 0
         self.began = time.perf_counter()
-        self.between_epochs = False
+        self.epoch_ended = None
         self.speed: float | None = None  # images/s
 
     def _stop(self) -> None:
@@ -125,12 +139,13 @@ class ETA(Callback):
     def status(self, trainer: pl.Trainer, module: TrainedModule) -> str:
         """What the training does and, once some steps are timed, when it will end."""
         text = f"epoch {trainer.current_epoch + 1}: {module.images_seen:,} images"
-        if self.between_epochs:
-            return f"{text}; its generator is saved and evaluated"
+        if self.epoch_ended is not None:
+            seconds = time.perf_counter() - self.epoch_ended
+            return f"{text}; saving and evaluating the generator, {seconds:.0f} s so far"
         if self.speed is None:
             return f"{text}; the first steps are timed"
-        seconds = self._remaining(trainer, module)
-        left = f", about {format_duration(seconds)} to {self.budget}" if seconds is not None else ""
+        remaining = self._remaining(trainer, module)
+        left = "" if remaining is None else f", about {format_duration(remaining)} to {self.budget}"
         return f"{text}, {self.speed:,.{0 if self.speed >= 10 else 1}f} images/s{left}"
 
     def _remaining(self, trainer: pl.Trainer, module: TrainedModule) -> float | None:
@@ -150,21 +165,6 @@ class ETA(Callback):
                 f"{format_duration(seconds)} is long: model=lite is the recipe for a CPU and takes "
                 "minutes; or lower trainer.max_epochs",
             )
-
-
-def has_progress_bar(trainer: pl.Trainer) -> bool:
-    """Whether a bar is drawn."""
-    bar = trainer.progress_bar_callback
-    return isinstance(bar, ProgressBar) and bar.is_enabled
-
-
-def print_line(trainer: pl.Trainer, text: str) -> None:
-    """Prints a line, above the progress bar where there is one."""
-    bar = trainer.progress_bar_callback
-    if isinstance(bar, ProgressBar) and bar.is_enabled:
-        bar.print(text)
-    else:
-        print(text, flush=True)
 
 
 def format_duration(seconds: float) -> str:

@@ -44,7 +44,6 @@ from facegan.training.devices import (
 from facegan.training.evaluation import EvaluateDuringTraining
 from facegan.training.folder import (
     CONFIG,
-    LATEST,
     changes,
     is_finished,
     point_latest_at,
@@ -243,7 +242,7 @@ def print_results(folder: Path) -> None:
     for path in sorted(path for pattern in patterns for path in folder.glob(pattern)):
         print(path)
     if any(folder.glob("events.out.tfevents.*")):
-        print(f"{folder}: the curves are shown by tensorboard --logdir {LATEST.parent}")
+        print(f"tensorboard --logdir {folder} shows the curves")
     else:
         print(f"{folder / 'metrics.jsonl'}: the curves")
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
+from facegan.training.printing import print_line
 from facegan.training.protocols import TrainedModule, generative, trained
 
 PYTHON = 3.0  # seconds for the interpreter's own start and end, which nothing measures
@@ -150,7 +151,11 @@ class TimeBudget(Budget):
 
     def _stop(self, trainer: pl.Trainer) -> None:
         if not self.over:
-            print(f"{self.max_time} are nearly over: the last weights are saved", flush=True)
+            print_line(
+                trainer,
+                f"trainer.max_time={self.max_time} is nearly used up: the training ends after "
+                f"{self.seconds():.0f} s; the last files are written",
+            )
         self.over = trainer.should_stop = True
 
     def _usable(self) -> float:

@@ -20,9 +20,12 @@ Curve = list[tuple[float, float]]  # images, value
 
 
 def curves_html(folder: Path | None) -> str:
-    """The charts of the run in `folder`, so far."""
+    """The charts of the run in `folder` that have values so far."""
     entries = read_run(folder).entries if folder is not None else []
-    charts = [chart(title, entries, names) for title, names in CHARTS.items()]
+    logged = {name for entry in entries for name in entry}
+    charts = [
+        chart(title, entries, names) for title, names in CHARTS.items() if logged & set(names)
+    ]
     return f'<div style="display:flex;flex-wrap:wrap;gap:1rem">{"".join(charts)}</div>'
 
 
@@ -36,8 +39,7 @@ def chart(title: str, entries: Sequence[Entry], names: Sequence[str]) -> str:
     )
     head = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" style="max-width:100%" role="img"'
     text = f'<text x="{MARGIN}" y="14" font-size="12" fill="currentColor">{escape(title)}: {legend}'
-    body = plot(curves, points) if points else ""
-    return f'{head} aria-label="{escape(title)}">{text}</text>{body}</svg>'
+    return f'{head} aria-label="{escape(title)}">{text}</text>{plot(curves, points)}</svg>'
 
 
 def curve(entries: Sequence[Entry], name: str) -> Curve:
