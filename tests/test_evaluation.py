@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import Cli, Compose
+from conftest import Cli, Compose, smooth_images
 from omegaconf import OmegaConf
 from PIL import Image
 from torch import Tensor
@@ -400,3 +400,17 @@ def test_the_nearest_bundled_classifier_is_used(image_size: int, bundled: int) -
     extractor = AttributeFeatures(image_size)
     assert extractor.network.image_size == bundled
     assert extractor.key.startswith(f"attributes-{bundled}-")
+
+
+def test_few_photographs_are_compared_with_all_and_the_report_says_so(
+    cli: Cli, small_photos: tuple[str, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "faces").mkdir()
+    for number, image in enumerate(smooth_images(60, 8)):
+        Image.fromarray(image).save(tmp_path / "faces" / f"{number}.png")
+    result = cli("evaluate", f"images={tmp_path / 'faces'}", *small_photos, f"out={tmp_path}")
+    assert result.code == 0, result.err
+    facts = json.loads((tmp_path / "evaluation.json").read_text())["facts"]
+    assert facts["against"] == "36 faces of the train split"
+    assert "precision" in facts["left out"]
+    assert "compared with the 36 training ones" in result.out

@@ -35,9 +35,7 @@ def test_cosine_decay() -> None:
 
 
 def trainer_at(epoch: int) -> SimpleNamespace:
-    return SimpleNamespace(
-        current_epoch=epoch, num_training_batches=10, progress_bar_callback=None
-    )
+    return SimpleNamespace(current_epoch=epoch, num_training_batches=10, progress_bar_callback=None)
 
 
 def module(images_seen: int) -> SimpleNamespace:

@@ -169,9 +169,8 @@ def _dataset(source: Any, split: str) -> PackedDataset:
             f"the data has {counts['train']} training photographs, but an evaluation needs at "
             f"least {FEW}: use more photographs, or evaluate against another data set with data=…"
         )
-    compared = split
-    if counts[split] < FEW:
-        compared = "train"
+    compared = _compared(counts, split)
+    if compared != split:
         print(
             f"few photographs: the faces are compared with the {counts['train']} training ones, "
             f"since there are only {counts[split]} {split} ones"
@@ -180,6 +179,11 @@ def _dataset(source: Any, split: str) -> PackedDataset:
         shown = f"{counts[compared]} {compared}"
         print(f"few photographs: only the metrics that say something with {shown} ones are shown")
     return dataset
+
+
+def _compared(counts: Mapping[str, int], split: str) -> str:
+    """The split that the faces are compared with: `split`, where it has enough photographs."""
+    return split if counts[split] >= FEW else "train"
 
 
 def read_images(root: Path, count: int, image_size: int, mode: str = "RGB") -> Tensor:
@@ -247,11 +251,11 @@ def _facts(
         subject = {"weights": cfg.weights, "images seen": seen, "drawn": seeds}
         subject |= _rollbacks(_run_folder(cfg))
     counts = dataset.manifest["counts"]
+    splits = dict.fromkeys([_compared(counts, cfg.evaluation.split), "train"])
     return {
         **subject,
         "faces": f"{len(faces)} of {size}x{size}",
-        "against": f"{counts[cfg.evaluation.split]} faces of the {cfg.evaluation.split} split, "
-        f"{counts['train']} of the train split",
+        "against": ", ".join(f"{counts[split]} faces of the {split} split" for split in splits),
         "dataset": dataset.path.name,
         "features": extractor.key,
     }
