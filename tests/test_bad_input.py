@@ -354,7 +354,7 @@ def test_broken_weights(case: str, cli: Cli, home: Path) -> None:
 @pytest.mark.parametrize(
     ("number", "words"),
     [
-        (errno.EROFS, "the file system is read-only"),
+        (errno.EROFS, "Read-only file system; remount the disk"),
         (errno.ENOSPC, "the disk is full"),
         (errno.EDQUOT, "your quota is used up"),
         (errno.EACCES, "that you may use"),
@@ -401,6 +401,30 @@ def test_a_zip_that_is_cut(cli: Cli, home: Path) -> None:
             archive.write(path)
     cut(Path("photos.zip"))
     assert "photos.zip" in refused(cli, home, (*TRAIN, "data.root=photos.zip"))
+
+
+def test_a_full_disk_names_the_file(cli: Cli, home: Path) -> None:
+    (RUN / ".owner").symlink_to("/dev/full")
+    message = refused(cli, home, RESUME)
+    assert f"the disk is full ({RUN.resolve()}/.owner): free some space; then go on" in message
+
+
+def test_a_resumed_run_needs_no_other_folder(cli: Cli, home: Path) -> None:
+    """The current folder may be read-only."""
+    shutil.rmtree("outputs", ignore_errors=True)
+    Path("outputs").touch()  # so that nothing can be made there
+    result = cli(*RESUME, "trainer.max_epochs=3")
+    assert (result.code, result.err) == (0, "")
+    assert "outputs/latest could not be pointed at" in result.out
+
+
+def test_checkpoints_that_are_all_damaged(cli: Cli, home: Path) -> None:
+    every_checkpoint(flip_bit)()
+    result = cli(*RESUME)
+    assert result.code == 2
+    assert "the one before it is used" not in result.out
+    for path in (RUN / "checkpoints").iterdir():
+        assert result.err.count(f"{path.resolve()} is damaged") == 1
 
 
 def test_a_damaged_checkpoint_is_skipped(cli: Cli, home: Path) -> None:

@@ -27,15 +27,23 @@ def atomic_path(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
-        yield temporary
-        temporary.chmod(0o666 & ~_umask())  # some writers let nobody else read
-        os.replace(temporary, path)
-    except OSError as error:
-        if error.filename is None and error.errno is not None:  # a write knows no path
-            error.filename = str(path)
-        raise
+        with named_errors(path):
+            yield temporary
+            temporary.chmod(0o666 & ~_umask())  # some writers let nobody else read
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def named_errors(path: Path) -> Iterator[None]:
+    """Within the block, the system's error of a write, which knows no path, gets `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = str(path)
+        raise
 
 
 def remove_temporary_files(folder: Path) -> None:

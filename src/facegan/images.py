@@ -109,8 +109,19 @@ def _write_mp4(frames: Sequence[Image.Image], path: Path, fps: float) -> None:
         raise FaceganError("video=mp4 needs ffmpeg: pip install 'facegan[video]'") from error
     # H.264 subsamples the colour channels by two, so both sides must be even
     size = (frames[0].width // 2 * 2, frames[0].height // 2 * 2)
-    video = imageio_ffmpeg.write_frames(str(path), size, fps=fps, macro_block_size=2)
-    video.send(None)
-    for frame in frames:
-        video.send(frame.convert("RGB").resize(size).tobytes())
-    video.close()
+    video = imageio_ffmpeg.write_frames(
+        str(path), size, fps=fps, macro_block_size=2, ffmpeg_log_level="quiet"
+    )
+    try:
+        video.send(None)
+        for frame in frames:
+            video.send(frame.convert("RGB").resize(size).tobytes())
+        video.close()
+        written, _ = imageio_ffmpeg.count_frames_and_secs(str(path))
+    except (OSError, RuntimeError):  # the process has ended, or what it wrote is no video
+        written = 0
+    if written != len(frames):  # imageio-ffmpeg does not look at the process's exit code
+        raise FaceganError(
+            f"ffmpeg wrote {written} of the {len(frames)} frames of a video to {path.parent}: free "
+            "some space if the disk is full, or make a GIF by video=gif"
+        )

@@ -18,7 +18,7 @@ from hydra.types import RunMode
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from facegan._paths import CONFIG_PATH
-from facegan.arguments import ArgumentKind, absolute
+from facegan.arguments import ArgumentKind, absolute, escape
 from facegan.cli import command
 from facegan.config import ConfigError, load_config, number, validate
 from facegan.errors import FaceganError
@@ -84,6 +84,30 @@ class TrainConfig:
     recipe: str | None = None  # the name of the model's YAML, for whoever reads the stored config
 
 
+def complete(arguments: list[str]) -> list[str]:
+    """`arguments`, with those that follow from `init` and `resume`."""
+    return with_folder_of_resume(with_recipe_of_init(arguments))
+
+
+def with_folder_of_resume(arguments: list[str]) -> list[str]:
+    """`arguments`, with the run's folder as Hydra's, which would make another one else."""
+    values = dict(argument.partition("=")[::2] for argument in arguments)
+    resume = values.get("resume", "null")
+    if resume in ("null", "") or {"-m", "--multirun", "hydra.run.dir"} & values.keys():
+        return arguments
+    folder = Path(absolute(resume.strip("'\""), ArgumentKind.PATH))
+    check_run_folder(folder)
+    return [*arguments, f"hydra.run.dir={escape(str(folder))}"]
+
+
+def check_run_folder(folder: Path) -> None:
+    """Raises FaceganError unless a run has begun in `folder`."""
+    if not (folder / "config.yaml").is_file():
+        raise FaceganError(
+            f"resume={folder} is no run folder (it has no config.yaml); try resume=outputs/latest"
+        )
+
+
 def with_recipe_of_init(arguments: list[str]) -> list[str]:
     """`arguments`, with the recipe of the weights that `init` names where none is chosen."""
     values = dict(argument.partition("=")[::2] for argument in arguments)
@@ -97,7 +121,7 @@ def with_recipe_of_init(arguments: list[str]) -> list[str]:
     return [*arguments, f"model={recipe}"] if known and recipe.isidentifier() else arguments
 
 
-@command("train", TrainConfig, complete=with_recipe_of_init)
+@command("train", TrainConfig, complete=complete)
 def main(cfg: DictConfig) -> float | None:
     began = time.monotonic()
     hydra_config = HydraConfig.get()
@@ -123,11 +147,8 @@ def main(cfg: DictConfig) -> float | None:
 
 def stored_config(folder: Path, overrides: list[str]) -> DictConfig:
     """The config that the run in `folder` was started with, with the changes in `overrides`."""
+    check_run_folder(folder)
     path = folder / "config.yaml"
-    if not path.is_file():
-        raise FaceganError(
-            f"resume={folder} is no run folder (it has no config.yaml); try resume=outputs/latest"
-        )
     changes = [text for text in overrides if not text.startswith(("resume=", "trust="))]
     foreign = [text for text in changes if not text.lstrip("+").startswith(CHANGEABLE)]
     if foreign:

@@ -16,7 +16,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from facegan._files import write_json
+from facegan._files import named_errors, write_json
 from facegan.errors import FaceganError
 
 SPLITS = ("train", "val", "test")
@@ -113,7 +113,8 @@ def write_dataset(
     path.parent.mkdir(parents=True, exist_ok=True)
     with _packing_lock(path):
         if not _is_whole(path):
-            _write(path, recipe, write)
+            with named_errors(path):
+                _write(path, recipe, write)
     return open_dataset(path)
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from facegan._files import named_errors
 from facegan.errors import FaceganError
 
 if TYPE_CHECKING:
@@ -227,7 +228,7 @@ def _receive(url: str, part: Path) -> None:
         # before anything is written: a page must not replace a part that is nearly complete
         if _is_html(response, b"" if resumed else first):
             raise DownloadError("a web page came instead of the file (of a quota or a log-in?)")
-        with part.open("ab" if resumed else "wb") as file:
+        with named_errors(part), part.open("ab" if resumed else "wb") as file:
             for chunk in _with_bar(chain([first], chunks), part, response):
                 file.write(chunk)
 

@@ -9,6 +9,7 @@ import numpy as np
 from facegan import pretrained
 from facegan.data.base import FaceSource
 from facegan.data.dataset import Labels
+from facegan.data.pack import write_header
 from facegan.data.splits import split_by_name
 from facegan.errors import FaceganError
 from facegan.networks.attributes import bundled_classifier, classify
@@ -61,7 +62,10 @@ class GeneratedDataset(FaceSource):
     def write(self, images: Path) -> tuple[Labels, dict[str, Any]]:
         z = latents(range(self.count), self.generator.latent_dim)
         faces = self.generator.draw(z, progress="drawing faces")
-        np.save(images, faces.permute(0, 2, 3, 1).contiguous().numpy())
+        pixels = faces.permute(0, 2, 3, 1).contiguous().numpy()
+        with images.open("wb") as file:  # np.save's error for a full disk says neither
+            write_header(file, pixels.shape)
+            file.write(pixels.data)
         attributes = (classify(self.classifier, faces, "predicting attributes") > 0).numpy()
         labels = Labels(
             splits=split_by_name([str(seed) for seed in range(self.count)]),

@@ -69,7 +69,7 @@ def pack(store: PhotoStore, names: Sequence[str], decode: Decode, target: Path) 
         target.open("wb") as file,
         progress_bar(total=len(names), unit=" photographs", desc="packing") as bar,
     ):
-        _write_header(file, shape)
+        write_header(file, shape)
         for start, faces, failed in _run(_Job(store, decode), names):
             for row, (images, reasons) in enumerate(faces, start):
                 counts[row] = len(images)
@@ -77,7 +77,7 @@ def pack(store: PhotoStore, names: Sequence[str], decode: Decode, target: Path) 
                 left_out += [(row, reason) for reason in reasons]
             failures += failed
             bar.update(len(faces))
-        _write_header(file, (int(counts.sum()), *shape[1:]))
+        write_header(file, (int(counts.sum()), *shape[1:]))
     _check(names, failures)
     if failures:
         details = describe(names, failures[:SHOWN]) + ("; …" if len(failures) > SHOWN else "")
@@ -106,8 +106,8 @@ def _is_heif(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in HEIF_SUFFIXES
 
 
-def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
-    # numpy pads the header so that the first axis can grow
+def write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    """Begins a .npy file of uint8; the first axis can grow, since numpy pads the header."""
     file.seek(0)
     np.lib.format.write_array_header_1_0(
         file, {"descr": "|u1", "fortran_order": False, "shape": shape}

@@ -13,6 +13,7 @@ from torch.utils.tensorboard import SummaryWriter
 from facegan.evaluation.coverage import AttributeShare
 from facegan.evaluation.metrics import METRICS
 from facegan.images import to_pil
+from facegan.training.loggers import RunTensorBoard
 
 Layout = dict[str, dict[str, list[Any]]]  # category -> title -> [kind, tags]
 
@@ -51,7 +52,8 @@ class BoardLayout(Callback):
 
 def boards(trainer: pl.Trainer) -> list[SummaryWriter]:
     """The writers of TensorBoard's event files."""
-    return [each.experiment for each in trainer.loggers if isinstance(each, TensorBoardLogger)]
+    kinds = RunTensorBoard | TensorBoardLogger
+    return [each.experiment for each in trainer.loggers if isinstance(each, kinds)]
 
 
 def log_image(trainer: pl.Trainer, name: str, image: Tensor, images_seen: int) -> None:

@@ -15,6 +15,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+from pytorch_lightning.utilities import rank_zero_only
 
 from facegan._files import atomic_path
 from facegan.errors import FaceganError
@@ -90,13 +91,14 @@ def newest_checkpoint(folder: Path, identity: str) -> tuple[Path, dict[str, Any]
             checkpoint = read_checkpoint(path)
         except DamagedCheckpointError as error:
             skipped.append(str(error))
-            print(f"{error}; the one before it is used", flush=True)
             continue
         check_identity(path, checkpoint, identity)
+        for message in skipped:
+            rank_zero_only(print)(f"{message}; the one before it is used", flush=True)
         return path, checkpoint
     if skipped:
         raise FaceganError(
-            f"{folder}: {'; '.join(skipped)}; no other checkpoint is left: its weights are in "
+            f"{'; '.join(skipped)}; no other checkpoint is left: the run's weights are in "
             f"{folder}/generator.safetensors; start a new run"
         )
     return None

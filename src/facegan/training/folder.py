@@ -1,5 +1,6 @@
 """The run folder: one writer, one config, and what an earlier process left in it."""
 
+import errno
 import hashlib
 import itertools
 import json
@@ -7,14 +8,14 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from filelock import BaseFileLock, FileLock, Timeout
 from pytorch_lightning.utilities import rank_zero_only
 
-from facegan._files import remove_temporary_files, write_json
+from facegan._files import named_errors, remove_temporary_files, write_json
 from facegan.data.recorded import RECORD, read_record
 from facegan.errors import FaceganError
 
@@ -55,14 +56,20 @@ def writer_lock(folder: Path, automatic: bool = False) -> Iterator[Path]:
     locked, lock = _acquire(folder, automatic)
     try:
         owner = f"process {os.getpid()} on {socket.gethostname()} ({' '.join(sys.argv[:3])})"
-        (locked / OWNER).write_text(owner, encoding="utf-8")
+        with resumable(locked), named_errors(locked / OWNER):
+            (locked / OWNER).write_text(owner, encoding="utf-8")
         remove_temporary_files(locked)
         yield locked
     finally:
-        (locked / OWNER).unlink(missing_ok=True)
-        if [path.name for path in locked.iterdir()] == [LOCK]:
-            (locked / LOCK).unlink()  # nothing was begun: the empty folder goes, too
+        with suppress(OSError):  # of a disk that has become read-only; the run's own error is told
+            _remove_owner(locked)
         lock.release()
+
+
+def _remove_owner(folder: Path) -> None:
+    (folder / OWNER).unlink(missing_ok=True)
+    if [path.name for path in folder.iterdir()] == [LOCK]:
+        (folder / LOCK).unlink()  # nothing was begun: the empty folder goes, too
 
 
 def _acquire(folder: Path, automatic: bool) -> tuple[Path, BaseFileLock]:
@@ -73,7 +80,8 @@ def _acquire(folder: Path, automatic: bool) -> tuple[Path, BaseFileLock]:
         path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path / LOCK, timeout=0)
         try:
-            lock.acquire()
+            with resumable(path):
+                lock.acquire()
             return path, lock
         except Timeout as error:
             if not automatic:
@@ -89,6 +97,23 @@ def _owner(folder: Path) -> str:
         return (folder / OWNER).read_text(encoding="utf-8", errors="replace")[:200]
     except FileNotFoundError:  # it has just begun, or just ended
         return "another process"
+
+
+@contextmanager
+def resumable(folder: Path) -> Iterator[None]:
+    """Within the block, an OSError says how the run in `folder` goes on, if one has begun there."""
+    try:
+        yield
+    except OSError as error:
+        if (folder / CONFIG).is_file():
+            if error.errno == errno.EROFS and str(error.filename).startswith(str(folder)):
+                raise FaceganError(
+                    f"{error.filename}: {error.strerror}; remount the disk so that it can be "
+                    "written, or copy the run to another disk; then go on with the run by "
+                    f"resume={folder}"
+                ) from error
+            error.add_note(f"then go on with the run by resume={folder}")
+        raise
 
 
 def check_same_run(folder: Path, stored: dict[str, Any], config: dict[str, Any]) -> None:
@@ -129,12 +154,12 @@ def is_finished(folder: Path) -> bool:
 @rank_zero_only
 def point_latest_at(folder: Path) -> None:
     """Makes outputs/latest a link to `folder`."""
-    LATEST.parent.mkdir(exist_ok=True)
     temporary = LATEST.with_name(f".latest.{os.getpid()}")
     try:
+        LATEST.parent.mkdir(exist_ok=True)
         temporary.symlink_to(os.path.relpath(folder, LATEST.parent), target_is_directory=True)
         temporary.replace(LATEST)
-    except OSError as error:  # Windows grants links to developers only
+    except OSError as error:  # Windows grants links to developers only; a read-only folder
         print(f"{LATEST} could not be pointed at {folder}: {error}")
 
 

@@ -5,17 +5,20 @@ import time
 from argparse import Namespace
 from collections import defaultdict
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.loggers.logger import rank_zero_experiment
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 from torch.utils.tensorboard.summary import hparams
 
-from facegan._files import atomic_path
+from facegan._files import atomic_path, named_errors
+from facegan.training.events import EventWriter
 from facegan.training.health import check_losses
 from facegan.training.protocols import TrainedModule, trained
 
@@ -29,20 +32,33 @@ HPARAMS_METRICS = (
 )
 
 
-class RunTensorBoard(TensorBoardLogger):
-    """TensorBoard's event files in the run folder itself, whose config.yaml has the config."""
-
-    NAME_HPARAMS_FILE = "config.yaml"
+class RunTensorBoard(Logger):
+    """TensorBoard's event files in the run folder itself."""
 
     def __init__(self, save_dir: Path, images_seen: int = 0) -> None:
         """Events of an earlier process with a step over `images_seen` are hidden."""
-        super().__init__(
-            save_dir.parent,
-            save_dir.name,
-            version="",
-            default_hp_metric=False,
-            purge_step=images_seen + 1,
-        )
+        super().__init__()
+        self.folder = save_dir
+        self.images_seen = images_seen
+
+    @property
+    def name(self) -> str:
+        return "tensorboard"
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    @cached_property
+    @rank_zero_experiment
+    def experiment(self) -> EventWriter:
+        """The writer; on other ranks than the first, one that writes nothing."""
+        return EventWriter(self.folder, self.images_seen)
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        for name, value in metrics.items():
+            self.experiment.add_scalar(name, value, step)
 
     @rank_zero_only
     def log_hyperparams(self, params: Any, metrics: Any = None, step: int | None = None) -> None:
@@ -50,10 +66,8 @@ class RunTensorBoard(TensorBoardLogger):
 
         The table shows the newest value of the curve of each name.
         """
-        super().log_hyperparams(params)
-        writer = self.experiment.file_writer
         for summary in hparams(flatten(params), dict.fromkeys(HPARAMS_METRICS, 0.0)):
-            writer.add_summary(summary, step)
+            self.experiment.events.add_summary(summary, step)
 
 
 def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -99,7 +113,7 @@ class JSONLLogger(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         self.lines += 1
-        with self.path.open("a", encoding="utf-8") as file:
+        with named_errors(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"images": step, **metrics}) + "\n")
 
 

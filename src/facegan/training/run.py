@@ -47,6 +47,7 @@ from facegan.training.folder import (
     changes,
     is_finished,
     point_latest_at,
+    resumable,
     write_record,
     writer_lock,
 )
@@ -79,17 +80,13 @@ def train(
     if skip_finished and is_finished(folder) and not changes(stored(folder), config):
         print(f"{folder} is finished already", flush=True)
         return read_record(folder).get("frechet_distance")
-    with writer_lock(folder, automatic_folder) as locked:
+    with writer_lock(folder, automatic_folder) as locked, resumable(locked):
         start = starting_point(cfg, locked, resume)
         while True:
             try:
                 return _train(cfg, locked, start, budget)
             except UnhealthyError as error:
                 start = _rollback(cfg, locked, start, error)
-            except OSError as error:
-                if (locked / CONFIG).is_file():
-                    error.add_note(f"then go on with the run by resume={locked}")
-                raise
             except RuntimeError as error:
                 if not is_lost_peer(error):
                     raise
@@ -269,4 +266,5 @@ def silence_warnings() -> None:
         "ignore", ".*smaller than the logging interval.*"
     )  # MetricsLogger logs too
     warnings.filterwarnings("ignore", ".*exists and is not empty.*")  # as a resumed run's is
+    warnings.filterwarnings("ignore", ".*srun. command is available.*")  # on SLURM's login node
     warnings.filterwarnings("ignore", ".*LeafSpec.*")  # Lightning's use of torch's trees
