@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import IO
 
 import pytest
 from conftest import TINY, Cli
@@ -258,6 +259,59 @@ def test_help_needs_no_torch(tmp_path: Path) -> None:
         result.stderr.replace("|", " ").split()
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def python_into(output: IO[bytes], *arguments: str) -> tuple[int, str]:
+    """The exit code and stderr of a process with `output` as its stdout."""
+    with subprocess.Popen(
+        [sys.executable, "-m", *arguments], stdout=output, stderr=subprocess.PIPE, text=True
+    ) as process:
+        output.close()
+        return process.wait(), process.stderr.read()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("facegan.train", "--help"), ("facegan.sample", "--cfg", "job"), ("facegan", "--help")],
+)
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_that_nobody_reads(
+    arguments: tuple[str, ...], unbuffered: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in `--help | head -1`."""
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    reader, writer = os.pipe()
+    os.close(reader)
+    assert python_into(os.fdopen(writer, "wb"), *arguments) == (141, "")
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_on_a_full_disk(unbuffered: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    full = os.fdopen(os.open("/dev/full", os.O_WRONLY), "wb")
+    code, message = python_into(full, "facegan.train", "--help")
+    assert (code, message) == (2, "facegan.train: the disk is full (the output): free some space\n")
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("file", "/file is a file, and a folder is needed"),
+        ("file/x/y", "/file is a file, and a folder is needed"),
+        ("/dev/null/x", "/dev/null is a file, and a folder is needed"),
+        ("link", "/link is a link to nowhere, which does not exist"),
+    ],
+)
+@pytest.mark.parametrize("command", ["sample out=", "export out=", "train hydra.run.dir="])
+def test_a_file_in_the_place_of_a_folder(
+    command: str, path: str, message: str, cli: Cli, workdir: Path
+) -> None:
+    Path("file").touch()
+    Path("link").symlink_to("nowhere")
+    name, key = command.split()
+    result = cli(name, f"{key}{path if path[0] == '/' else workdir / path}")
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert message in result.err
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import pty
 import signal
 import subprocess
 import sys
@@ -353,6 +354,22 @@ def test_ctrl_c_before_the_first_step_and_after_the_last(
     assert (result.code, "finished" in result.out) == (130, False)
     assert cli("train", f"resume={RUN}").code == 0
     assert (RUN / "samples/epochs.gif").is_file()
+
+
+def test_a_terminal_that_is_closed(small: tuple[str, ...]) -> None:
+    """What is printed after it fails, and the checkpoint is written all the same."""
+    terminal, ours = pty.openpty()
+    arguments = (*small, "trainer.max_epochs=10000", f"hydra.run.dir={RUN}")
+    command = [sys.executable, "-m", "facegan.train", *arguments]
+    with subprocess.Popen(command, stdin=ours, stdout=ours, stderr=ours) as process:
+        os.close(ours)
+        printed = b""
+        while b"epoch 2" not in printed:
+            printed += os.read(terminal, 1000)
+        os.close(terminal)
+        process.send_signal(signal.SIGHUP)
+    assert process.returncode == 129
+    assert lines(RUN)[-1]["images"] == checkpoint(RUN)["images_seen"]
 
 
 def test_a_second_signal_ends_a_training_at_once() -> None:

@@ -7,7 +7,13 @@ import os
 import sys
 from importlib.metadata import version
 
-from facegan._console import never_fail_to_print
+from facegan._console import (
+    BROKEN_PIPE,
+    flush_output,
+    is_output_error,
+    never_fail_to_print,
+    print_error,
+)
 from facegan._paths import CONFIG_PATH, PACKAGE
 
 COMPLETION = ("-sc", "--shell-completion")  # Hydra's
@@ -15,6 +21,19 @@ COMPLETION = ("-sc", "--shell-completion")  # Hydra's
 
 def main() -> None:
     never_fail_to_print()
+    try:
+        _main()
+        flush_output()
+    except OSError as error:
+        if not is_output_error(error):
+            raise
+        if isinstance(error, BrokenPipeError):  # facegan --help | head
+            sys.exit(BROKEN_PIPE)
+        print_error(f"facegan: the output: {error.strerror}")
+        sys.exit(2)
+
+
+def _main() -> None:
     name, *arguments = sys.argv[1:] or ["--help"]
     if name in COMPLETION:
         _complete(arguments)

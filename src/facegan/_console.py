@@ -1,6 +1,8 @@
-"""The console: no encoding errors, and lines instead of bars where there is no terminal."""
+"""The console: its encoding, its end, and lines instead of bars where there is no terminal."""
 
+import errno
 import io
+import os
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -8,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+BROKEN_PIPE = 141  # the exit code of a command that SIGPIPE ends
+OUTPUT_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO)
 LINE_INTERVAL = 10.0  # seconds between two lines, where a bar cannot be drawn
 
 
@@ -16,6 +20,49 @@ def never_fail_to_print() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def flush_output() -> None:
+    """Writes what is buffered, so that an error of it is raised here and not at Python's exit."""
+    if sys.stdout is not None:  # it is None where the shell has closed it
+        sys.stdout.flush()
+
+
+def print_error(text: str) -> None:
+    """Prints on stderr, where that can still be written."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:  # the terminal was closed, or nobody reads
+        _drop(sys.stderr.fileno())
+
+
+def print_in_signal_handler(text: str) -> None:
+    """Writes to stderr without print, which the signal may have interrupted."""
+    try:
+        os.write(2, f"\n{text}\n".encode(errors="backslashreplace"))
+    except OSError:  # the terminal was closed, and the prints of a last checkpoint must not fail
+        for stream in (1, 2):
+            _drop(stream)
+
+
+def is_output_error(error: OSError) -> bool:
+    """Whether `error` is one of stdout: its reader is gone, or its disk is full.
+
+    If it is, what is printed later is dropped.
+    """
+    if error.filename is not None or error.errno not in OUTPUT_ERRORS:
+        return False
+    try:
+        print(flush=True)
+    except OSError as again:
+        _drop(sys.stdout.fileno())
+        return again.errno == error.errno
+    return False
+
+
+def _drop(stream: int) -> None:
+    """Drops what is buffered and printed later, of which Python's exit would complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
 
 
 def progress_bar(iterable: Iterable[Any] | None = None, **arguments: Any) -> "tqdm[Any]":

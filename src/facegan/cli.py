@@ -25,7 +25,14 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
-from facegan._console import never_fail_to_print
+from facegan._console import (
+    BROKEN_PIPE,
+    flush_output,
+    is_output_error,
+    never_fail_to_print,
+    print_error,
+    print_in_signal_handler,
+)
 from facegan._paths import CONFIG_PATH
 from facegan._signals import heeded_signals
 from facegan.arguments import HELP, LITERAL_KEYS, ArgumentKind, quote_literals
@@ -34,13 +41,16 @@ from facegan.errors import FaceganError, is_out_of_memory, out_of_memory
 from facegan.trust import trust
 
 REMEDIES = {
-    errno.EROFS: "the file system is read-only: choose another folder by hydra.run.dir=… for a "
-    "training, data.packed_dir=… for its data, or out=…",
+    errno.EROFS: "choose another folder by hydra.run.dir=… for a training, data.packed_dir=… for "
+    "its data, or out=…; or remount the disk",
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.EDQUOT: "free some space: your quota is used up",
     errno.EIO: "the disk reports an error: check it, or use another one",
+    errno.EFBIG: "the disk, or a limit (ulimit -f), does not allow larger files",
     errno.EMFILE: "close other programs, or raise the limit of open files (ulimit -n)",
+    errno.EPIPE: "the program that reads it has ended",
 }
+WRONG_KINDS = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
 USER_ERRORS = (FaceganError, HydraException, OmegaConfBaseException, OSError)
 
 
@@ -63,7 +73,7 @@ def _as_command(
     schema: type,
     complete: Callable[[list[str]], list[str]],
 ) -> Callable[[], None]:
-    failures: list[Exception] = []
+    exit_codes: list[int] = []  # of errors
     process: list[int] = []  # that the user started; a launcher runs the task in others
 
     @functools.wraps(main)
@@ -73,8 +83,7 @@ def _as_command(
         except USER_ERRORS as error:  # Hydra would add a line of its own
             if process != [os.getpid()]:  # Hydra carries it to that process
                 raise FaceganError(format_error(error)) from None
-            failures.append(error)
-            _print_error(name, error)
+            exit_codes.append(_report(name, error))
             return None
         finally:
             _remove_if_empty(Path(HydraConfig.get().runtime.output_dir))
@@ -83,21 +92,21 @@ def _as_command(
 
     def run_command() -> None:
         never_fail_to_print()
-        if {"--help", "-h"} & set(sys.argv[1:]):
-            print(help_text(name, sys.modules[main.__module__].__doc__ or ""))
-            return
         os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us instead of Hydra's printer
-        failures.clear()
+        exit_codes.clear()
         process[:] = [os.getpid()]
         try:
-            sys.argv[1:] = _with_sweep_names(quote_literals(complete(sys.argv[1:])))
-            with ending_signals(name):
-                run()
+            if {"--help", "-h"} & set(sys.argv[1:]):
+                print(help_text(name, sys.modules[main.__module__].__doc__ or ""))
+            else:
+                sys.argv[1:] = _with_sweep_names(quote_literals(complete(sys.argv[1:])))
+                with ending_signals(name):
+                    run()
+            flush_output()
         except USER_ERRORS as error:
-            failures.append(error)
-            _print_error(name, error)
-        if failures:
-            sys.exit(2)
+            exit_codes.append(_report(name, error))
+        if exit_codes:
+            sys.exit(exit_codes[0])
 
     return run_command
 
@@ -122,8 +131,7 @@ def ending_signals(name: str) -> Iterator[None]:
     """
 
     def end(signum: int, frame: Any) -> None:
-        # not print, which may be interrupted in the middle of a line
-        os.write(2, f"\nfacegan.{name}: ended by {signal.Signals(signum).name}\n".encode())
+        print_in_signal_handler(f"facegan.{name}: ended by {signal.Signals(signum).name}")
         raise SystemExit(128 + signum)
 
     if threading.current_thread() is not threading.main_thread():
@@ -147,8 +155,17 @@ def _run(main: Callable[[DictConfig], Any], cfg: DictConfig) -> Any:
         raise out_of_memory(error) from error
 
 
-def _print_error(name: str, error: Exception) -> None:
-    print(f"facegan.{name}: {format_error(error)}", file=sys.stderr)
+def _report(name: str, error: Exception) -> int:
+    """Prints `error`; returns the exit code. `… | head` ends a command without a message."""
+    code = 2
+    if isinstance(error, OSError) and is_output_error(error):
+        error.filename = "the output"
+        if isinstance(error, BrokenPipeError):
+            code = BROKEN_PIPE
+            if not hasattr(error, "__notes__"):
+                return code
+    print_error(f"facegan.{name}: {format_error(error)}")
+    return code
 
 
 def help_text(name: str, usage: str) -> str:
@@ -218,15 +235,35 @@ def _format_error(error: Exception) -> str:
 
 
 def _format_os_error(error: OSError) -> str:
+    path = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else None
     if error.errno == errno.ENOSPC:
-        return f"the disk is full ({error.filename or 'while writing'}): free some space"
+        return f"the disk is full ({path or 'while writing'}): free some space"
+    if path is not None and error.errno in WRONG_KINDS:
+        return _format_wrong_kind(path, error)
     remedy = REMEDIES.get(error.errno or 0)
-    if error.filename is None:
+    if path is None:
         if remedy is None:
             raise error
         return f"{error.strerror}; {remedy}"
     remedy = remedy or "give a path that exists and that you may use"
-    return f"{error.filename}: {error.strerror}; {remedy}"
+    return f"{path}: {error.strerror}; {remedy}"
+
+
+def _format_wrong_kind(path: Path, error: OSError) -> str:
+    """The message where a file stands in the place of a folder, or a folder in that of a file."""
+    if error.errno == errno.EISDIR:
+        return f"{path} is a folder, and a file is needed; move it away, or give another path"
+    for part in (path, *path.parents):
+        where = "" if part == path else f"{path} cannot be made: "
+        if part.is_symlink() and not part.exists():
+            target = os.readlink(part)
+            return f"{where}{part} is a link to {target}, which does not exist; give another path"
+        if part.exists() and not part.is_dir():
+            return (
+                f"{where}{part} is a file, and a folder is needed; give another path, or move the "
+                "file away"
+            )
+    return f"{path}: {error.strerror}; give another path"
 
 
 def _with_sweep_names(arguments: list[str]) -> list[str]:

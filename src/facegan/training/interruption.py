@@ -1,8 +1,6 @@
 """Signals during a training: they end it after a checkpoint."""
 
-import os
 import signal
-import sys
 import threading
 from pathlib import Path
 from types import FrameType
@@ -13,6 +11,7 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.utilities import rank_zero_only
 
+from facegan._console import print_error, print_in_signal_handler
 from facegan._signals import heeded_signals
 
 
@@ -42,8 +41,7 @@ class Interruption(Callback):
         if self.signum is not None:
             raise SystemExit(128 + signum)
         self.signum = signum
-        # not print, which may be interrupted in the middle of a line
-        os.write(2, f"\n{signal.Signals(signum).name}: a checkpoint is written first\n".encode())
+        print_in_signal_handler(f"{signal.Signals(signum).name}: a checkpoint is written first")
 
     def end(self) -> NoReturn:
         """Ends the process with the signal's exit code; on SLURM, Lightning requeues the job."""
@@ -55,8 +53,6 @@ class Interruption(Callback):
 
     @rank_zero_only
     def _say_how_to_resume(self, name: str) -> None:
-        print(
-            f"the training was ended by {name}; its state is saved: go on by resume={self.folder}",
-            file=sys.stderr,
-            flush=True,
+        print_error(
+            f"the training was ended by {name}; its state is saved: go on by resume={self.folder}"
         )
