@@ -4,6 +4,7 @@ import base64
 import importlib.util
 import io
 import json
+import os
 import re
 import shutil
 import signal
@@ -25,6 +26,7 @@ from facegan.images import to_pil
 from facegan.networks.base import Generator
 from facegan.web import faces, photograph, training
 from facegan.web.curves import chart, curves_html
+from facegan.web.markup import tiles
 from facegan.web.training import GENERATED, PHOTOGRAPHS, PRESETS, Training
 
 PATIENCE = 180_000  # milliseconds
@@ -38,6 +40,16 @@ needs_app_and_browser = pytest.mark.skipif(
 def decoded(uri: str) -> Image.Image:
     """The picture that a data URI holds."""
     return Image.open(io.BytesIO(base64.b64decode(uri.partition("base64,")[2])))
+
+
+def pictures(html: str) -> list[bytes]:
+    """The pixels of the pictures of some HTML."""
+    return [decoded(uri).tobytes() for uri in re.findall('src="(data:[^"]*)"', html)]
+
+
+def pixels_of(seed: int, **options: Any) -> bytes:
+    """Of a face as Python draws it."""
+    return to_pil(Generator.from_pretrained("lite-28").sample(seeds=[seed], **options)[0]).tobytes()
 
 
 def test_the_gallery_draws_what_python_draws() -> None:
@@ -56,13 +68,22 @@ def test_a_request_out_of_bounds_is_an_error(seed, truncation) -> None:
         faces.gallery("lite-28", seed, truncation)
 
 
-def test_walks_and_edits_are_pictures_of_known_size() -> None:
+def test_walks_and_edits_are_faces_in_columns() -> None:
     steps, moving = faces.interpolation("lite-28", "3,7,12", 1.0)
-    assert steps.size == (9 * 29 * 4 - 4, 112)
+    drawn = pictures(steps)
+    assert len(drawn) == 9
+    assert (drawn[0], drawn[-1]) == (pixels_of(3), pixels_of(12))
     with decoded(moving.rstrip('">')) as picture:
         assert picture.n_frames == 3 * faces.FRAMES
-    edited = faces.edit("lite-28", 0, "Smiling", 2, "Young", -1, "", 0)
-    assert edited.size == (8 * 29 * 4 - 4, 57 * 4)
+    edited = pictures(faces.edit("lite-28", 0, "Smiling", 2, "Young", -1, "", 0))
+    assert edited[::2] == [pixels_of(seed) for seed in range(8)]
+    assert len(set(edited)) == 16
+
+
+def test_faces_are_tiles_with_a_link_to_their_file_and_close_by_escape() -> None:
+    text = tiles([("data:image/png;base64,AAAA", 7)])
+    assert 'download="seed-0007.png"' in text
+    assert "Escape" in text
 
 
 @pytest.mark.parametrize("seeds", ["3", "a,b", "0-6", "3,-1", ""])
@@ -91,10 +112,11 @@ def drawn_photograph(folder: Path, seed: int) -> Path:
 def test_a_photograph_is_projected_and_edited(tmp_path: Path) -> None:
     path = drawn_photograph(tmp_path, 70_001)
     projected, shown, text = photograph.project_photograph("lite-28", str(path), False, 50)
-    assert shown.size == ((2 * 29 - 1) * 8, 28 * 8)
+    assert len(pictures(shown)) == 2
     assert int(re.findall(r"(\d+)%", text)[0]) < 20
     edited = photograph.edit_projected(projected, "Smiling", 2, "", 0, "", 0)
-    assert edited.size == ((3 * 29 - 1) * 8, 28 * 8)
+    assert pictures(edited)[:2] == pictures(shown)
+    assert pictures(edited)[2] != pictures(shown)[1]
 
 
 def test_what_is_no_usable_photograph(tmp_path: Path, monkeypatch) -> None:
@@ -128,6 +150,22 @@ def test_bundled_generators_can_be_chosen_and_classifiers_cannot(tmp_path: Path)
     names = faces.choices(tmp_path)
     assert "lite-28" in names
     assert "attributes-28" not in names
+
+
+def test_runs_and_sweeps_can_be_chosen_once_each_the_newest_first(
+    tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for age, run in enumerate(("new", "sweeps/first/0", "old")):
+        weights = Path("outputs", run, "generator.safetensors")
+        weights.parent.mkdir(parents=True)
+        weights.touch()
+        os.utime(weights, (1e9 - age, 1e9 - age))
+    Path("outputs/latest").symlink_to("new", target_is_directory=True)
+    Path("outputs/empty").mkdir()
+    runs = [name for name in faces.choices(tmp_path / "outputs") if "/" in name]
+    assert runs == ["outputs/new", "outputs/sweeps/first/0", "outputs/old"]
+    assert faces.relative(Path("/elsewhere/run")) == "/elsewhere/run"
 
 
 def test_curves_have_the_newest_point_and_escape_names(tmp_path: Path) -> None:
@@ -209,7 +247,6 @@ def tab(url: str) -> Iterator[Any]:
         browser.close()
 
 
-@pytest.mark.slow
 @needs_app_and_browser
 def test_the_page_draws_faces_in_a_browser(tab) -> None:
     tab.click("#draw")
@@ -223,7 +260,7 @@ def test_the_page_draws_faces_in_a_browser(tab) -> None:
     assert torch.equal(pixels, drawn)
     with tab.expect_download() as download:
         tab.locator("#gallery a").nth(5).click()
-    assert download.value.suggested_filename == "face-5.png"
+    assert download.value.suggested_filename == "seed-0005.png"
     with Image.open(download.value.path()) as picture:
         assert torch.equal(torch.from_numpy(np.array(picture)), drawn)
 
@@ -236,7 +273,7 @@ def test_a_photograph_is_projected_in_a_browser(tab, tmp_path: Path) -> None:
     tab.set_input_files("#photo input[type=file]", drawn_photograph(tmp_path, 7))
     tab.locator("#photo img").wait_for()
     tab.click("#project")
-    tab.locator("#projected img").wait_for()
+    tab.locator("#projected img").first.wait_for()
     assert "of that of an unrelated face" in tab.locator("#distance").inner_text()
 
 

@@ -27,9 +27,9 @@ class AppConfig:
 
 @command("app", AppConfig)
 def main(cfg: DictConfig) -> None:
+    from facegan.web.markup import CSS
     from facegan.web.page import build_page  # seconds of imports, which --help does not need
     from facegan.web.photograph import MAX_BYTES
-    from facegan.web.tabs import GALLERY_CSS
     from facegan.web.training import Training
 
     photos = Path(cfg.photos).absolute() if cfg.photos is not None else None
@@ -42,7 +42,7 @@ def main(cfg: DictConfig) -> None:
             server_name=cfg.host,
             server_port=cfg.port,
             max_file_size=MAX_BYTES,
-            css=GALLERY_CSS,
+            css=CSS,
             share=False,
         )
     except OSError as error:

@@ -1,48 +1,55 @@
 """Faces for the page: every request is bounded before anything is drawn."""
 
-import io
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from facegan import pretrained
-from facegan.comparison.runs import find_runs
 from facegan.errors import FaceganError
-from facegan.images import data_uri, grid, image_uri, to_pil, write_gif
+from facegan.images import image_uri, to_pil
 from facegan.networks.attributes import bundled_classifier
 from facegan.networks.base import Generator
 from facegan.networks.directions import directions_path
 from facegan.networks.selection import find_seeds
 from facegan.sampling.interpolation import slerp_loop, slerp_path
 from facegan.sampling.latents import MAX_SEED, latents, parse_seeds
+from facegan.web.drawing import Drawing
+from facegan.web.markup import Gallery, animation, strip
 
 FACES = 24  # of one request
 CANDIDATES = 960  # faces that are searched for an order
 STEPS = 9  # of a walk
 FRAMES = 16  # of a walk's animation, for each seed
-FPS = 12
 MAX_KEYFRAMES = 6
 PREVIEW = 8  # faces of an edit
 DISPLAY = 112  # pixels of a face on the page
+DEPTH = 3  # of a run's folder under outputs: outputs/sweeps/DATE/0
 
-Gallery = list[tuple[str, int]]  # faces as links that hold a PNG, each with its seed
-DRAWING = ThreadPoolExecutor(1)  # one drawing at a time, since each uses all cores
+draw = Drawing()
 
 
 def choices(outputs: Path) -> list[str]:
-    """Bundled generators, then the runs under `outputs` that have weights."""
+    """Bundled generators, then the runs and sweeps under `outputs` that have weights."""
     bundled = [name for name in pretrained.bundled() if is_generator(name)]
-    try:
-        runs = find_runs(str(outputs)) if outputs.is_dir() else []
-    except FaceganError:
-        runs = []  # none yet
-    return bundled + [str(run) for run in runs if (run / pretrained.WEIGHTS_FILE).is_file()]
+    return bundled + [relative(run) for run in runs_with_weights(outputs)]
+
+
+def runs_with_weights(outputs: Path) -> list[Path]:
+    """The run folders, the newest first; outputs/latest is a second name of one of them."""
+    levels = ("*/" * depth for depth in range(1, DEPTH + 1))
+    paths = [path for level in levels for path in outputs.glob(level + pretrained.WEIGHTS_FILE)]
+    newest = sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True)
+    return list(dict.fromkeys(path.parent.resolve() for path in newest))
+
+
+def relative(folder: Path) -> str:
+    """The path as one types it in the working folder."""
+    here = Path.cwd()
+    return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)
 
 
 @lru_cache
@@ -95,34 +102,15 @@ def labelled(generator: Generator, seeds: Sequence[int], truncation: float) -> G
     return [(image_uri(image), seed) for image, seed in zip(draw(generator, z), seeds, strict=True)]
 
 
-def draw(generator: Generator, z: Tensor) -> Tensor:
-    """`Generator.draw`, one request at a time."""
-    return DRAWING.submit(generator.draw, z).result()
-
-
-def tiles(gallery: Gallery) -> str:
-    """The faces as HTML: a click enlarges one, and the seed below it is a link to its PNG.
-
-    Gradio's own gallery writes a file for each face, which takes longer than drawing it.
-    """
-    tile = (
-        '<figure tabindex="0"><img src="{0}" alt="the face of seed {1}"><figcaption>'
-        '<a href="" download="face-{1}.png" onclick="this.href = '
-        "this.closest('figure').firstChild.src\">{1}</a></figcaption></figure>"
-    )
-    shown = "".join(tile.format(image, seed) for image, seed in gallery)
-    return f'<div class="faces">{shown}</div>'
-
-
-def interpolation(name: str, seeds: str, truncation: float) -> tuple[Image.Image, str]:
+def interpolation(name: str, seeds: str, truncation: float) -> tuple[str, str]:
     """A walk past the faces of seeds: STEPS faces from the first to the last, and a GIF."""
     scale = bounded("truncation", truncation, 0, 2)
     generator = load(name)
     keyframes = latents(walk_seeds(seeds), generator.latent_dim) * scale
-    path = slerp_path(keyframes, STEPS)
+    steps = draw(generator, slerp_path(keyframes, STEPS))
     frames = draw(generator, slerp_loop(keyframes, FRAMES * len(keyframes)))
-    factor = enlargement(generator)
-    return row(generator, path), animation([to_pil(frame, factor) for frame in frames])
+    enlarged = [to_pil(frame, enlargement(generator)) for frame in frames]
+    return strip(steps[:, None], phone=3), animation(enlarged)
 
 
 def walk_seeds(text: str) -> list[int]:
@@ -136,23 +124,16 @@ def walk_seeds(text: str) -> list[int]:
     return seeds
 
 
-def animation(frames: Sequence[Image.Image]) -> str:
-    """A looping GIF as an HTML image."""
-    buffer = io.BytesIO()
-    write_gif(frames, buffer, FPS)
-    source = data_uri(buffer.getvalue(), "image/gif")
-    return f'<img alt="a walk through the faces" src="{source}">'
-
-
-def edit(name: str, first_seed: float, *pairs: Any) -> Image.Image:
-    """PREVIEW faces in a row, and below them the same faces moved along directions.
+def edit(name: str, first_seed: float, *pairs: Any) -> str:
+    """PREVIEW faces in a row, and below each the same face moved along directions.
 
     `pairs`: a direction or None, its amount, the next direction, …
     """
     first = int(bounded("the seed", first_seed, 0, MAX_SEED - PREVIEW))
     generator = load(name)
     z = latents(range(first, first + PREVIEW), generator.latent_dim)
-    return row(generator, torch.cat([z, moved(generator, z, pairs)]), columns=PREVIEW)
+    before, after = draw(generator, torch.cat([z, moved(generator, z, pairs)])).chunk(2)
+    return strip(torch.stack([before, after], dim=1), phone=4)
 
 
 def moved(generator: Generator, z: Tensor, pairs: Sequence[Any]) -> Tensor:
@@ -183,13 +164,8 @@ def attribute_names(name: str) -> list[str]:
     return list(bundled_classifier(load(name).image_size).attributes)
 
 
-def row(generator: Generator, z: Tensor, columns: int | None = None) -> Image.Image:
-    """The faces of latents (N, latent_dim), tiled."""
-    return to_pil(grid(draw(generator, z), columns or len(z)), enlargement(generator))
-
-
 def enlargement(generator: Generator) -> int:
-    """Of a pixel, so that a face has about DISPLAY pixels."""
+    """Of an animation's pixel, so that a face has about DISPLAY pixels."""
     return max(1, round(DISPLAY / generator.image_size))
 
 

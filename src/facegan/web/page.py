@@ -24,7 +24,7 @@ from facegan.web.tabs import (
 from facegan.web.training import PRESETS, Training
 
 TICK = 2.0  # seconds between two looks at the training
-CONCURRENT = 4  # requests that are worked on at once
+CONCURRENT = 16  # requests that are worked on at once
 CACHE = (600, 3600)  # seconds between two looks for uploads and pictures, and of their lives
 WAITING = 64  # requests that may wait
 
@@ -38,7 +38,7 @@ def build_page(outputs: Path, training: Training) -> Any:
         truncation = gr.Slider(0, 2, value=1.0, step=0.05, label="truncation")
         with gr.Tab("Faces"):
             faces_tab(gr, weights, truncation)
-        with gr.Tab("To order"):
+        with gr.Tab("By attributes"):
             order_tab(gr, weights, truncation)
         with gr.Tab("Walk"):
             walk_tab(gr, weights, truncation)
@@ -88,7 +88,7 @@ def _training_tab(gr: Any, training: Training) -> None:
         resume = gr.Button("Go on", elem_id="resume")
     status = gr.Textbox(label="status", elem_id="status", interactive=False)
     with gr.Row():
-        live = gr.Image(label="the same 64 latents", format="png", elem_id="live", min_width=320)
+        live = gr.Image(show_label=False, format="png", elem_id="live", min_width=320)
         curves = gr.HTML(elem_id="curves", min_width=320)
 
     def look() -> tuple[str, Any, str]:

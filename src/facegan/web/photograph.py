@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from facegan import pretrained
@@ -12,12 +11,13 @@ from facegan.config import read_data_config
 from facegan.data.align import FaceAligner, frame_name
 from facegan.data.decode import Decoder
 from facegan.errors import FaceganError
-from facegan.images import grid, to_pil
 from facegan.networks.projection import project
-from facegan.web.faces import bounded, enlargement, load, moved
+from facegan.web.faces import bounded, draw, load, moved
+from facegan.web.markup import strip
 
 MAX_BYTES = 10_000_000
 STEPS = (10, 200)  # of a projection on the page
+CAPTIONS = ("photograph", "projection", "edited")
 MODES = {1: "L", 3: "RGB"}  # data.mode by channels
 
 
@@ -38,7 +38,7 @@ class Projected(NamedTuple):
 
 def project_photograph(
     name: str, path: str | None, find_face: bool, steps: float
-) -> tuple[Projected, Image.Image, str]:
+) -> tuple[Projected, str, str]:
     """The latent nearest to a photograph; both images side by side; a sentence."""
     steps = int(bounded("steps", steps, *STEPS))
     if path is None:
@@ -52,7 +52,7 @@ def project_photograph(
     return projected, pictures(projected, found.latent), text
 
 
-def edit_projected(projected: Projected | None, *pairs: Any) -> Image.Image:
+def edit_projected(projected: Projected | None, *pairs: Any) -> str:
     """The photograph's face beside the projection moved along directions (as `faces.edit`)."""
     if projected is None:
         raise FaceganError("project a photograph first")
@@ -60,11 +60,10 @@ def edit_projected(projected: Projected | None, *pairs: Any) -> Image.Image:
     return pictures(projected, projected.latent, z[0])
 
 
-def pictures(projected: Projected, *z: Tensor) -> Image.Image:
+def pictures(projected: Projected, *z: Tensor) -> str:
     """The target, then the images of latents (latent_dim,), in a row."""
-    generator = load(projected.name)
-    faces = torch.cat([projected.target[None], generator.draw(torch.stack(z))])
-    return to_pil(grid(faces, len(faces)), 2 * enlargement(generator))
+    faces = torch.cat([projected.target[None], draw(load(projected.name), torch.stack(z))])
+    return strip(faces[:, None], phone=3, captions=CAPTIONS[: len(faces)])
 
 
 def read_face(path: Path, name: str, find_face: bool) -> Tensor:

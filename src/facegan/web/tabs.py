@@ -6,7 +6,6 @@ from typing import Any
 
 from facegan.errors import FaceganError
 from facegan.web.faces import (
-    Gallery,
     attribute_names,
     direction_names,
     edit,
@@ -14,22 +13,12 @@ from facegan.web.faces import (
     gallery,
     interpolation,
     order,
-    tiles,
 )
+from facegan.web.markup import Gallery, tiles
 from facegan.web.photograph import STEPS, edit_projected, project_photograph
 
 MAX_SHOWN = 480  # faces in the gallery; older ones go
 DEFAULT_WEIGHTS = "full-64"
-GALLERY_CSS = """
-.faces { display: grid; grid-template-columns: repeat(8, 1fr); gap: 6px }
-.faces figure { margin: 0; cursor: zoom-in; text-align: center }
-.faces img { width: 100%; display: block; image-rendering: pixelated }
-.faces figure:focus { outline: none; cursor: zoom-out }
-.faces figure:focus img { position: fixed; inset: 0; margin: auto; z-index: 99;
-  width: min(80vw, 80vh); box-shadow: 0 0 0 100vmax #000a }
-.faces figcaption { font-size: .75em }
-@media (max-width: 600px) { .faces { grid-template-columns: repeat(3, 1fr) } }
-"""
 DEFAULT_EDIT = (("Smiling", 2.0), (None, 0.0), (None, 0.0))  # directions and amounts
 
 
@@ -75,8 +64,12 @@ def faces_tab(gr: Any, weights: Any, truncation: Any) -> None:
 def order_tab(gr: Any, weights: Any, truncation: Any) -> None:
     names = attribute_names(DEFAULT_WEIGHTS)
     with gr.Row():
-        wanted = gr.Dropdown(names, value=["Smiling"], multiselect=True, label="with")
-        lacking = gr.Dropdown(names, value=["Eyeglasses"], multiselect=True, label="without")
+        wanted = gr.Dropdown(
+            names, value=["Smiling"], multiselect=True, label="with", min_width=240
+        )
+        lacking = gr.Dropdown(
+            names, value=["Eyeglasses"], multiselect=True, label="without", min_width=240
+        )
         seed = gr.Number(0, label="first seed", precision=0)
     button = gr.Button("Find", variant="primary", elem_id="order")
     shown = gr.HTML(elem_id="ordered")
@@ -89,20 +82,22 @@ def order_tab(gr: Any, weights: Any, truncation: Any) -> None:
 
 
 def walk_tab(gr: Any, weights: Any, truncation: Any) -> None:
+    gr.Markdown("Nine faces from the first seed to the last, and a loop past all seeds.")
     seeds = gr.Textbox("3,7,12", label="seeds, from two to six", max_length=100)
     button = gr.Button("Walk", variant="primary", elem_id="walk")
-    shown = gr.Image(label="from the first to the last", format="png", elem_id="steps")
+    shown = gr.HTML(elem_id="steps")
     moving = gr.HTML(elem_id="animation")
     inputs = [weights, seeds, truncation]
     button.click(guarded(gr, interpolation), inputs, [shown, moving], api_name="walk")
 
 
 def edit_tab(gr: Any, weights: Any) -> None:
+    gr.Markdown("Above: the faces of eight seeds. Below: the same faces, moved along directions.")
     seed = gr.Number(0, label="first seed", precision=0)
     rows = _direction_rows(gr, weights)
     compute = gr.Button("Find the directions of these weights (minutes)", elem_id="find")
     button = gr.Button("Edit", variant="primary", elem_id="edit")
-    shown = gr.Image(label="above: the faces; below: edited", format="png", elem_id="edited")
+    shown = gr.HTML(elem_id="edited")
     button.click(guarded(gr, edit), [weights, seed, *rows], shown, api_name="edit")
     compute.click(
         guarded(gr, lambda name: _choices(gr, find_directions(name))),
@@ -124,7 +119,7 @@ def photograph_tab(gr: Any, weights: Any) -> None:
             face = gr.Checkbox(True, label="find the face (otherwise the centre square)")
             steps = gr.Slider(*STEPS, value=100, step=10, label="steps")
             button = gr.Button("Project", variant="primary", elem_id="project")
-    shown = gr.Image(label="photograph, projection, edited", format="png", elem_id="projected")
+    shown = gr.HTML(elem_id="projected")
     text = gr.Markdown(elem_id="distance")
     state = gr.State(None)
     rows = _direction_rows(gr, weights)

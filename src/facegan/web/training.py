@@ -15,7 +15,7 @@ LOG = "training.log"
 LIVE_SECONDS = 3  # between two grids
 PRESETS = {
     "healthy": "The faces become clearer. D_real_logits and D_fake_logits stay close together.",
-    "collapse": "All pictures become alike, faces or not. Recall stays near 0.",
+    "collapse": "All pictures become alike, faces or not. The Fréchet distance stays high.",
     "overfit": "D memorizes its 136 training images. D_real_logits stay far above D_fake_logits, "
     "and the faces stop improving.",
     "saturation": "D separates all images at once. D_loss and G_loss are flat near 0, and the grid "
