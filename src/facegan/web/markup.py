@@ -9,7 +9,7 @@ from torch import Tensor
 from facegan.images import data_uri, image_uri, write_gif
 
 FPS = 12  # of an animation
-FACE = 120  # pixels of a face in a strip, at most
+FACE = 160  # pixels of a face in a strip, at most
 Gallery = list[tuple[str, int]]  # faces as links that hold a PNG, each with its seed
 CSS = f"""
 .faces {{ display: grid; grid-template-columns: repeat(8, 1fr); gap: 6px }}

@@ -88,7 +88,7 @@ def _training_tab(gr: Any, training: Training) -> None:
         resume = gr.Button("Go on", elem_id="resume")
     status = gr.Textbox(label="status", elem_id="status", interactive=False)
     with gr.Row():
-        live = gr.Image(show_label=False, format="png", elem_id="live", min_width=320)
+        live = gr.Image(show_label=False, buttons=[], format="png", elem_id="live", min_width=320)
         curves = gr.HTML(elem_id="curves", min_width=320)
 
     def look() -> tuple[str, Any, str]:

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from facegan.errors import FaceganError
-from facegan.web.faces import bounded
+from facegan.web.faces import bounded, relative
 
 COMMAND = ["-m", "facegan.train"]
 LOG = "training.log"
@@ -16,7 +16,7 @@ LIVE_SECONDS = 3  # between two grids
 PRESETS = {
     "healthy": "The faces become clearer. D_real_logits and D_fake_logits stay close together.",
     "collapse": "All pictures become alike, faces or not. The Fréchet distance stays high.",
-    "overfit": "D memorizes its 136 training images. D_real_logits stay far above D_fake_logits, "
+    "overfit": "D memorizes its 134 training images. D_real_logits stay far above D_fake_logits, "
     "and the faces stop improving.",
     "saturation": "D separates all images at once. D_loss and G_loss are flat near 0, and the grid "
     "shows noise to the end.",
@@ -70,7 +70,7 @@ class Training:
             return "No training was started yet."
         code = self.process.poll()
         state = "running" if code is None else "finished" if code == 0 else f"ended (code {code})"
-        return f"{self.folder}: {state}. {last_line(self.folder / LOG)}"
+        return f"{relative(self.folder)}: {state}. {last_line(self.folder / LOG)}"
 
     def _recipe(self, name: str, minutes: int) -> list[str]:
         if name in PRESETS:
