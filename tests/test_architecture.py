@@ -35,6 +35,7 @@ FLOORS = [
         "limits",
         "_console",
         "_files",
+        "_help",
         "_signals",
         "_paths",
         "trust",

@@ -9,8 +9,8 @@ import pytest
 from conftest import Compose
 from omegaconf import DictConfig, OmegaConf
 
+from facegan._help import help_text
 from facegan._paths import CONFIG_PATH
-from facegan.cli import help_text
 from facegan.config import ConfigError, instantiate, validate
 from facegan.data.base import FaceSource
 from facegan.errors import FaceganError
@@ -170,6 +170,14 @@ def test_help_names_usage_groups_options_and_keys() -> None:
     assert "= debug/batches, debug/overfit_batch, debug/profile, demo" in text
     for key in ("seed: 0", "resume: null", "flip: true"):
         assert key in text
+
+
+def test_help_explains_the_keys_of_a_chosen_option() -> None:
+    text = help_text("train", "", ["data=folder", "model/loss=hinge", "data=none", "seed=1"])
+    assert "Keys of data=folder (data.…):" in text
+    assert "image_size: 28 # 4·2^k or 7·2^k" in text
+    assert "Keys of model/loss=hinge (model.loss.…):" in text
+    assert text.count("Keys of") == 2
 
 
 @pytest.mark.parametrize("name", options("."))

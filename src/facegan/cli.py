@@ -3,10 +3,8 @@
 import errno
 import functools
 import os
-import re
 import signal
 import sys
-import textwrap
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,9 +31,10 @@ from facegan._console import (
     print_error,
     print_in_signal_handler,
 )
+from facegan._help import help_text
 from facegan._paths import CONFIG_PATH
 from facegan._signals import heeded_signals
-from facegan.arguments import HELP, LITERAL_KEYS, ArgumentKind, quote_literals
+from facegan.arguments import LITERAL_KEYS, ArgumentKind, quote_literals
 from facegan.config import first_line, resolve_paths, unknown_key, validate
 from facegan.errors import FaceganError, is_out_of_memory, out_of_memory
 from facegan.trust import trust
@@ -97,7 +96,8 @@ def _as_command(
         process[:] = [os.getpid()]
         try:
             if {"--help", "-h"} & set(sys.argv[1:]):
-                print(help_text(name, sys.modules[main.__module__].__doc__ or ""))
+                usage = sys.modules[main.__module__].__doc__ or ""
+                print(help_text(name, usage, sys.argv[1:]))
             else:
                 sys.argv[1:] = _with_sweep_names(quote_literals(complete(sys.argv[1:])))
                 with ending_signals(name):
@@ -166,52 +166,6 @@ def _report(name: str, error: Exception) -> int:
                 return code
     print_error(f"facegan.{name}: {format_error(error)}")
     return code
-
-
-def help_text(name: str, usage: str) -> str:
-    """What `--help` prints: the command's docstring, the groups with their options, the keys.
-
-    Hydra's own help composes the config first, which takes longer than importing it.
-    """
-    text = (CONFIG_PATH / f"{name}.yaml").read_text(encoding="utf-8")
-    keys = re.split(r"^hydra:", text.split("\n\n", 2)[2], maxsplit=1, flags=re.M)[0].strip()
-    sections = [
-        usage.strip(),
-        _group_help(text),
-        f"Keys and their defaults (conf/{name}.yaml):\n\n{keys}" if keys else "",
-        _literal_help(text),
-        f"`python -m facegan.{name} --cfg job` prints all keys, also those of the groups.",
-    ]
-    return "\n\n".join(section for section in sections if section)
-
-
-def _group_help(text: str) -> str:
-    """The config groups that a command's YAML uses, with their options."""
-    options: dict[str, list[str]] = {}
-    for file in sorted(CONFIG_PATH.rglob("*/[!_]*.yaml")):
-        group = file.parent.relative_to(CONFIG_PATH)
-        if "@package _global_" in file.read_text(encoding="utf-8"):
-            group = Path(group.parts[0])  # experiment=debug/profile
-        option = file.relative_to(CONFIG_PATH / group).with_suffix("")
-        options.setdefault(group.as_posix(), []).append(option.as_posix())
-    used = {name: options[name] for name in sorted(options) if f"- {name.split('/')[0]}:" in text}
-    width = max(map(len, used), default=0)
-    lines = [f"  {name:{width}} = {', '.join(files)}" for name, files in used.items()]
-    return "\n".join(["Groups and their options:", *lines]) if used else ""
-
-
-def _literal_help(text: str) -> str:
-    """Which keys of the command are taken literally."""
-    keys = [
-        key
-        for key in LITERAL_KEYS
-        if re.search(rf"^{key}:", text, re.M)
-        or (key.startswith("data.") and "- data:" in text)
-        or (key == "evaluation.inception_weights" and "evaluation:" in text)
-    ]
-    if not keys:
-        return ""
-    return "\n".join(textwrap.wrap(HELP.format(keys=", ".join(keys), example=keys[0]), width=100))
 
 
 def format_error(error: Exception) -> str:
