@@ -207,6 +207,19 @@ def test_a_disk_that_is_full(
     assert "resume=" in result.err
 
 
+def test_a_disk_that_becomes_read_only(
+    cli: Cli, tiny: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, *_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr(Path, "rmdir", refuse)
+    monkeypatch.setattr("facegan.training.folder._acquire", refuse)
+    result = cli("train", *tiny, "hydra.run.dir=run")
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert "/run: Read-only file system; choose another folder by hydra.run.dir=" in result.err
+
+
 def test_prepare_tells_what_it_has_packed(cli: Cli, photo_folder: Path) -> None:
     result = cli("prepare", "data=folder", f"data.root={photo_folder}")
     assert (result.code, result.err) == (0, "")

@@ -19,6 +19,16 @@ def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_a_file_is_on_the_disk_before_it_gets_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, names = tmp_path / "a.txt", []
+    monkeypatch.setattr("os.fsync", lambda _: names.append(path.exists()))
+    with atomic_path(path) as temporary:
+        temporary.write_text("whole")
+    assert (names, path.exists()) == ([False], True)
+
+
 def test_a_failure_keeps_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")

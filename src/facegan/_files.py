@@ -30,6 +30,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
         with named_errors(path):
             yield temporary
             temporary.chmod(0o666 & ~_umask())  # some writers let nobody else read
+            with temporary.open("rb+") as file:  # else it may be empty after a loss of power
+                os.fsync(file.fileno())
             os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

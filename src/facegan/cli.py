@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -243,4 +243,5 @@ def _make_folders(cfg: DictConfig) -> list[Path]:
 def _remove_if_empty(folder: Path) -> None:
     """Removes a folder that was made for the command, if the command failed before it wrote."""
     if folder.is_dir() and not any(folder.iterdir()) and folder != Path.cwd():
-        folder.rmdir()
+        with suppress(OSError):  # the disk has become read-only, as the command's own error says
+            folder.rmdir()
