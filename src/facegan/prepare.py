@@ -5,6 +5,7 @@ python -m facegan.prepare data=folder data.root=DIR   your own photographs, or a
 
 Training does this by itself; where the dataset is there already, it is verified. preview.html and
 preview.png in its folder show the images, what is left out, duplicates and outliers.
+docs/settings.md describes the keys of data: data.crop, data.mode, data.image_size, ….
 """
 
 from dataclasses import dataclass

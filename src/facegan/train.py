@@ -5,6 +5,8 @@ python -m facegan.train model=lite data=folder data.root=DIR  your own photograp
 python -m facegan.train data=folder data.root=DIR init=full-28  … from weights that exist
 python -m facegan.train -m model/loss=hinge,least_squares seed=1,2     a sweep
 python -m facegan.train resume=outputs/latest                 go on with a run
+
+docs/settings.md describes every key, also those of the groups: data.crop, model.ema_halflife, ….
 """
 
 import time
