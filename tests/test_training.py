@@ -406,6 +406,27 @@ def test_half_a_day_more(tiny: Any) -> None:
     assert (changed.trainer.max_time, changed.trainer.num_nodes) == ("12:00:00", 1)
 
 
+@pytest.mark.parametrize("new", ["max_epochs=9", "max_images=960", "max_time=00:00:10"])
+@pytest.mark.parametrize("old", ["max_epochs=2", "max_images=320", "max_time=00:00:05"])
+def test_a_budget_of_a_resume_takes_the_place_of_the_runs_own(
+    old: str, new: str, tiny: Any
+) -> None:
+    RUN.mkdir(parents=True)
+    cfg = tiny("model=lite", f"trainer.{old}")
+    OmegaConf.save(cfg, RUN / "config.yaml", resolve=True)
+    trainer = stored_config(RUN, [f"trainer.{new}"]).trainer
+    key, value = new.split("=")
+    assert str(trainer[key]) == value
+    others = {"max_images", "max_time"} - {key}
+    assert all(trainer[other] is None for other in others)
+
+
+def test_a_resume_without_a_budget_keeps_the_runs_own(tiny: Any) -> None:
+    RUN.mkdir(parents=True)
+    OmegaConf.save(tiny("model=lite", "trainer.max_images=320"), RUN / "config.yaml", resolve=True)
+    assert stored_config(RUN, ["checkpoint.keep=3"]).trainer.max_images == 320
+
+
 @pytest.mark.parametrize(
     ("trainer", "one"),
     [

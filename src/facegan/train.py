@@ -30,6 +30,7 @@ CHANGEABLE = (
     *("trainer.", "checkpoint.", "snapshots.", "health.", "sample_every="),
     *("data.root=", "data.packed_dir="),
 )
+EPOCHS, OTHER_BUDGETS = "trainer.max_epochs", ("trainer.max_images", "trainer.max_time")
 
 
 @dataclass
@@ -166,7 +167,11 @@ def stored_config(folder: Path, overrides: list[str]) -> DictConfig:
             f"{path} lacks {', '.join(missing)}: it was edited, or written by another version; "
             "restore it, or start a new run"
         )
-    for change in OverridesParser.create().parse_overrides(changes):  # 12:00:00 is text to Hydra
+    parsed = OverridesParser.create().parse_overrides(changes)  # 12:00:00 is text to Hydra
+    if {change.key_or_group for change in parsed} & {EPOCHS, *OTHER_BUDGETS}:
+        for key in OTHER_BUDGETS:  # the new one takes the place of the old one
+            OmegaConf.update(stored, key, None)
+    for change in parsed:
         OmegaConf.update(stored, change.key_or_group, change.value())
     return validate(stored, TrainConfig)
 

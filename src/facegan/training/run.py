@@ -267,4 +267,5 @@ def silence_warnings() -> None:
     )  # MetricsLogger logs too
     warnings.filterwarnings("ignore", ".*exists and is not empty.*")  # as a resumed run's is
     warnings.filterwarnings("ignore", ".*srun. command is available.*")  # on SLURM's login node
+    warnings.filterwarnings("ignore", ".*callbacks used to create the checkpoint.*")  # its budget
     warnings.filterwarnings("ignore", ".*LeafSpec.*")  # Lightning's use of torch's trees
