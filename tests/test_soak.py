@@ -11,7 +11,7 @@ from conftest import TINY, smooth_images
 from PIL import Image
 
 pytestmark = pytest.mark.slow
-STEPS, BATCH = 20_000, 8
+STEPS, BATCH = 200_000, 8
 ARGUMENTS = (
     *TINY,
     *(f"model.batch_size={BATCH}", "data=folder", "data.root=photos", "data.image_size=8"),
