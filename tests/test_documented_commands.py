@@ -90,7 +90,7 @@ def test_most_documents_have_commands() -> None:
         ("python -m facegan.sample truncation=-1", "truncation"),
         ("torchrun --nproc-per-node 2 -m facegan.train trainer.devises=2", "devises"),
         ("make bord", "no target bord"),
-        ("pip install '.[vidio]'", "no extra vidio"),
+        ("pip install -e '.[vidio]'", "no extra vidio"),
         ("python benchmarks/quolity.py run", "quolity.py does not exist"),
         ("python -m pytest -k bit_for_bite", "bit_for_bite"),
         ("cd somewhere", "cd is no program"),

@@ -109,7 +109,7 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, cli) -> Non
     monkeypatch.setitem(sys.modules, "onnx", None)
     result = cli("export")
     assert result.code == 2
-    assert "facegan.export needs onnx: pip install '.[export]'" in result.err
+    assert "facegan.export needs onnx: pip install -e '.[export]'" in result.err
     assert not Path("outputs/export").exists()
 
 

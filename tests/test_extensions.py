@@ -76,7 +76,7 @@ def test_a_logger_that_is_not_installed(train, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("pytorch_lightning.loggers.mlflow._MLFLOW_AVAILABLE", False)
     result = train("logger=mlflow")
     assert result.code == 2
-    assert "pip install '.[mlflow]'" in result.err
+    assert "pip install -e '.[mlflow]'" in result.err
 
 
 def test_early_stopping(evaluated, workdir: Path) -> None:

@@ -15,7 +15,7 @@ from facegan.data.hub import HubDataset
 from facegan.data.listing import read_names
 from facegan.errors import FaceganError
 
-datasets = pytest.importorskip("datasets", reason="pip install '.[datasets]'")
+datasets = pytest.importorskip("datasets", reason="pip install -e '.[datasets]'")
 SPLITS = {"train": 14, "validation": 3, "test": 4}
 
 
@@ -125,7 +125,7 @@ def test_a_data_set_that_is_nowhere(tmp_path: Path) -> None:
 
 def test_the_package_is_named(local: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(FaceganError, match=r"needs datasets: pip install '\.\[datasets\]'"):
+    with pytest.raises(FaceganError, match=r"needs datasets: pip install -e '\.\[datasets\]'"):
         source(local)
 
 

@@ -62,7 +62,7 @@ def test_heic_without_its_package_names_it(folder: Path, monkeypatch: pytest.Mon
     (folder / "a.heic").write_bytes(b"x")
     known = suffixes() - {".heic"}
     monkeypatch.setattr(stores, "suffixes", lambda: known)
-    assert left_out(packed(folder)) == {"a.heic": ".heic needs pip install '.[heif]'"}
+    assert left_out(packed(folder)) == {"a.heic": ".heic needs pip install -e '.[heif]'"}
 
 
 @pytest.mark.parametrize("suffix", ["heic", "HEIC"])

@@ -385,7 +385,7 @@ def test_a_name_that_the_hub_cannot_have(hub: Callable[[Download], None], name: 
 def test_without_the_hubs_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     message = refusal("hf:some.one/faces/best.safetensors")
-    assert "pip install '.[hub]'" in message
+    assert "pip install -e '.[hub]'" in message
 
 
 def test_the_run_that_weights_belong_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

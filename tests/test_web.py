@@ -33,7 +33,7 @@ PATIENCE = 180_000  # milliseconds
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 needs_app_and_browser = pytest.mark.skipif(
     importlib.util.find_spec("gradio") is None or CHROMIUM is None,
-    reason="needs Gradio (pip install '.[app]') and Chromium (apt-get install chromium)",
+    reason="needs Gradio (pip install -e '.[app]') and Chromium (apt-get install chromium)",
 )
 
 

@@ -4,7 +4,7 @@ python -m facegan.export                                     full-28, into outpu
 python -m facegan.export weights=outputs/latest out=site     a run's generator
 
 The page, index.html, is one file. It opens by a double click and works on any static host; it
-loads nothing from a network. Needs pip install '.[export]'.
+loads nothing from a network. Needs pip install -e '.[export]'.
 """
 
 from dataclasses import dataclass

@@ -106,7 +106,7 @@ def _write_mp4(frames: Sequence[Image.Image], path: Path, fps: float) -> None:
     try:
         import imageio_ffmpeg
     except ImportError as error:
-        raise FaceganError("video=mp4 needs ffmpeg: pip install '.[video]'") from error
+        raise FaceganError("video=mp4 needs ffmpeg: pip install -e '.[video]'") from error
     # H.264 subsamples the colour channels by two, so both sides must be even
     size = (frames[0].width // 2 * 2, frames[0].height // 2 * 2)
     video = imageio_ffmpeg.write_frames(

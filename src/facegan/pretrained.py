@@ -229,7 +229,7 @@ def _from_hub(source: str) -> Path:
         from huggingface_hub import hf_hub_download
     except ImportError as error:
         raise FaceganError(
-            f"weights={source} needs huggingface_hub: pip install '.[hub]'"
+            f"weights={source} needs huggingface_hub: pip install -e '.[hub]'"
         ) from error
     try:
         return Path(hf_hub_download(match[1], match[2]))

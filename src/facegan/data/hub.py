@@ -106,7 +106,7 @@ def load_splits(name: str, subset: str | None, revision: str | None) -> dict[str
     try:
         import datasets
     except ImportError as error:
-        raise NotFoundError("data=hub needs datasets: pip install '.[datasets]'") from error
+        raise NotFoundError("data=hub needs datasets: pip install -e '.[datasets]'") from error
     try:
         return dict(datasets.load_dataset(name, subset, revision=revision))
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:

@@ -208,7 +208,7 @@ def _reason_not_to_use(path: PurePosixPath) -> str:
     if suffix in suffixes():
         return ""
     if suffix in HEIF_SUFFIXES:
-        return f"{suffix} needs pip install '.[heif]'"
+        return f"{suffix} needs pip install -e '.[heif]'"
     return f"no image format ({suffix or 'no suffix'})"
 
 

@@ -136,4 +136,4 @@ def _import_runtime() -> Any:
 
 
 def _missing(error: ImportError) -> FaceganError:
-    return FaceganError(f"facegan.export needs {error.name}: pip install '.[export]'")
+    return FaceganError(f"facegan.export needs {error.name}: pip install -e '.[export]'")

@@ -111,7 +111,7 @@ class InceptionFeatures(FeatureExtractor):
             from torch_fidelity import feature_extractor_inceptionv3 as fidelity
         except ImportError as error:
             raise FaceganError(
-                "features=inception needs torch-fidelity: pip install '.[inception]'"
+                "features=inception needs torch-fidelity: pip install -e '.[inception]'"
             ) from error
         path = Path(weights) if weights else _fetched_weights(fidelity.URL_INCEPTION_V3)
         if not path.is_file():

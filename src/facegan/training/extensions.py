@@ -53,7 +53,7 @@ def extra_loggers(nodes: Mapping[str, Any], folder: Path, images_seen: int) -> l
             loggers.append(instantiate(node, f"logger.{name}", **accepted(node, offered)))
         except ModuleNotFoundError as error:
             raise ConfigError(
-                f"logger={name}: {error}; install it by pip install '.[{name}]'"
+                f"logger={name}: {error}; install it by pip install -e '.[{name}]'"
             ) from error
     return loggers
 

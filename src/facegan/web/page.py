@@ -60,7 +60,7 @@ def import_gradio() -> Any:
     try:
         import gradio
     except ImportError as error:
-        raise FaceganError("facegan.app needs Gradio: pip install '.[app]'") from error
+        raise FaceganError("facegan.app needs Gradio: pip install -e '.[app]'") from error
     return gradio
 
 
