@@ -75,6 +75,10 @@ def test_paths_become_absolute(workdir: Path, monkeypatch: pytest.MonkeyPatch) -
     for source in ("lite-28", "https://a.b/c", "hf:a/b/c", "nowhere"):
         assert absolute(source, ArgumentKind.WEIGHTS) == source
     assert absolute("0-63", ArgumentKind.TEXT) == "0-63"
+    (workdir / "labels, mine.csv").touch()
+    assert absolute("labels, mine.csv", ArgumentKind.FILE_OR_TEXT) == f"{workdir}/labels, mine.csv"
+    for text in ("subfolder", "run", "nowhere.csv"):  # a folder is no table of labels
+        assert absolute(text, ArgumentKind.FILE_OR_TEXT) == text
 
 
 def test_a_stored_path_is_read_back(workdir: Path) -> None:

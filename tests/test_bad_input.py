@@ -238,6 +238,10 @@ TYPED: dict[str, tuple[tuple[str, ...], str]] = {
     "a file as run folder": (("train", *SMALL, "hydra.run.dir=log/run"), "log"),
     "long name": (("train", *SMALL, f"hydra.run.dir={'x' * 300}"), "shorter name"),
     "long out": ((*SAMPLE[:3], f"out={'x' * 300}"), "shorter name"),
+    "no labels": (
+        ("prepare", "data=folder", "data.root=photos", "data.labels=nowhere.csv"),
+        "labels=nowhere.csv is no file",
+    ),
     "no weights": (("sample", "weights=nowhere"), "there is no file"),
     "weights of a folder": (("sample", "weights=photos"), "there is no file"),
     "weights of text": (("sample", "weights=log"), "is no readable safetensors file"),
@@ -277,7 +281,6 @@ NUMBERS: dict[str, tuple[str, ...]] = {  # values of keys, for which the message
     "data.image_size": ("0", "-28", HUGE, "nan"),
     "data.crop": ("0", "-1", HUGE),
     "data.background": ("5",),
-    "+data.labels": ("5", "true"),
     "trainer.devices": ("0", "-1", "1000", HUGE, "0.5", "abc", "[]", "null"),
     "+trainer.num_nodes": ("0", "2", HUGE),
     "trainer.log_every_n_steps": ("0", HUGE, "1.5"),

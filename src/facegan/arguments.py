@@ -19,6 +19,7 @@ class ArgumentKind(Enum):
     PATH = auto()
     FOLDER = auto()  # that a command writes its results to
     WEIGHTS = auto()  # the name of bundled weights, a path, or a link
+    FILE_OR_TEXT = auto()  # a path where there is such a file
     TEXT = auto()
     HYDRA = auto()  # Hydra's own folders: ${now:…} keeps its meaning
 
@@ -26,6 +27,7 @@ class ArgumentKind(Enum):
 LITERAL_KEYS = {
     "data.root": ArgumentKind.PATH,
     "data.packed_dir": ArgumentKind.PATH,
+    "data.labels": ArgumentKind.FILE_OR_TEXT,
     "data.weights": ArgumentKind.WEIGHTS,
     "data.name": ArgumentKind.TEXT,
     "weights": ArgumentKind.WEIGHTS,
@@ -70,6 +72,8 @@ def absolute(value: str, kind: ArgumentKind) -> str:
         return value
     path = os.path.abspath(Path(value).expanduser())  # not resolve(), which follows outputs/latest
     if kind is ArgumentKind.WEIGHTS and (_is_bundled(value) or not os.path.exists(path)):
+        return value
+    if kind is ArgumentKind.FILE_OR_TEXT and not os.path.isfile(path):
         return value
     return path
 
