@@ -6,8 +6,9 @@ python benchmarks/quality.py show                                    # the table
 
 `run` trains the recipes that benchmarks/results/quality.json lacks, each for 600 seconds, compares
 10,000 of their faces with the test and the training photographs, and adds the results to that file.
-First lite and the baseline run alone on two cores, two seeds each; then all recipes run on one core
-each, two at a time. `show` needs matplotlib: pip install -e ".[bench]".
+First lite and the baseline run alone on two cores, two seeds each, in bf16 and in fp32; then all
+recipes run on one core each, two at a time, in bf16. `show` needs matplotlib: pip install -e
+".[bench]".
 """
 
 import importlib.util
@@ -47,15 +48,15 @@ RECIPES = {
     "baseline": BASELINE,
     **{name: (f"model={name}",) for name in ("lite", "full", "sngan", "wgan_gp", "lsgan", "r3gan")},
 }
-GROUPS = (  # (recipe, seed) of the runs that share the machine, and the cores of each
-    ((("baseline", 0),), 2),
-    ((("lite", 0),), 2),
-    ((("lite", 1),), 2),
-    ((("baseline", 1),), 2),
-    ((("sngan", 0), ("wgan_gp", 0)), 1),
-    ((("lsgan", 0), ("r3gan", 0)), 1),
-    ((("full", 0), ("lite", 0)), 1),
+PRECISIONS = {"bf16": "bf16-mixed", "fp32": "32-true"}
+ALONE = (("baseline", 0), ("lite", 0), ("lite", 1), ("baseline", 1))  # (recipe, seed)
+GROUPS = (  # the runs that share the machine, the cores of each, the precision
+    *(((job,), 2, precision) for precision in PRECISIONS for job in ALONE),
+    ((("sngan", 0), ("wgan_gp", 0)), 1, "bf16"),
+    ((("lsgan", 0), ("r3gan", 0)), 1, "bf16"),
+    ((("full", 0), ("lite", 0)), 1, "bf16"),
 )
+CONDITIONS = ((2, "bf16"), (2, "fp32"), (1, "bf16"))  # of the tables and the panels
 COLUMNS = {  # of the tables: a metric, and the format of its mean
     "Fréchet": ("frechet_distance", "**{:.2f}**"),
     "Fréchet to training": ("frechet_distance_to_training", "{:.2f}"),
@@ -80,27 +81,33 @@ def finish(processes: Iterable[subprocess.Popen[str]]) -> None:
             raise SystemExit(f"exit code {process.returncode}")
 
 
-def key(name: str, seed: int, cores: int) -> str:
-    return f"{name}-{seed}-{cores}"
+def key(name: str, seed: int, cores: int, precision: str) -> str:
+    return f"{name}-{seed}-{cores}-{precision}"
 
 
-def recipe(name: str, seed: int) -> list[str]:
-    return [*RECIPES[name], f"seed={seed}", f"trainer.max_time=00:{SECONDS // 60}:00"]
+def recipe(name: str, seed: int, precision: str) -> list[str]:
+    return [
+        *RECIPES[name],
+        f"seed={seed}",
+        f"trainer.max_time=00:{SECONDS // 60}:00",
+        f"trainer.precision={PRECISIONS[precision]}",
+    ]
 
 
-def train(jobs: list[tuple[str, int]], cores: int, data: list[str]) -> None:
+def train(jobs: list[tuple[str, int]], cores: int, precision: str, data: list[str]) -> None:
     """Trains some recipes at the same time, then evaluates one after the other."""
-    folders = [RUNS / key(name, seed, cores) for name, seed in jobs]
+    folders = [RUNS / key(*job, cores, precision) for job in jobs]
+    commands = [["-m", "facegan.train", *recipe(*job, precision)] for job in jobs]
     finish(
         [
-            start(cores, "-m", "facegan.train", *recipe(*job), *data, f"hydra.run.dir={folder}")
-            for job, folder in zip(jobs, folders, strict=True)
+            start(cores, *command, *data, f"hydra.run.dir={folder}")
+            for command, folder in zip(commands, folders, strict=True)
         ]
     )
-    for (name, seed), folder in zip(jobs, folders, strict=True):
+    for job, command, folder in zip(jobs, commands, folders, strict=True):
         lines = metrics(folder)
         record = {
-            "command": f"python -m facegan.train {' '.join(recipe(name, seed))}",
+            "command": f"python {' '.join(command)}",
             "images": lines[-1]["images"],
             "curve": [
                 {"seconds": line["seconds"], "distance": line["frechet_distance"]}
@@ -110,7 +117,7 @@ def train(jobs: list[tuple[str, int]], cores: int, data: list[str]) -> None:
         }
         measures = evaluate(folder / "evaluation", f"weights={folder}", data)
         measures["frechet_distance_to_training"] = to_training(folder)
-        keep(name, seed, cores, record | {"measures": measures})
+        keep(*job, cores, precision, record | {"measures": measures})
 
 
 def to_training(run: Path) -> float:
@@ -146,35 +153,35 @@ def known(results: Path = RESULTS) -> dict[str, Record]:
     return json.loads(results.read_text()) if results.exists() else {}
 
 
-def keep(name: str, seed: int, cores: int, record: Record) -> None:
-    about = {"recipe": name, "seed": seed, "cores": cores} | environment()
-    records = known() | {key(name, seed, cores): about | record}
+def keep(name: str, seed: int, cores: int, precision: str, record: Record) -> None:
+    about = {"recipe": name, "seed": seed, "cores": cores, "precision": precision}
+    records = known() | {key(name, seed, cores, precision): about | environment() | record}
     RESULTS.write_text(json.dumps(records, indent=1) + "\n")
 
 
 def run(data: list[str]) -> None:
-    for jobs, cores in GROUPS:
-        missing = [job for job in jobs if key(*job, cores) not in known()]
+    for jobs, cores, precision in GROUPS:
+        missing = [job for job in jobs if key(*job, cores, precision) not in known()]
         if missing:
-            train(missing, cores, data)
+            train(missing, cores, precision, data)
 
 
 def run_peers(data: list[str]) -> None:
     script = str(Path(__file__).with_name("peers.py"))
     for name, module in PEERS.items():
-        if importlib.util.find_spec(module) and key(name, 0, 2) not in known():
-            faces = RUNS / key(name, 0, 2)
+        if importlib.util.find_spec(module) and key(name, 0, 2, "fp32") not in known():
+            faces = RUNS / key(name, 0, 2, "fp32")
             finish([start(2, script, name, str(dataset()), str(SECONDS), str(faces))])
             command = f"python benchmarks/peers.py {name} DATASET {SECONDS} OUT"
             measures = evaluate(Path(f"{faces}-evaluation"), f"images={faces}", data)
-            keep(name, 0, 2, {"command": command, "measures": measures})
+            keep(name, 0, 2, "fp32", {"command": command, "measures": measures})
 
 
-def by_recipe(cores: int) -> dict[str, list[Record]]:
+def by_recipe(cores: int, precision: str) -> dict[str, list[Record]]:
     """The records of each recipe, best recipe first."""
     groups: dict[str, list[Record]] = {}
     for record in known().values():
-        if record["cores"] == cores:
+        if (record["cores"], record["precision"]) == (cores, precision):
             groups.setdefault(record["recipe"], []).append(record)
     return dict(sorted(groups.items(), key=lambda item: mean(item[1], "frechet_distance")))
 
@@ -183,9 +190,9 @@ def mean(records: list[Record], measure: str) -> float:
     return statistics.fmean(record["measures"][measure] for record in records)
 
 
-def table(cores: int) -> str:
+def table(cores: int, precision: str) -> str:
     """One row per recipe, with the columns that all records have."""
-    groups = by_recipe(cores)
+    groups = by_recipe(cores, precision)
     measured = [set(record["measures"]) for records in groups.values() for record in records]
     columns = {
         title: column
@@ -211,25 +218,26 @@ def draw() -> None:
     matplotlib.rcParams["svg.hashsalt"] = "quality"  # the same file from the same numbers
     from matplotlib import pyplot
 
-    figure, both = pyplot.subplots(1, 2, figsize=(12, 5), layout="constrained", sharey=True)
-    for axes, cores in zip(both, (2, 1), strict=True):
-        for name, records in by_recipe(cores).items():
+    figure, panels = pyplot.subplots(1, 3, figsize=(15, 5), layout="constrained", sharey=True)
+    for axes, (cores, precision) in zip(panels, CONDITIONS, strict=True):
+        for name, records in by_recipe(cores, precision).items():
             colour = f"C{list(RECIPES).index(name)}" if name in RECIPES else "black"
             for record in records:
                 points = [(p["seconds"], p["distance"]) for p in record.get("curve", [])]
                 if points:
                     label = name if record is records[0] else None
                     axes.plot(*zip(*points, strict=True), color=colour, marker=".", label=label)
-        axes.set(yscale="log", xlabel="seconds", title=f"{cores} core{'s' * (cores > 1)}")
+        axes.set(yscale="log", xlabel="seconds")
+        axes.set_title(f"{cores} core{'s' * (cores > 1)}, {precision}")
         axes.grid(which="both", alpha=0.3)
-        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    both[0].set_ylabel("Fréchet distance, validation photographs")
+        axes.legend(loc="upper right", fontsize="small")
+    panels[0].set_ylabel("Fréchet distance, validation photographs")
     figure.savefig(FIGURE, bbox_inches="tight", metadata={"Date": None})
 
 
 def main(what: str, *data: str) -> None:
     if what == "show":
-        print(table(2), table(1), sep="\n\n")
+        print(*(table(*condition) for condition in CONDITIONS), sep="\n\n")
         draw()
     else:
         {"run": run, "peers": run_peers}[what](list(data))

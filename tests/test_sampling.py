@@ -1,9 +1,12 @@
 """Seeds and their latents."""
 
+import math
+
 import pytest
 import torch
+import torch.nn.functional as F
 
-from facegan.sampling.latents import latents, parse_seeds
+from facegan.sampling.latents import balanced_latents, latents, parse_seeds
 
 
 def test_latents_are_pinned() -> None:
@@ -57,3 +60,22 @@ def test_parse_seeds_refuses(text: str) -> None:
     with pytest.raises(ValueError, match="numbers and ranges of numbers from 0 to") as error:
         parse_seeds(text)
     assert repr(text) in str(error.value)
+
+
+def test_balanced_latents_have_the_moments_of_a_normal_distribution() -> None:
+    z = balanced_latents(range(50), 8)
+    assert z.shape == (100, 8)
+    torch.testing.assert_close(z[1::2], -z[::2])
+    torch.testing.assert_close(z.T @ z / len(z), torch.eye(8), atol=1e-5, rtol=0)
+    torch.testing.assert_close(z, balanced_latents(range(50), 8))
+
+
+def test_balanced_latents_estimate_means_with_less_error() -> None:
+    """The mean of a leaky ReLU of a projection of N(0, 1) is (1 - slope) / √(2π)."""
+    slope, errors = 0.2, {balanced_latents: 0.0, latents: 0.0}
+    true = (1 - slope) / (2 * math.pi) ** 0.5
+    for start in range(0, 4000, 100):
+        for draw, count in ((balanced_latents, 50), (latents, 100)):
+            units = F.leaky_relu(draw(range(start, start + count), 8)[:, 0], slope)
+            errors[draw] += float(units.mean() - true) ** 2
+    assert errors[balanced_latents] < errors[latents] / 4

@@ -3,6 +3,7 @@
 import itertools
 import math
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
@@ -75,6 +76,9 @@ class DCGANGenerator(Generator):
         x = z
         for layer in self.layers:
             x = layer(x, z) if isinstance(layer, SelfModulation) else layer(x)
+            if self.training and isinstance(layer, nn.Unflatten):
+                # the layout of the gradients that the convolutions return: mixed ones are slow
+                x = x.contiguous(memory_format=torch.channels_last)
         return x
 
 

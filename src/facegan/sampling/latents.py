@@ -22,6 +22,19 @@ def _latent(seed: int, latent_dim: int) -> Tensor:
     return torch.randn(latent_dim, generator=torch.Generator().manual_seed(seed))
 
 
+def balanced_latents(seeds: Iterable[int], latent_dim: int) -> Tensor:
+    """Latents in pairs z, -z whose mean is 0 and whose second moment is the identity: (2N, D).
+
+    Statistics over them vary less than over as many independent latents: antithetic variates and
+    moment matching (Glasserman 2004, "Monte Carlo Methods in Financial Engineering", sections 4.2
+    and 4.5). They are made from the latents of N different `seeds`; D = `latent_dim` must not be
+    above N.
+    """
+    drawn = latents(seeds, latent_dim)
+    half = torch.linalg.qr(drawn).Q * len(drawn) ** 0.5  # its columns are orthogonal
+    return torch.stack([half, -half], dim=1).flatten(0, 1)
+
+
 def parse_seeds(text: str) -> list[int]:
     """Parses seeds from the command line: "0-3,100" -> [0, 1, 2, 3, 100]. Raises ValueError."""
     try:

@@ -17,7 +17,7 @@ from facegan.data.dataset import PackedDataset
 from facegan.gan.ema import recalibrate_batch_norm
 from facegan.images import grid, open_image, save_image, save_video, to_pil, write_gif
 from facegan.pretrained import DISCRIMINATOR_FILE, WEIGHTS_FILE
-from facegan.sampling.latents import latents
+from facegan.sampling.latents import balanced_latents, latents
 from facegan.training.board import BoardLayout, log_image
 from facegan.training.evaluation import EvaluateDuringTraining
 from facegan.training.health import check_weights
@@ -27,7 +27,8 @@ from facegan.training.protocols import GenerativeModule, generative
 GRID_FACES = 64
 GRID_UPSCALE = 2  # of the PNGs and the GIF; TensorBoard scales by itself
 EPOCHS_PER_SECOND = 2  # of the GIF
-RECALIBRATION_SEEDS = range(1_000_000, 1_001_000)  # no face of an evaluation has one of these
+RECALIBRATION_SEED = 1_000_000  # the first; no face of an evaluation has one of these
+RECALIBRATION_PAIRS = 500  # of latents
 BATCH_SIZE = 250  # of latents, where no gradient is needed
 GIF_FRAMES = 120
 
@@ -71,7 +72,9 @@ def recalibrate(module: GenerativeModule, device: torch.device) -> None:
     """
     if module.ema_halflife == 0:
         return
-    z = latents(RECALIBRATION_SEEDS, module.ema.latent_dim).to(device)
+    pairs = max(RECALIBRATION_PAIRS, module.ema.latent_dim)
+    seeds = range(RECALIBRATION_SEED, RECALIBRATION_SEED + pairs)
+    z = balanced_latents(seeds, module.ema.latent_dim).to(device)
     recalibrate_batch_norm(module.ema, z.split(BATCH_SIZE))
 
 

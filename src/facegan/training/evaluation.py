@@ -62,6 +62,7 @@ class EvaluateDuringTraining(Callback):
         self.every = every
         self.best = math.inf
         self.warned = False
+        self.photographs: Photographs | None = None  # kept from the first evaluation on
         self.best_images_seen: int | None = None
         self.held_out, self.training = (len(dataset.indices(split)) for split in ("val", "train"))
         # of few photographs a generator can learn each by heart, of many it takes long to look
@@ -150,13 +151,17 @@ class EvaluateDuringTraining(Callback):
 
     def _compare(self, generator: Generator) -> Comparison:
         device = next(generator.parameters()).device
-        held_out = split_features(self.dataset, "val", self.extractor, device=device)
+        if self.photographs is None:
+            self.photographs = self._load_photographs(device)
         z = latents(range(EVALUATION_FACES), generator.latent_dim)
-        fake = self.extractor(generator.draw(z), device=device)
+        return Comparison(self.photographs, self.extractor(generator.draw(z), device=device))
+
+    def _load_photographs(self, device: torch.device) -> Photographs:
+        held_out = split_features(self.dataset, "val", self.extractor, device=device)
         training = None
         if self.memorization:
             training = split_features(self.dataset, "train", self.extractor, device=device)
-        return Comparison(Photographs(held_out, training), fake)
+        return Photographs(held_out, training)
 
     def _scores(self, faces: Comparison) -> dict[str, float]:
         scores = {metric.name: metric.value(faces) for metric in self.metrics_measured}
