@@ -24,14 +24,38 @@ def cells(first: str) -> list[str]:
     return [cell.strip() for cell in row[1].split("|")]
 
 
+# the logits that minimize D's loss where all images have the same one
+BEST_LOGITS = {
+    "minimax": (0,),
+    "non_saturating": (0,),
+    "least_squares": (0.5,),
+    "hinge": (-1, 0, 1),
+    "wasserstein": (-9, 0, 9),
+    "relativistic": (-9, 0, 9),
+}
+
+
 @pytest.mark.parametrize("name", LOSSES)
 def test_values_of_a_loss_that_cannot_separate(name: str) -> None:
     loss = instantiate(OmegaConf.load(CONFIG_PATH / f"model/loss/{name}.yaml"))
-    shared = 0.5 if name == "least_squares" else 0.0  # the logit that minimizes D's loss
-    logits = torch.full((4,), shared)
-    values = loss.discriminator(logits, logits), loss.generator(logits, logits)
-    written = [float(value) for value in cells(f"`{name}`")[-1].replace("−", "-").split(",")]
-    assert written == pytest.approx([float(value) for value in values], abs=5e-4)
+
+    def values(logit: float) -> tuple[float, float]:
+        logits = torch.full((4,), float(logit))
+        return float(loss.discriminator(logits, logits)), float(loss.generator(logits, logits))
+
+    discriminator, generator = cells(f"`{name}`")[-1].replace("−", "-").split(", ")
+    least = min(values(logit / 10)[0] for logit in range(-50, 51))
+    at_best = [values(logit) for logit in BEST_LOGITS[name]]
+    for value in [least, *(value for value, _ in at_best)]:
+        assert value == pytest.approx(float(discriminator), abs=5e-4)
+    of_generator = [value for _, value in at_best]
+    if generator == "any":
+        assert max(of_generator) - min(of_generator) > 10
+    else:
+        written = [float(value) for value in generator.split(" to ")]
+        assert [min(of_generator), max(of_generator)] == pytest.approx(
+            [written[0], written[-1]], abs=5e-4
+        )
 
 
 @pytest.mark.parametrize("name", [name for name in PENALTIES if name != "none"])
