@@ -25,7 +25,7 @@ from environment import environment
 
 from facegan import Generator
 from facegan.data.dataset import open_dataset
-from facegan.evaluation.distances import frechet_distance, gaussian_statistics
+from facegan.evaluation.distances import frechet_distance, gaussian_statistics, kernel_distance
 from facegan.evaluation.features import AttributeFeatures, split_features
 from facegan.sampling.latents import latents
 
@@ -61,6 +61,7 @@ COLUMNS = {  # of the tables: a metric, and the format of its mean
     "Fréchet": ("frechet_distance", "**{:.2f}**"),
     "Fréchet to training": ("frechet_distance_to_training", "{:.2f}"),
     "kernel": ("kernel_distance", "{:.4f}"),
+    "kernel to training": ("kernel_distance_to_training", "{:.4f}"),
     "precision": ("precision", "{:.3f}"),
     "recall": ("recall", "{:.3f}"),
 }
@@ -116,21 +117,26 @@ def train(jobs: list[tuple[str, int]], cores: int, precision: str, data: list[st
             ],
         }
         measures = evaluate(folder / "evaluation", f"weights={folder}", data)
-        measures["frechet_distance_to_training"] = to_training(folder)
+        measures |= to_training(folder)
         keep(*job, cores, precision, record | {"measures": measures})
 
 
-def to_training(run: Path) -> float:
-    """The Fréchet distance of a run's faces to its training photographs.
+def to_training(run: Path) -> dict[str, float]:
+    """The distances of a run's faces to its training photographs.
 
-    18,000 photographs are enough to make its bias small. 1,000 test photographs add about the same
-    bias to every distance.
+    18,000 photographs are enough to make the Fréchet distance's bias small. 1,000 test photographs
+    add about the same bias to every distance.
     """
     extractor = AttributeFeatures()
     generator = Generator.from_pretrained(run)
     faces = generator.draw(latents(range(FACES), generator.latent_dim))
     training = split_features(open_dataset(dataset()), "train", extractor)
-    return frechet_distance(gaussian_statistics(training), gaussian_statistics(extractor(faces)))
+    generated = extractor(faces)
+    frechet = frechet_distance(gaussian_statistics(training), gaussian_statistics(generated))
+    return {
+        "frechet_distance_to_training": frechet,
+        "kernel_distance_to_training": kernel_distance(training, generated).value,
+    }
 
 
 def dataset() -> Path:
@@ -186,6 +192,10 @@ def by_recipe(cores: int, precision: str) -> dict[str, list[Record]]:
     return dict(sorted(groups.items(), key=lambda item: mean(item[1], "frechet_distance")))
 
 
+def measured_conditions() -> list[tuple[int, str]]:
+    return [condition for condition in CONDITIONS if by_recipe(*condition)]
+
+
 def mean(records: list[Record], measure: str) -> float:
     return statistics.fmean(record["measures"][measure] for record in records)
 
@@ -218,8 +228,12 @@ def draw() -> None:
     matplotlib.rcParams["svg.hashsalt"] = "quality"  # the same file from the same numbers
     from matplotlib import pyplot
 
-    figure, panels = pyplot.subplots(1, 3, figsize=(15, 5), layout="constrained", sharey=True)
-    for axes, (cores, precision) in zip(panels, CONDITIONS, strict=True):
+    conditions = measured_conditions()
+    size = (5 * len(conditions), 5)
+    figure, panels = pyplot.subplots(
+        1, len(conditions), figsize=size, layout="constrained", sharey=True
+    )
+    for axes, (cores, precision) in zip(panels, conditions, strict=True):
         for name, records in by_recipe(cores, precision).items():
             colour = f"C{list(RECIPES).index(name)}" if name in RECIPES else "black"
             for record in records:
@@ -237,7 +251,7 @@ def draw() -> None:
 
 def main(what: str, *data: str) -> None:
     if what == "show":
-        print(*(table(*condition) for condition in CONDITIONS), sep="\n\n")
+        print(*(table(*condition) for condition in measured_conditions()), sep="\n\n")
         draw()
     else:
         {"run": run, "peers": run_peers}[what](list(data))

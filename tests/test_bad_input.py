@@ -267,6 +267,8 @@ NUMBERS: dict[str, tuple[str, ...]] = {  # values of keys, for which the message
     "model.n_critic": ("0", HUGE),
     "model.ema_halflife": ("-1", "1e30", "nan"),
     "model.final_lr_factor": ("-1", "1e30"),
+    "model.lr_schedule": ("linear", "5"),
+    "model.generator.negative_slope": ("-0.1", "2"),
     "model.generator.width": ("0", "-8", HUGE, "[8]"),
     "model.generator.latent_dim": ("0", HUGE),
     "model.generator.dropout": ("1", "-0.5"),

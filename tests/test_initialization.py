@@ -107,6 +107,11 @@ def test_the_terms_of_the_weights_are_inherited(
     result = cli("train", *small_photos, *SHORT, *arguments, "init=lite-28", "evaluate_every=0")
     assert result.code == 0, result.err
     assert "NonCommercial" in pretrained.metadata("run")["license"]
+    remedy = "model.generator.negative_slope=0.2"  # lite-28 is older than lite's ReLUs
+    assert remedy in result.out
+    overrides = (*arguments, "hydra.run.dir=other", remedy)
+    result = cli("train", *small_photos, *SHORT, *overrides, "init=lite-28", "evaluate_every=0")
+    assert (result.code, remedy in result.out) == (0, False), result.err
 
 
 @pytest.mark.parametrize(

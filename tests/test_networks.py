@@ -116,14 +116,26 @@ def test_initial_weights_have_the_papers_standard_deviation() -> None:
             assert layer.weight.mean().item() == pytest.approx(0, abs=4e-3)
 
 
-def test_without_norm_the_variance_is_the_same_in_every_layer() -> None:
+@pytest.mark.parametrize("slope", [0.0, 0.2])
+def test_without_norm_the_variance_is_the_same_in_every_layer(slope: float) -> None:
     """Before every activation, without the borders (He et al. 2015, eq. 14)."""
+    sizes = {"latent_dim": 64, "width": 96, "image_size": 28}
     x = noise(256, 64)
-    for layer in tiny_generator(latent_dim=64, width=96, image_size=28, norm="none").layers:
+    for layer in tiny_generator(**sizes, norm="none", negative_slope=slope).layers:
         x = layer(x)
         if isinstance(layer, nn.Linear | nn.ConvTranspose2d):
             inner = x[:, :, 2:-2, 2:-2] if x.ndim == 4 else x
-            assert inner.square().mean().item() == pytest.approx(2 / (1 + 0.2**2), rel=0.3)
+            assert inner.square().mean().item() == pytest.approx(2 / (1 + slope**2), rel=0.3)
+
+
+def test_a_negative_slope_of_zero_makes_the_activations_of_the_generator_relus() -> None:
+    generator = tiny_generator(image_size=28, negative_slope=0.0)
+    x = noise(4, 5)
+    for layer in generator.layers:
+        before, x = x.clone(), layer(x)
+        if isinstance(layer, nn.LeakyReLU):
+            assert torch.equal(x, before.clamp(min=0))
+    assert DCGANGenerator(**generator.config).config["negative_slope"] == 0
 
 
 @pytest.mark.parametrize("norm", ["batch", "none"])

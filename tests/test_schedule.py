@@ -16,6 +16,7 @@ from facegan.training.schedule import (
     ImageBudget,
     LearningRateSchedule,
     TimeBudget,
+    cooldown,
     cosine_decay,
 )
 
@@ -32,6 +33,13 @@ def test_cosine_decay() -> None:
     assert cosine_decay(0.5, 0.1) == pytest.approx(0.55)
     assert cosine_decay(1, 0.1) == pytest.approx(0.1)
     assert cosine_decay(0.3, 1) == 1
+
+
+def test_cooldown() -> None:
+    assert [cooldown(progress, 0.1) for progress in (0, 0.5, 0.7)] == [1, 1, 1]
+    assert cooldown(0.85, 0.1) == pytest.approx(0.55)  # halfway down
+    assert cooldown(1, 0.1) == pytest.approx(0.1)
+    assert cooldown(0.9, 1) == 1
 
 
 def trainer_at(epoch: int) -> SimpleNamespace:
@@ -137,7 +145,13 @@ def test_the_step_that_would_end_too_late_is_not_begun(monkeypatch: pytest.Monke
     assert trainer.should_stop
 
 
-def test_every_parameter_group_follows_the_schedule() -> None:
+@pytest.mark.parametrize(
+    ("schedule", "images_seen", "factor"),
+    [("cosine", 500, 0.6), ("cosine", 1000, 0.2), ("cooldown", 500, 1), ("cooldown", 850, 0.6)],
+)
+def test_every_parameter_group_follows_the_schedule(
+    schedule: str, images_seen: int, factor: float
+) -> None:
     parameters = [torch.nn.Parameter(torch.zeros(1)) for _ in range(2)]
     groups = [
         {"params": [parameter], "lr": lr, "initial_lr": lr}
@@ -149,13 +163,15 @@ def test_every_parameter_group_follows_the_schedule() -> None:
         discriminator=None,
         ema_halflife=0,
         final_lr_factor=0.2,
+        lr_schedule=schedule,
         loss=None,
         optimizer_by_name={"generator": optimizer},
-        **vars(module(1000)),
+        **vars(module(images_seen)),
     )
-    schedule = LearningRateSchedule(ImageBudget(1000))
-    schedule.on_train_batch_start(trainer_at(0), trained, None, 0)
-    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.2, 0.1])
+    callback = LearningRateSchedule(ImageBudget(1000))
+    callback.on_train_batch_start(trainer_at(0), trained, None, 0)
+    rates = [group["lr"] for group in optimizer.param_groups]
+    assert rates == pytest.approx([factor, factor / 2])
 
 
 def images(run: Path) -> int:

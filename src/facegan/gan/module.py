@@ -4,7 +4,7 @@ import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, cast
+from typing import Any, Literal, cast, get_args
 
 import pytorch_lightning as pl
 import torch
@@ -20,6 +20,8 @@ from facegan.gan.penalties import Critic, Logs, Penalty
 from facegan.images import to_float
 from facegan.networks.base import Discriminator, Generator
 
+LRSchedule = Literal["cosine", "cooldown"]
+
 
 class GAN(pl.LightningModule):
     """A generator and a discriminator, trained in alternation by manual optimization.
@@ -28,7 +30,8 @@ class GAN(pl.LightningModule):
     updated after every `n_critic` updates of the discriminator. `ema` is the moving average of the
     generator, with a half-life of `ema_halflife` images; sampling, evaluation and saving use it.
     With a half-life of 0, `ema` is a copy of the generator. `final_lr_factor` is the learning rate
-    at the end of the budget, as a fraction of the initial one.
+    at the end of the budget, as a fraction of the initial one; the way there is a half cosine, or
+    with the `lr_schedule` "cooldown" a line over the last 0.3 of the budget.
 
     Raises ValueError for values out of range and for networks of different image sizes.
     """
@@ -45,6 +48,7 @@ class GAN(pl.LightningModule):
         n_critic: int = 1,
         ema_halflife: float = 10_000,
         final_lr_factor: float = 1.0,
+        lr_schedule: LRSchedule = "cosine",
         seed: int = 0,
         augment: Augmentation | None = None,
     ) -> None:
@@ -53,6 +57,7 @@ class GAN(pl.LightningModule):
         _check_at_least("n_critic", n_critic, 1)
         _check_at_least("ema_halflife", ema_halflife, 0)
         _check_at_least("final_lr_factor", final_lr_factor, 0)
+        _check_schedule(lr_schedule)
         self.automatic_optimization = False
         self.generator = generator.to(memory_format=torch.channels_last)
         self.discriminator = discriminator.to(memory_format=torch.channels_last)
@@ -70,6 +75,7 @@ class GAN(pl.LightningModule):
         self.n_critic = n_critic
         self.ema_halflife = ema_halflife
         self.final_lr_factor = final_lr_factor
+        self.lr_schedule = lr_schedule
         self.seed = seed
         self.images_seen = 0
 
@@ -173,6 +179,12 @@ def frozen(module: nn.Module) -> Iterator[None]:
 def _check_at_least(name: str, value: float, minimum: float) -> None:
     if not value >= minimum:  # NaN fails this, too
         raise ValueError(f"{name} must be at least {minimum}, got {value}")
+
+
+def _check_schedule(name: str) -> None:
+    names = get_args(LRSchedule)
+    if name not in names:
+        raise ValueError(f"lr_schedule must be one of {', '.join(names)}, got {name!r}")
 
 
 def _check_pair(generator: Generator, discriminator: Discriminator) -> None:

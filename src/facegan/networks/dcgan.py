@@ -9,7 +9,6 @@ from torch.nn.utils import parametrizations
 
 from facegan.networks.base import Discriminator, Generator
 from facegan.networks.layers import (
-    LEAKY_GAIN,
     LEAKY_SLOPE,
     MinibatchStdDev,
     SelfModulation,
@@ -25,7 +24,7 @@ class DCGANGenerator(Generator):
 
     At 28x28 and `width` 1024: 7x7x1024 -> 14x14x512 -> 28x28x256 -> 28x28x3. Every layer but the
     last has batch norm, leaky ReLU and dropout; the last has tanh. With `modulated`, a
-    `SelfModulation` follows every norm.
+    `SelfModulation` follows every norm. A `negative_slope` of 0 makes the leaky ReLUs ReLUs.
     """
 
     def __init__(
@@ -37,6 +36,7 @@ class DCGANGenerator(Generator):
         dropout: float = 0.0,
         norm: str = "batch",
         modulated: bool = False,
+        negative_slope: float = LEAKY_SLOPE,
     ) -> None:
         super().__init__(
             latent_dim,
@@ -46,6 +46,7 @@ class DCGANGenerator(Generator):
             dropout=dropout,
             norm=norm,
             modulated=modulated,
+            negative_slope=negative_slope,
         )
         base, levels = base_and_levels(image_size)
         widths = channels_per_level(width, levels)
@@ -55,7 +56,7 @@ class DCGANGenerator(Generator):
             return [
                 norm_layer(norm, depth),
                 *modulation,
-                nn.LeakyReLU(LEAKY_SLOPE, inplace=True),
+                nn.LeakyReLU(negative_slope, inplace=True),
                 nn.Dropout(dropout),
             ]
 
@@ -69,7 +70,7 @@ class DCGANGenerator(Generator):
             layers += [up, *finish(narrow)]
         layers += [nn.ConvTranspose2d(widths[-1], channels, 3, padding=1), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
-        _init_weights(self.layers, norm)
+        _init_weights(self.layers, norm, negative_slope)
 
     def forward(self, z: Tensor) -> Tensor:
         # (B, latent_dim) -> (B, channels, image_size, image_size)
@@ -162,7 +163,7 @@ def _head(channels: int, side: int, hidden: int, minibatch_stddev: bool) -> list
     ]
 
 
-def _init_weights(layers: nn.Sequential, norm: str) -> None:
+def _init_weights(layers: nn.Sequential, norm: str, negative_slope: float = LEAKY_SLOPE) -> None:
     """Draws weights from N(0, 0.02²) (Radford et al. 2016, section 4).
 
     Without norm layers, activations would vanish at this scale; then the standard deviation is
@@ -170,7 +171,7 @@ def _init_weights(layers: nn.Sequential, norm: str) -> None:
     """
     for module in layers:
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-            std = kaiming_std(module) if norm == "none" else INIT_STD
+            std = kaiming_std(module, negative_slope) if norm == "none" else INIT_STD
             nn.init.normal_(module.weight, 0, std)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
@@ -178,9 +179,11 @@ def _init_weights(layers: nn.Sequential, norm: str) -> None:
             nn.init.normal_(module.weight, 1, INIT_STD)
 
 
-def kaiming_std(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d) -> float:
+def kaiming_std(
+    layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d, negative_slope: float = LEAKY_SLOPE
+) -> float:
     """gain / √fan_in: the standard deviation of He et al. 2015, eq. 15, for leaky ReLU."""
     fan_in = layer.weight[0].numel()
     if isinstance(layer, nn.ConvTranspose2d):  # weight: (in, out, k, k); a stride skips inputs
         fan_in = layer.weight[:, 0].numel() // math.prod(layer.stride)
-    return LEAKY_GAIN / fan_in**0.5
+    return nn.init.calculate_gain("leaky_relu", negative_slope) / fan_in**0.5

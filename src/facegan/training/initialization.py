@@ -1,5 +1,6 @@
 """Starting from weights that exist: the layers that fit, FreezeD, and the terms that come with."""
 
+import json
 from collections.abc import Mapping
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from facegan import pretrained
 from facegan.config import ConfigError
 from facegan.gan.module import GAN
+from facegan.networks.layers import LEAKY_SLOPE
 
 MAX_LISTED = 6  # names in a message
 
@@ -29,6 +31,7 @@ def initialize(model: GAN, source: str, recipe: str | None) -> None:
             f"init={source}: no layer of its generator fits model={recipe}; use model={stored}"
         )
     _report(f"generator of {source}", model.generator, fitting)
+    _report_slope(source, model.generator)
     discriminator = pretrained.find_discriminator(source)
     if discriminator is None:
         _print(f"init: there is no discriminator beside {source}; it starts from random weights")
@@ -84,6 +87,18 @@ def _report(name: str, network: nn.Module, fitting: list[str]) -> None:
         more = f" and {len(missing) - MAX_LISTED} more" if len(missing) > MAX_LISTED else ""
         listed = ", ".join(missing[:MAX_LISTED])
         _print(f"init: these do not fit and start from random weights: {listed}{more}")
+
+
+def _report_slope(source: str, generator: nn.Module) -> None:
+    """Says so if the weights were trained with other activations, which no tensor shows."""
+    name = "negative_slope"
+    config = json.loads(pretrained.metadata(source).get("config", "{}"))
+    theirs, ours = config.get(name, LEAKY_SLOPE), getattr(generator, "config", {}).get(name)
+    if ours is not None and ours != theirs:
+        _print(
+            f"init: {source} was trained with {name}={theirs}, this generator has {ours}; "
+            f"model.generator.{name}={theirs} keeps its activations"
+        )
 
 
 @rank_zero_only

@@ -24,6 +24,7 @@ class GenerativeModule(TrainedModule, Protocol):
     discriminator: Discriminator
     ema_halflife: float
     final_lr_factor: float
+    lr_schedule: str
     loss: AdversarialLoss
 
 

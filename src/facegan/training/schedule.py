@@ -16,6 +16,7 @@ from facegan.training.protocols import TrainedModule, generative, trained
 
 PYTHON = 3.0  # seconds for the interpreter's own start and end, which nothing measures
 MARGIN = 1.5  # of the rehearsal, for grid, weights and checkpoint, which are not rehearsed
+COOLDOWN = 0.3  # of the budget (benchmarks/recipes.md, round 12)
 ROLLBACK_FACTOR = 0.5  # of the learning rates, at each rollback
 
 
@@ -170,11 +171,11 @@ class TimeBudget(Budget):
 
 
 class LearningRateSchedule(Callback):
-    """Every learning rate falls on a half cosine to `final_lr_factor` of its initial value.
+    """Every learning rate falls to `final_lr_factor` of its initial value, as `lr_schedule` says.
 
     Where a finished run goes on with a larger budget, the rates stay where they are, unless
-    `restart` lays the cosine over the whole of the new budget. Each rollback halves them. Over the
-    first `warmup` images they rise from zero.
+    `restart` lays the schedule over the whole of the new budget. Each rollback halves them. Over
+    the first `warmup` images they rise from zero.
     """
 
     def __init__(
@@ -213,7 +214,8 @@ class LearningRateSchedule(Callback):
     ) -> None:
         module = generative(pl_module)
         progress = 1.0 if self.constant else self.budget.progress(trainer, module, batch_idx)
-        factor = cosine_decay(progress, module.final_lr_factor) * self.scale
+        schedule = SCHEDULES[module.lr_schedule]
+        factor = schedule(progress, module.final_lr_factor) * self.scale
         factor *= linear_warmup(module.images_seen + module.batch_size, self.warmup)
         for optimizer in module.optimizer_by_name.values():
             for group in optimizer.param_groups:
@@ -230,6 +232,22 @@ def cosine_decay(progress: float, final_factor: float) -> float:
     Loshchilov and Hutter 2017 ("SGDR"), eq. 5, without restarts.
     """
     return final_factor + (1 - final_factor) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def cooldown(progress: float, final_factor: float) -> float:
+    """1 up to progress 0.7, then on a line to `final_factor` at progress 1.
+
+    Hägele et al. 2024 ("Scaling Laws and Compute-Optimal Training Beyond Fixed Training
+    Durations"), section 3.
+    """
+    over = max(progress - (1 - COOLDOWN), 0) / COOLDOWN
+    return 1 + (final_factor - 1) * over
+
+
+SCHEDULES: dict[str, Callable[[float, float], float]] = {  # by the name in model.lr_schedule
+    "cosine": cosine_decay,
+    "cooldown": cooldown,
+}
 
 
 def linear_warmup(images: int, warmup: int) -> float:
