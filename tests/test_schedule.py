@@ -186,9 +186,11 @@ def test_a_training_of_so_many_images(
     assert result.code == 0, result.err
     assert images(workdir / "run") == 1024  # 32 batches of 32, more than an epoch of 28
     lines = (workdir / "run" / "metrics.jsonl").read_text().splitlines()
-    rates = [json.loads(line)["learning_rate/discriminator"] for line in lines]
-    assert rates == sorted(rates, reverse=True)
-    assert rates[-1] == pytest.approx(1e-4, rel=0.05)  # a tenth of the first
+    assert len(lines) > 1
+    for line in map(json.loads, lines):
+        progress = (line["images"] - 32) / 1000  # before the last batch
+        rate = 1e-3 * cooldown(progress, 0.1)
+        assert line["learning_rate/discriminator"] == pytest.approx(rate)
     assert cli("train", "resume=run").code == 0  # nothing is left to do
     assert images(workdir / "run") == 1024
     assert cli("train", "resume=run", "trainer.max_images=1500").code == 0
