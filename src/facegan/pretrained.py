@@ -186,6 +186,19 @@ def metadata(source: str | Path) -> dict[str, str]:
         return cast(dict[str, str], file.metadata() or {})
 
 
+def read_config(source: str | Path) -> dict[str, Any]:
+    """The arguments that rebuild the network of these weights; {} in a file without them."""
+    return _config(metadata(source)) or {}
+
+
+def _config(header: dict[str, str]) -> dict[str, Any] | None:
+    try:
+        config = json.loads(header.get("config", "null"))
+    except (ValueError, RecursionError):
+        return None
+    return config if isinstance(config, dict) else None
+
+
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         with _opened(path) as file:
@@ -196,11 +209,8 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise FaceganError(
             f"{path} holds tensors that cannot be read ({error}): write it again with facegan.train"
         ) from error
-    try:
-        config = json.loads(header.get("config", "null"))
-    except (ValueError, RecursionError):
-        config = None
-    if not isinstance(config, dict):
+    config = _config(header)
+    if config is None:
         raise FaceganError(
             f"{path} holds tensors but no facegan config in its metadata; "
             "give a file that facegan.train or Generator.save_pretrained has written"

@@ -1,6 +1,5 @@
 """Starting from weights that exist: the layers that fit, FreezeD, and the terms that come with."""
 
-import json
 from collections.abc import Mapping
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 from facegan import pretrained
 from facegan.config import ConfigError
 from facegan.gan.module import GAN
+from facegan.networks.base import Generator
 from facegan.networks.layers import LEAKY_SLOPE
 
 MAX_LISTED = 6  # names in a message
@@ -89,12 +89,12 @@ def _report(name: str, network: nn.Module, fitting: list[str]) -> None:
         _print(f"init: these do not fit and start from random weights: {listed}{more}")
 
 
-def _report_slope(source: str, generator: nn.Module) -> None:
+def _report_slope(source: str, generator: Generator) -> None:
     """Says so if the weights were trained with other activations, which no tensor shows."""
     name = "negative_slope"
-    config = json.loads(pretrained.metadata(source).get("config", "{}"))
-    theirs, ours = config.get(name, LEAKY_SLOPE), getattr(generator, "config", {}).get(name)
-    if ours is not None and ours != theirs:
+    theirs = pretrained.read_config(source).get(name, LEAKY_SLOPE)
+    ours = generator.config.get(name, theirs)
+    if ours != theirs:
         _print(
             f"init: {source} was trained with {name}={theirs}, this generator has {ours}; "
             f"model.generator.{name}={theirs} keeps its activations"
