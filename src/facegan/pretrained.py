@@ -186,7 +186,7 @@ def metadata(source: str | Path) -> dict[str, str]:
         return cast(dict[str, str], file.metadata() or {})
 
 
-def read_config(source: str | Path) -> dict[str, Any]:
+def config_of(source: str | Path) -> dict[str, Any]:
     """The arguments that rebuild the network of these weights; {} in a file without them."""
     return _config(metadata(source)) or {}
 

@@ -92,7 +92,7 @@ def _report(name: str, network: nn.Module, fitting: list[str]) -> None:
 def _report_slope(source: str, generator: Generator) -> None:
     """Says so if the weights were trained with other activations, which no tensor shows."""
     name = "negative_slope"
-    theirs = pretrained.read_config(source).get(name, LEAKY_SLOPE)
+    theirs = pretrained.config_of(source).get(name, LEAKY_SLOPE)
     ours = generator.config.get(name, theirs)
     if ours != theirs:
         _print(
