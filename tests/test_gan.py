@@ -380,6 +380,11 @@ def test_values_below_their_minimum(name: str, value: float, minimum: int) -> No
         tiny(**{name: value})
 
 
+def test_an_unknown_schedule() -> None:
+    with pytest.raises(ValueError, match="lr_schedule must be one of cosine, cooldown, got 'step'"):
+        tiny(lr_schedule="step")
+
+
 def test_each_parameter_group_keeps_its_own_learning_rate() -> None:
     def two_groups(parameters) -> Optimizer:
         first, *others = parameters

@@ -261,6 +261,8 @@ def _has_type(value: Any, hint: Any, bounds: tuple[float, float] | None) -> bool
     """OmegaConf decides, as in a schema: it takes "7" for a whole number. No number is a bool."""
     if is_list(hint):
         return isinstance(value, ListConfig)
+    if typing.get_origin(hint) is typing.Literal:
+        return value in typing.get_args(hint)
     try:
         schema = OmegaConf.structured(dataclasses.make_dataclass("Argument", [("value", hint)]))
     except (UnsupportedValueType, OmegaConfBaseException):
