@@ -47,8 +47,8 @@ LIMITS = {  # of the arguments of this package, torch's optimizers and Lightning
     "dropout": Limits(0, 0.99, whole=False),
     "hidden": Limits(0, 65536),
     "latent_dim": Limits(1, 8192),
-    "negative_slope": FRACTION,
     "max_width": Limits(1, 8192),
+    "negative_slope": FRACTION,
     "width": Limits(1, 8192),
     # the method
     "ema_halflife": Limits(0, 10**9, whole=False),

@@ -187,7 +187,7 @@ def metadata(source: str | Path) -> dict[str, str]:
 
 
 def config_of(source: str | Path) -> dict[str, Any]:
-    """The arguments that rebuild the network of these weights; {} in a file without them."""
+    """The class and the arguments that rebuild the network of these weights; {} without them."""
     return _config(metadata(source)) or {}
 
 

@@ -179,9 +179,7 @@ def _init_weights(layers: nn.Sequential, norm: str, negative_slope: float = LEAK
             nn.init.normal_(module.weight, 1, INIT_STD)
 
 
-def kaiming_std(
-    layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d, negative_slope: float = LEAKY_SLOPE
-) -> float:
+def kaiming_std(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d, negative_slope: float) -> float:
     """gain / √fan_in: the standard deviation of He et al. 2015, eq. 15, for leaky ReLU."""
     fan_in = layer.weight[0].numel()
     if isinstance(layer, nn.ConvTranspose2d):  # weight: (in, out, k, k); a stride skips inputs
