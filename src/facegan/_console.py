@@ -15,11 +15,34 @@ OUTPUT_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO)
 LINE_INTERVAL = 10.0  # seconds between two lines, where a bar cannot be drawn
 
 
+class Terminal(io.FileIO):
+    """The raw stream of a terminal; once that is closed, what is written is dropped."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            _drop(self.fileno())
+            return super().write(data)
+
+
 def never_fail_to_print() -> None:
-    """Prints a character that the console's encoding lacks as an escape sequence."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    """Prints a character that the console's encoding lacks as an escape sequence.
+
+    A command whose terminal is closed goes on, unless a SIGHUP tells it to end.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if not isinstance(stream, io.TextIOWrapper):
+            continue
+        raw = getattr(stream.buffer, "raw", stream.buffer)  # PYTHONUNBUFFERED leaves out a layer
+        if stream.isatty() and type(raw) is io.FileIO:  # Windows has another one
+            buffer = io.BufferedWriter(Terminal(stream.fileno(), "wb", closefd=False))
+            stream = io.TextIOWrapper(buffer, stream.encoding, line_buffering=True)
+            setattr(sys, name, stream)
+        stream.reconfigure(errors="backslashreplace")
 
 
 def flush_output() -> None:
