@@ -25,8 +25,9 @@ demo: .venv/installed ## train for minutes on synthetic faces, evaluate the resu
 	echo "all epochs         $$run/samples/epochs.gif"; \
 	echo "the report         $$run/evaluation.html"
 
+# One thread per worker: threads of two workers on the same cores wait for each other.
 test: .venv/installed lint ## lint, and the tests that take minutes
-	$(RUN) -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -m "not slow" -n auto --maxprocesses 4 --dist worksteal
 
 test-all: .venv/installed lint ## lint and all tests, the slow ones too
 	$(RUN) -m pytest
