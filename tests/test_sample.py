@@ -1,7 +1,11 @@
 """The sample command as a user types it, interpolation, and faces in a terminal."""
 
 import io
+import os
+import pty
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +17,7 @@ from facegan import sample
 from facegan.images import open_image
 from facegan.sampling.interpolation import slerp_loop, slerp_path
 from facegan.sampling.latents import latents
-from facegan.sampling.terminal import Strip, half_blocks
+from facegan.sampling.terminal import RESTORE, Strip, half_blocks
 
 
 @pytest.fixture
@@ -63,6 +67,19 @@ def test_stream_runs_until_it_is_stopped(
     assert result.code == 130
     names = sorted(path.name for path in (workdir / "strip").iterdir())
     assert names == ["seed-0005.png", "seed-0006.png", "seed-0007.png"]
+
+
+def test_stream_ends_with_its_terminal(workdir: Path) -> None:
+    terminal, ours = pty.openpty()
+    command = [sys.executable, "-m", "facegan.sample", "stream=true", "fps=50"]
+    with subprocess.Popen(command, stdin=ours, stdout=ours, stderr=ours) as process:
+        os.close(ours)
+        shown = b""
+        while shown.count(RESTORE.encode()) < 2:
+            shown += os.read(terminal, 10_000)
+        os.close(terminal)
+    assert process.returncode == 0
+    assert not list(workdir.rglob("*.png"))
 
 
 @pytest.mark.parametrize(

@@ -122,15 +122,14 @@ def save_sweep(generator: "Generator", enlarge: Enlarge, cfg: DictConfig) -> Non
 def stream(generator: "Generator", enlarge: Enlarge, cfg: DictConfig) -> None:
     """New faces until somebody stops it: in the terminal, or as files where there is none."""
     first = _seeds(cfg.seeds)[0] if cfg.seeds is not None else 0
-    show = (
-        _in_terminal(generator.image_size)
-        if sys.stdout.isatty()
-        else _as_files(Path(cfg.out), enlarge)
-    )
+    in_terminal = sys.stdout.isatty()
+    show = _in_terminal(generator.image_size) if in_terminal else _as_files(Path(cfg.out), enlarge)
     for seed in itertools.count(first):
         began = time.monotonic()
         (face,) = generator.draw(_edited_latents(generator, [seed], cfg))
         show(seed, face)
+        if in_terminal and not sys.stdout.isatty():  # it was closed
+            return
         time.sleep(max(0, 1 / cfg.fps - (time.monotonic() - began)))
 
 
