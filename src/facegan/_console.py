@@ -55,7 +55,7 @@ def print_error(text: str) -> None:
     """Prints on stderr, where that can still be written."""
     try:
         print(text, file=sys.stderr, flush=True)
-    except OSError:  # the terminal was closed, or nobody reads
+    except OSError:  # nobody reads
         _drop(sys.stderr.fileno())
 
 
@@ -63,7 +63,7 @@ def print_in_signal_handler(text: str) -> None:
     """Writes to stderr without print, which the signal may have interrupted."""
     try:
         os.write(2, f"\n{text}\n".encode(errors="backslashreplace"))
-    except OSError:  # the terminal was closed, and the prints of a last checkpoint must not fail
+    except OSError:  # nobody reads, and the prints of a last checkpoint must not fail
         for stream in (1, 2):
             _drop(stream)
 
