@@ -35,13 +35,13 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from facegan._paths import CONFIG_PATH
-from facegan.config import instantiate
+from facegan.cli.config import instantiate
+from facegan.core.images import to_float, to_pil
+from facegan.core.paths import CONFIG_PATH
 from facegan.data.dataset import PackedDataset
 from facegan.data.folder import FolderDataset
 from facegan.gan.ema import update_ema
 from facegan.gan.module import GAN, frozen
-from facegan.images import to_float, to_pil
 from facegan.networks.base import Generator
 from facegan.training.devices import default_precision
 from facegan.training.run import train

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torch import nn
 
-from facegan import pretrained
+from facegan.core import pretrained
 
 TARGET = Path(__file__).resolve().parents[1] / "src" / "facegan" / "weights"
 LICENSE = (

@@ -46,7 +46,7 @@ def accuracies(about: dict[str, str]) -> list[str]:
 
 def main(path: str) -> None:
     if path.endswith(".safetensors"):
-        from facegan.pretrained import metadata
+        from facegan.core.pretrained import metadata
 
         print("\n".join(accuracies(metadata(path))))
         return

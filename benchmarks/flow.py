@@ -20,10 +20,10 @@ import torch
 from peers import CHUNK, batches, parameters, write_pngs
 from torch import Tensor, nn
 
+from facegan.core.images import to_uint8
 from facegan.data.dataset import open_dataset
 from facegan.evaluation.features import images_of
 from facegan.gan.ema import update_ema
-from facegan.images import to_uint8
 from facegan.training.devices import default_precision
 
 STEPS = (1, 10, 50)  # of Euler's method, for one face

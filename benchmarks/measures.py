@@ -17,14 +17,14 @@ from omegaconf import DictConfig
 from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
 
-from facegan._paths import CONFIG_PATH
-from facegan.config import instantiate
+from facegan.cli.config import instantiate
+from facegan.core.images import to_float, to_uint8
+from facegan.core.paths import CONFIG_PATH
 from facegan.data.dataset import PackedDataset
 from facegan.evaluation.coverage import attribute_coverage
 from facegan.evaluation.distances import subsample
 from facegan.evaluation.features import AttributeFeatures, images_of
 from facegan.evaluation.metrics import METRICS, Comparison, Photographs, measure
-from facegan.images import to_float, to_uint8
 from facegan.networks.base import Generator
 from facegan.networks.dcgan import DCGANGenerator
 

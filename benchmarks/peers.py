@@ -30,8 +30,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from facegan.core.images import save_image, to_float, to_pil, to_uint8
 from facegan.data.dataset import PackedDataset, open_dataset
-from facegan.images import save_image, to_float, to_pil, to_uint8
 
 SIZE = 32
 FACES = 10_000

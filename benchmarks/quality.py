@@ -27,7 +27,7 @@ from facegan import Generator
 from facegan.data.dataset import open_dataset
 from facegan.evaluation.distances import frechet_distance, gaussian_statistics, kernel_distance
 from facegan.evaluation.features import AttributeFeatures, split_features
-from facegan.sampling.latents import latents
+from facegan.networks.latents import latents
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 RESULTS = REPOSITORY / "benchmarks" / "results" / "quality.json"

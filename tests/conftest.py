@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,8 +16,10 @@ from hydra.core.global_hydra import GlobalHydra
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
+from torch import Tensor
 
-from facegan._paths import CONFIG_PATH
+from facegan import Generator, latents, load_directions
+from facegan.core.paths import CONFIG_PATH
 from facegan.data.dataset import Labels, PackedDataset, write_dataset
 from facegan.data.splits import split_by_name
 
@@ -68,6 +70,14 @@ def smooth_dataset(path: Path, count: int, image_size: int) -> PackedDataset:
         return Labels(splits, none, np.full(count, -1), ()), {}
 
     return write_dataset(path, {"source": "smooth", "image_size": image_size}, write)
+
+
+def edited_faces(
+    generator: Generator, seeds: Iterable[int], amounts: dict[str, float], truncation: float = 1.0
+) -> Tensor:
+    """Faces whose latents are moved along directions: uint8 (N, C, H, W)."""
+    z = latents(seeds, generator.latent_dim) * truncation
+    return generator.draw(load_directions(generator).edit(z, amounts))
 
 
 @pytest.fixture

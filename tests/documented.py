@@ -20,9 +20,9 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
-from facegan._paths import CONFIG_PATH
-from facegan.arguments import LITERAL_KEYS, quote_literals
-from facegan.config import validate
+from facegan.cli.arguments import LITERAL_KEYS, quote_literals
+from facegan.cli.config import validate
+from facegan.core.paths import CONFIG_PATH
 
 SHELL = ("", "bash", "console", "sh")  # languages of fenced blocks that hold commands
 OTHER_PROGRAMS = {"source", "eval", "pre-commit"}  # of which nothing is checked

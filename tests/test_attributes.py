@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from facegan.core.pretrained import load, metadata
 from facegan.networks.attributes import AttributeNetwork
-from facegan.pretrained import load, metadata
 from facegan.training.classifier import shifted
 
 

@@ -18,8 +18,8 @@ from omegaconf import OmegaConf
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from facegan._files import CHECKSUM
-from facegan.pretrained import metadata
+from facegan.core.files import CHECKSUM
+from facegan.core.pretrained import metadata
 from facegan.training.checkpoints import AtomicCheckpointIO, read_checkpoint
 
 Break = Callable[[], object]

@@ -9,11 +9,11 @@ from conftest import TINY
 from PIL import Image
 from safetensors.torch import load_file
 
+from facegan.core.images import open_image
+from facegan.core.pretrained import metadata
 from facegan.evaluation import features
 from facegan.gan.ema import recalibrate_batch_norm
-from facegan.images import open_image
 from facegan.networks.dcgan import DCGANGenerator
-from facegan.pretrained import metadata
 from facegan.training import callbacks, evaluation
 
 ARGUMENTS = (

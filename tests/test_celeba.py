@@ -9,12 +9,12 @@ import pytest
 from conftest import ATTRIBUTES
 from torchvision import datasets
 
+from facegan.core.errors import FaceganError
 from facegan.data import celeba, celeba_annotations, download
 from facegan.data.celeba import FOLDER, ZIP, CelebA
 from facegan.data.celeba_annotations import read_annotations
 from facegan.data.dataset import PackedDataset
 from facegan.data.download import RemoteFile, Source, md5_of
-from facegan.errors import FaceganError
 
 
 def faces(root: Path, verify: bool = False, crop: int | None = 108, size: int = 28) -> CelebA:

@@ -13,7 +13,7 @@ from typing import IO
 import pytest
 from conftest import TINY, Cli
 
-from facegan.cli import ending_signals
+from facegan.cli.command import ending_signals
 from facegan.data import celeba
 from facegan.data.download import RemoteFile
 

@@ -7,8 +7,8 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 
 import facegan
-from facegan import _console
 from facegan.__main__ import commands, main
+from facegan.core import console as _console
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:

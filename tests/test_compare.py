@@ -14,7 +14,7 @@ from facegan.comparison.runs import find_runs, read_run
 from facegan.comparison.significance import Summary, Value, difference, format_number, t_quantile
 from facegan.comparison.table import build_table
 from facegan.comparison.terminal import split_columns
-from facegan.errors import FaceganError
+from facegan.core.errors import FaceganError
 
 LOSS = "facegan.gan.losses."
 

@@ -9,11 +9,11 @@ import pytest
 from conftest import Compose
 from omegaconf import DictConfig, OmegaConf
 
-from facegan._help import help_text
-from facegan._paths import CONFIG_PATH
-from facegan.config import ConfigError, instantiate, validate
+from facegan.cli.config import ConfigError, instantiate, validate
+from facegan.cli.help import help_text
+from facegan.core.errors import FaceganError
+from facegan.core.paths import CONFIG_PATH, PACKAGE
 from facegan.data.base import FaceSource
-from facegan.errors import FaceganError
 from facegan.gan.losses import AdversarialLoss, NonSaturating
 from facegan.gan.penalties import Penalty
 from facegan.networks.dcgan import DCGANGenerator
@@ -183,4 +183,4 @@ def test_help_explains_the_keys_of_a_chosen_option() -> None:
 @pytest.mark.parametrize("name", options("."))
 def test_every_command_has_help_and_a_module(name: str) -> None:
     assert f"python -m facegan.{name} --cfg job" in help_text(name, "")
-    assert (Path(help_text.__code__.co_filename).parent / f"{name}.py").is_file()
+    assert (PACKAGE / f"{name}.py").is_file()

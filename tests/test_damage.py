@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from facegan.errors import FaceganError
+from facegan.core.errors import FaceganError
 from facegan.evaluation.features import AttributeFeatures, split_features
+from facegan.latent.directions import Directions
 from facegan.networks.base import Generator
 from facegan.networks.dcgan import DCGANGenerator
-from facegan.sampling.directions import Directions
 from facegan.training.checkpoints import REQUIRED, AtomicCheckpointIO, read_checkpoint
 
 FLIPS = 300

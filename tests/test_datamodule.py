@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from facegan.core.errors import FaceganError
 from facegan.data.datamodule import Batch, FaceDataModule, shuffle
 from facegan.data.dataset import Labels, PackedDataset, write_dataset
-from facegan.errors import FaceganError
 
 ROWS = torch.arange(100, 1100)
 

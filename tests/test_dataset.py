@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from facegan.core.errors import FaceganError
 from facegan.data.dataset import Labels, PackedDataset, dataset_path, open_dataset, write_dataset
-from facegan.errors import FaceganError
 
 RECIPE = {"source": "test", "image_size": 8}
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)

@@ -4,17 +4,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import edited_faces
 from PIL import Image
 
-from facegan import Generator, pretrained
-from facegan.errors import FaceganError
-from facegan.images import open_image
-from facegan.networks import directions as finding
+from facegan import Generator, load_directions
+from facegan.core import pretrained
+from facegan.core.errors import FaceganError
+from facegan.core.images import open_image
+from facegan.latent import finding
+from facegan.latent.directions import Directions, parse_edit, parse_sweep, sweep_amounts
 from facegan.networks.attributes import bundled_classifier
 from facegan.networks.dcgan import DCGANGenerator
+from facegan.networks.latents import latents
 from facegan.networks.residual import ResidualGenerator
-from facegan.sampling.directions import Directions, parse_edit, parse_sweep, sweep_amounts
-from facegan.sampling.latents import latents
 
 
 @pytest.fixture(scope="module")
@@ -53,32 +55,32 @@ def test_edits_change_what_they_name(generator: Generator) -> None:
     for name in ("Smiling", "Male", "Eyeglasses", "Blond_Hair", "Young"):
         column = classifier.attributes.index(name)
         less, more = (
-            finding.classify(classifier, generator.sample(seeds=seeds, edit={name: amount}))
+            finding.classify(classifier, edited_faces(generator, seeds, {name: amount}))
             for amount in (-2, 2)
         )
         change = (more - less).sigmoid()[:, column]
         assert (change > 0.5).float().mean() > 0.9, name
-        assert generator.directions().own_effect(name) > 0.05
+        assert load_directions(generator).own_effect(name) > 0.05
 
 
 def test_no_edit_is_the_same_face(generator: Generator) -> None:
     plain = generator.sample(seeds=[7])
-    assert torch.equal(generator.sample(seeds=[7], edit={"Smiling": 0}), plain)
-    assert not torch.equal(generator.sample(seeds=[7], edit={"Smiling": 2}), plain)
+    assert torch.equal(edited_faces(generator, [7], {"Smiling": 0}), plain)
+    assert not torch.equal(edited_faces(generator, [7], {"Smiling": 2}), plain)
 
 
 def test_directions_are_stored_beside_the_weights(small: None, tmp_path: Path) -> None:
     path = tmp_path / "generator.safetensors"
     tiny_generator().save_pretrained(path)
-    found = Generator.from_pretrained(path).directions()
+    found = load_directions(Generator.from_pretrained(path))
     beside = tmp_path / "generator.directions.safetensors"
     written = beside.stat().st_mtime_ns
-    again = Generator.from_pretrained(tmp_path).directions()
+    again = load_directions(Generator.from_pretrained(tmp_path))
     assert torch.equal(again.vectors, found.vectors)
     assert beside.stat().st_mtime_ns == written
     torch.manual_seed(1)
     DCGANGenerator(latent_dim=6, width=8, image_size=8).save_pretrained(path)
-    other = Generator.from_pretrained(path).directions()  # of other weights: found again
+    other = load_directions(Generator.from_pretrained(path))  # of other weights: found again
     assert not torch.equal(other.vectors, found.vectors)
 
 
@@ -86,7 +88,7 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     tiny_generator().save_pretrained(tmp_path / "generator.safetensors")
     (tmp_path / "generator.directions.safetensors").write_bytes(b"no directions")
     with pytest.raises(FaceganError, match="remove it"):
-        Generator.from_pretrained(tmp_path).directions()
+        load_directions(Generator.from_pretrained(tmp_path))
 
 
 def test_grey_images_have_directions(small: None) -> None:
@@ -141,7 +143,7 @@ def test_early_features_have_the_lowest_resolution(network: Generator, features:
 
 
 def test_names_ignore_case_and_suggest(generator: Generator) -> None:
-    directions = generator.directions()
+    directions = load_directions(generator)
     assert torch.equal(directions["smiling"], directions["Smiling"])
     with pytest.raises(FaceganError, match="did you mean Eyeglasses"):
         directions["eyeglases"]
@@ -180,9 +182,7 @@ def test_a_sweep_goes_there_and_back() -> None:
 def test_edit_on_the_command_line(cli, workdir: Path) -> None:
     result = cli("sample", "weights=lite-28", "seeds=7", "edit=Smiling:2,Young:-1", "out=.")
     assert result.code == 0, result.err
-    expected = Generator.from_pretrained("lite-28").sample(
-        seeds=[7], edit={"Smiling": 2, "Young": -1}
-    )
+    expected = edited_faces(Generator.from_pretrained("lite-28"), [7], {"Smiling": 2, "Young": -1})
     picture = open_image(workdir / "seed-0007.png")
     assert picture.tobytes() == expected[0].permute(1, 2, 0).numpy().tobytes()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY
 
-from facegan._paths import CONFIG_PATH
+from facegan.core.paths import CONFIG_PATH
 
 DOCUMENTS = sorted(
     path

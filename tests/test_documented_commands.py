@@ -17,8 +17,8 @@ from documented import (
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from facegan._paths import CONFIG_PATH
-from facegan.errors import FaceganError
+from facegan.core.errors import FaceganError
+from facegan.core.paths import CONFIG_PATH
 
 COMMANDS = sorted((path.stem for path in CONFIG_PATH.glob("*.yaml")), reverse=True)  # train first
 ERRORS = (DocumentedError, FaceganError, HydraException, OmegaConfBaseException)

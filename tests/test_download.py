@@ -14,9 +14,9 @@ from typing import Any
 import gdown
 import pytest
 
+from facegan.core.errors import FaceganError
 from facegan.data import download
 from facegan.data.download import CELEBA_FILES, RemoteFile, fetch, md5_of
-from facegan.errors import FaceganError
 
 MIB = 1 << 20
 CONTENT = bytes(range(256)) * (3 * MIB // 256)  # several chunks

@@ -12,8 +12,10 @@ from omegaconf import OmegaConf
 from PIL import Image
 from torch import Tensor
 
+from facegan.core.errors import FaceganError
+from facegan.core.images import to_float
+from facegan.core.pretrained import bundled, bundled_crop
 from facegan.data.dataset import PackedDataset, open_dataset
-from facegan.errors import FaceganError
 from facegan.evaluation import features as features_module
 from facegan.evaluation import metrics as registry
 from facegan.evaluation import run
@@ -34,9 +36,7 @@ from facegan.evaluation.metrics import (
     nearest_pairs,
 )
 from facegan.evaluation.report import bar, html_page, text_table
-from facegan.images import to_float
 from facegan.networks.dcgan import DCGANGenerator
-from facegan.pretrained import bundled, bundled_crop
 
 
 @pytest.fixture(scope="module")

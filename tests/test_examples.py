@@ -9,7 +9,7 @@ import torch
 from conftest import REPOSITORY
 from PIL import Image
 
-from facegan.images import grid, to_pil
+from facegan.core.images import grid, to_pil
 
 NOTEBOOK = REPOSITORY / "examples" / "faces.ipynb"
 

@@ -15,17 +15,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import edited_faces
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from facegan import Generator
+from facegan.core.errors import FaceganError
 from facegan.deployment import onnx_model, page
-from facegan.errors import FaceganError
+from facegan.latent.interpolation import slerp
 from facegan.networks.dcgan import DCGANGenerator
+from facegan.networks.latents import latents
 from facegan.networks.residual import ResidualGenerator
-from facegan.sampling.interpolation import slerp
-from facegan.sampling.latents import latents
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 NODE = shutil.which("node")
@@ -180,8 +181,8 @@ def test_the_page_is_small_and_names_its_licences(site: Path) -> None:
 def test_the_browser_draws_the_faces_of_python(opened: Any) -> None:
     how = {"truncation": 0.7, "edits": {"Smiling": 2, "Young": -1}}
     drawn = opened.evaluate(f"facegan.draw({SEEDS}, {json.dumps(how)}).then((a) => [...a])")
-    faces = Generator.from_pretrained("full-28").sample(
-        seeds=SEEDS, truncation=0.7, edit={"Smiling": 2, "Young": -1}
+    faces = edited_faces(
+        Generator.from_pretrained("full-28"), SEEDS, {"Smiling": 2, "Young": -1}, 0.7
     )
     assert np.abs(np.array(drawn).reshape(-1, 28, 28, 3) - as_arrays(faces)).max() <= 1
 
@@ -196,7 +197,7 @@ def test_wall_sliders_and_enlargement(opened: Any) -> None:
     opened.keyboard.press("Escape")
     opened.get_by_label("Smiling", exact=True).fill("2")
     opened.evaluate("(async () => { while (drawing) await new Promise(setTimeout); })()")
-    smiling = as_arrays(generator.sample(seeds=[3], edit={"Smiling": 2}))[0]
+    smiling = as_arrays(edited_faces(generator, [3], {"Smiling": 2}))[0]
     assert np.abs(canvas(opened, ".face >> nth=3 >> canvas") - smiling).max() <= 1
 
 

@@ -9,7 +9,7 @@ from conftest import TINY, Cli
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from facegan.arguments import sweep_folder
+from facegan.cli.arguments import sweep_folder
 from facegan.training import callbacks, evaluation
 from facegan.training.loggers import HPARAMS_METRICS, flatten
 

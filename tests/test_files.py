@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from facegan._files import atomic_path
+from facegan.core.files import atomic_path
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:

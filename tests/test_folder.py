@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from facegan.core.errors import FaceganError
 from facegan.data import folder as folders
 from facegan.data.decode import Decoder
 from facegan.data.folder import FolderDataset
 from facegan.data.photos import PhotoZip, open_photos
 from facegan.data.splits import split_by_name
-from facegan.errors import FaceganError
 
 NAMES = [
     f"album{i % 3}/photo{i}.{kind}"

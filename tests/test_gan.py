@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, Optimizer
 from torch.utils.data import DataLoader
 
+from facegan.core.images import to_float
 from facegan.data.datamodule import Batch
 from facegan.gan.ema import ema_decay, update_ema
 from facegan.gan.losses import Hinge, NonSaturating, RelativisticPairing
 from facegan.gan.module import GAN, frozen
 from facegan.gan.penalties import R1, GradientPenalty, NoPenalty
-from facegan.images import to_float
 from facegan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 
 SIZE, LATENT, BATCH = 14, 3, 4

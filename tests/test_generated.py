@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from conftest import Cli
 
-from facegan import Generator, pretrained
+from facegan import Generator
+from facegan.core import pretrained
+from facegan.core.errors import FaceganError
 from facegan.data.dataset import PackedDataset
 from facegan.data.generated import GeneratedDataset
-from facegan.errors import FaceganError
 from facegan.evaluation.features import AttributeFeatures, images_of
 from facegan.networks.dcgan import DCGANGenerator
 

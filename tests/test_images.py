@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
-from facegan.images import grid, save_grid, save_image, save_video, to_float, to_pil, to_uint8
+from facegan.core.images import grid, save_grid, save_image, save_video, to_float, to_pil, to_uint8
 
 ALL_VALUES = torch.arange(256, dtype=torch.uint8)
 

@@ -9,8 +9,8 @@ import torch
 from conftest import TINY, Cli
 from safetensors.torch import load_file
 
-from facegan import pretrained
-from facegan.config import ConfigError
+from facegan.cli.config import ConfigError
+from facegan.core import pretrained
 from facegan.networks.base import Discriminator, Generator
 from facegan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from facegan.networks.magnitude import MPConv2d, MPDiscriminator, MPLinear

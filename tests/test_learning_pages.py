@@ -8,7 +8,7 @@ from conftest import REPOSITORY
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from facegan._paths import CONFIG_PATH
+from facegan.core.paths import CONFIG_PATH
 from facegan.evaluation.metrics import METRICS
 from facegan.training.board import layout
 

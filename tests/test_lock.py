@@ -11,7 +11,7 @@ import pytest
 from conftest import TINY, Cli, smooth_images
 from PIL import Image
 
-from facegan.errors import FaceganError
+from facegan.core.errors import FaceganError
 from facegan.training.folder import LOCK, OWNER, writer_lock
 
 ARGUMENTS = (

@@ -8,7 +8,7 @@ import pytest
 from conftest import TINY, Cli, smooth_images
 from PIL import Image
 
-from facegan.pretrained import BUNDLED
+from facegan.core.pretrained import BUNDLED
 
 Go = Callable[..., str]
 LOSSES: dict[str, Callable[[Path], object]] = {

@@ -11,6 +11,7 @@ import pytest
 from conftest import smooth_images
 from PIL import Image
 
+from facegan.core.errors import FaceganError
 from facegan.data import decode as decoding
 from facegan.data import photos as stores
 from facegan.data.dataset import SPLITS, PackedDataset
@@ -19,7 +20,6 @@ from facegan.data.folder import FolderDataset
 from facegan.data.listing import LEFT_OUT
 from facegan.data.photos import PhotoFolder, PhotoZip, open_photos, suffixes
 from facegan.data.splits import held_out_share, split_by_folder
-from facegan.errors import FaceganError
 
 
 @pytest.fixture

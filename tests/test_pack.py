@@ -10,11 +10,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from facegan.core.errors import FaceganError
 from facegan.data import pack as packing
 from facegan.data.decode import Decoder
 from facegan.data.pack import pack
 from facegan.data.photos import PhotoFolder, PhotoStore, PhotoZip
-from facegan.errors import FaceganError
 
 RNG = np.random.default_rng(0)
 NOISE = Image.fromarray(RNG.integers(0, 256, (218, 178, 3), dtype=np.uint8))

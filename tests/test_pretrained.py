@@ -21,8 +21,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from facegan import Generator, pretrained
-from facegan.errors import FaceganError
+from facegan import Generator
+from facegan.core import pretrained
+from facegan.core.errors import FaceganError
 from facegan.networks.attributes import AttributeNetwork
 from facegan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 

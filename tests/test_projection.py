@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from facegan import Generator
-from facegan.errors import FaceganError
+from facegan.core.errors import FaceganError
+from facegan.latent.projection import Distance, project
 from facegan.networks.attributes import bundled_classifier
 from facegan.networks.dcgan import DCGANGenerator
-from facegan.networks.projection import Distance, project
-from facegan.sampling.latents import latents
+from facegan.networks.latents import latents
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,10 @@ import torch
 from PIL import Image
 
 from facegan import sample
-from facegan.images import open_image
-from facegan.sampling.interpolation import slerp_loop, slerp_path
-from facegan.sampling.latents import latents
-from facegan.sampling.terminal import RESTORE, Strip, half_blocks
+from facegan.core.images import open_image
+from facegan.core.terminal import RESTORE, Strip, half_blocks
+from facegan.latent.interpolation import slerp_loop, slerp_path
+from facegan.networks.latents import latents
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from facegan.sampling.latents import balanced_latents, latents, parse_seeds
+from facegan.networks.latents import balanced_latents, latents, parse_seeds
 
 
 def test_latents_are_pinned() -> None:

@@ -2,7 +2,7 @@
 
 import torch
 
-from facegan._seeds import derive_seed
+from facegan.core.seeds import derive_seed
 
 
 def test_pinned() -> None:

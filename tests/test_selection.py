@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from facegan import Generator
-from facegan.errors import FaceganError
+from facegan.core.errors import FaceganError
+from facegan.latent.selection import find_seeds, parse_attributes
 from facegan.networks import selection
 from facegan.networks.attributes import bundled_classifier, classify
-from facegan.networks.selection import find_seeds, parse_attributes
 
 
 def test_the_faces_have_the_attributes() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 from conftest import REPOSITORY
 from omegaconf import OmegaConf
 
-from facegan._paths import CONFIG_PATH
-from facegan.config import shown
+from facegan.cli.config import shown
+from facegan.core.paths import CONFIG_PATH
 
 PAGE = (REPOSITORY / "docs" / "settings.md").read_text("utf-8")
 OPTIMIZERS = ("generator_optimizer", "discriminator_optimizer", "optimizer")

@@ -20,14 +20,14 @@ from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
 from facegan import Generator
-from facegan._paths import CONFIG_PATH
-from facegan.config import validate
-from facegan.errors import FaceganError
+from facegan.cli.config import validate
+from facegan.core.errors import FaceganError
+from facegan.core.images import to_pil
+from facegan.core.paths import CONFIG_PATH
+from facegan.core.pretrained import metadata
 from facegan.gan.module import GAN
-from facegan.images import to_pil
 from facegan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
-from facegan.pretrained import metadata
-from facegan.sampling.latents import balanced_latents
+from facegan.networks.latents import balanced_latents
 from facegan.train import TrainConfig, stored_config
 from facegan.training import callbacks, monitors
 from facegan.training.build import one_process

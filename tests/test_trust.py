@@ -12,10 +12,10 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from facegan import Generator
-from facegan._paths import CONFIG_PATH
-from facegan.config import load_config
-from facegan.errors import FaceganError
-from facegan.trust import check_targets, trust
+from facegan.cli.config import load_config
+from facegan.core.errors import FaceganError
+from facegan.core.paths import CONFIG_PATH
+from facegan.core.trust import check_targets, trust
 
 MODULE = """
 from pathlib import Path
@@ -38,7 +38,7 @@ HOSTILE = (
     "facegan.data.pack.shutil.rmtree",
     "facegan.data.pack.ProcessPoolExecutor",
     "facegan.data.dataset.open_dataset",
-    "facegan.cli.command",
+    "facegan.cli.command.command",
     "pytorch_lightning.Trainer.fit",
     "payload.go",
     "",

@@ -21,8 +21,8 @@ import pytest
 import torch
 from PIL import Image
 
-from facegan.errors import FaceganError
-from facegan.images import to_pil
+from facegan.core.errors import FaceganError
+from facegan.core.images import to_pil
 from facegan.networks.base import Generator
 from facegan.web import faces, photograph, training
 from facegan.web.curves import chart, curves_html

@@ -1,26 +1,33 @@
 """Train, sample and evaluate small face GANs."""
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from facegan.images import save_grid as save_grid
+    from facegan.core.images import save_grid as save_grid
+    from facegan.latent.finding import load_directions as load_directions
+    from facegan.latent.projection import project as project
+    from facegan.latent.selection import find_seeds as find_seeds
     from facegan.networks.base import Generator as Generator
+    from facegan.networks.latents import latents as latents
 
 __version__: str
 
-__all__ = ["Generator", "__version__", "save_grid"]
+MODULES = {  # of the public names; torch is imported when one of them is used, not by `--help`
+    "Generator": "facegan.networks.base",
+    "find_seeds": "facegan.latent.selection",
+    "latents": "facegan.networks.latents",
+    "load_directions": "facegan.latent.finding",
+    "project": "facegan.latent.projection",
+    "save_grid": "facegan.core.images",
+}
+
+__all__ = [*MODULES, "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    """Imports torch only when something needs it, so that `--help` answers at once."""
-    if name == "Generator":
-        from facegan.networks.base import Generator
-
-        return Generator
-    if name == "save_grid":
-        from facegan.images import save_grid
-
-        return save_grid
+    if name in MODULES:
+        return getattr(importlib.import_module(MODULES[name]), name)
     if name == "__version__":
         from importlib.metadata import version
 

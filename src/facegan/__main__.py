@@ -7,14 +7,14 @@ import os
 import sys
 from importlib.metadata import version
 
-from facegan._console import (
+from facegan.core.console import (
     BROKEN_PIPE,
     flush_output,
     is_output_error,
     never_fail_to_print,
     print_error,
 )
-from facegan._paths import CONFIG_PATH, PACKAGE
+from facegan.core.paths import CONFIG_PATH, PACKAGE
 
 COMPLETION = ("-sc", "--shell-completion")  # Hydra's
 

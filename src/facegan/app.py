@@ -10,9 +10,9 @@ from pathlib import Path
 
 from omegaconf import MISSING, DictConfig
 
-from facegan.cli import command
-from facegan.config import number
-from facegan.errors import FaceganError
+from facegan.cli.command import command
+from facegan.cli.config import number
+from facegan.core.errors import FaceganError
 
 
 @dataclass

@@ -11,7 +11,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import MISSING, DictConfig
 
-from facegan.cli import command
+from facegan.cli.command import command
 
 
 @dataclass
@@ -28,7 +28,7 @@ class CompareSweep(Callback):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         from facegan.comparison.run import compare
         from facegan.comparison.runs import find_runs
-        from facegan.errors import FaceganError
+        from facegan.core.errors import FaceganError
 
         folder = Path(config.hydra.sweep.dir)
         try:

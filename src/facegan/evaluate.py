@@ -11,8 +11,8 @@ from typing import Any, cast
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from facegan.cli import command
-from facegan.config import ConfigError, load_config, number
+from facegan.cli.command import command
+from facegan.cli.config import ConfigError, load_config, number
 
 
 @dataclass
@@ -53,7 +53,7 @@ def main(cfg: DictConfig) -> None:
 
 def data_of_run(cfg: DictConfig) -> DictConfig:
     """The run's own data with the changes of the command line, or what data=… names."""
-    from facegan.pretrained import run_folder
+    from facegan.core.pretrained import run_folder
 
     run = run_folder(cfg.weights)
     overrides = HydraConfig.get().overrides.task

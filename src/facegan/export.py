@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import MISSING, DictConfig
 
-from facegan.cli import command
+from facegan.cli.command import command
 
 if TYPE_CHECKING:
     from facegan.networks.base import Generator
@@ -35,16 +35,17 @@ class ExportConfig:
 
 @command("export", ExportConfig)
 def main(cfg: DictConfig) -> None:
-    from facegan._files import write_bytes
+    from facegan.core.files import write_bytes
     from facegan.deployment.onnx_model import largest_difference, to_onnx
     from facegan.deployment.page import build_page
+    from facegan.latent.finding import load_directions
     from facegan.networks.base import Generator  # torch, which --help does not need
 
     generator = Generator.from_pretrained(cfg.weights)
     about = describe(cfg.weights, cfg.name, cfg.license)
     model = to_onnx(generator, {**about, **_sizes(generator)}).SerializeToString()
     difference = largest_difference(model, generator)
-    page = build_page(model, generator, generator.directions(progress=True), about)
+    page = build_page(model, generator, load_directions(generator, progress=True), about)
     out = Path(cfg.out)
     for file, data in ((MODEL_FILE, model), (PAGE_FILE, page.encode())):
         write_bytes(out / file, data)
@@ -54,7 +55,7 @@ def main(cfg: DictConfig) -> None:
 
 def describe(weights: str, name: str | None, license: str | None) -> dict[str, str]:
     """The generator's name and licence: as given, else by the weights' file."""
-    from facegan import pretrained
+    from facegan.core import pretrained
 
     path = pretrained.find(weights).resolve()
     stem = path.parent.name if path.name == pretrained.WEIGHTS_FILE else path.stem
@@ -64,7 +65,7 @@ def describe(weights: str, name: str | None, license: str | None) -> dict[str, s
 
 def _sizes(generator: "Generator") -> dict[str, str]:
     """What a user of the ONNX file needs to know beside its inputs and outputs."""
-    from facegan import pretrained
+    from facegan.core import pretrained
 
     return {
         "image_size": str(generator.image_size),

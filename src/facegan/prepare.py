@@ -13,8 +13,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from facegan.cli import command
-from facegan.config import instantiate
+from facegan.cli.command import command
+from facegan.cli.config import instantiate
 
 
 @dataclass

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import MISSING, DictConfig
 
-from facegan.cli import command
-from facegan.config import ConfigError, number
-from facegan.errors import FaceganError
+from facegan.cli.command import command
+from facegan.cli.config import ConfigError, number
+from facegan.core.errors import FaceganError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -60,7 +60,7 @@ class SampleConfig:
 @command("sample", SampleConfig)
 def main(cfg: DictConfig) -> None:
     _check(cfg)
-    from facegan.images import to_pil
+    from facegan.core.images import to_pil
     from facegan.networks.base import Generator  # torch, which --help does not need
 
     generator = Generator.from_pretrained(cfg.weights)
@@ -77,7 +77,7 @@ def main(cfg: DictConfig) -> None:
 
 def save_images(generator: "Generator", enlarge: Enlarge, cfg: DictConfig) -> None:
     """A PNG for each seed and, if asked for, one of all."""
-    from facegan.images import grid, save_image
+    from facegan.core.images import grid, save_image
 
     seeds = _chosen_seeds(generator, cfg)
     faces = generator.draw(_edited_latents(generator, seeds, cfg))
@@ -91,8 +91,8 @@ def save_images(generator: "Generator", enlarge: Enlarge, cfg: DictConfig) -> No
 
 def save_interpolation(generator: "Generator", enlarge: Enlarge, cfg: DictConfig) -> None:
     """A video that passes the faces of the given seeds and ends where it began."""
-    from facegan.images import save_video
-    from facegan.sampling.interpolation import slerp_loop
+    from facegan.core.images import save_video
+    from facegan.latent.interpolation import slerp_loop
 
     keyframes = _edited_latents(generator, _seeds(cfg.interpolate), cfg)
     faces = generator.draw(slerp_loop(keyframes, cfg.frames))
@@ -103,12 +103,13 @@ def save_interpolation(generator: "Generator", enlarge: Enlarge, cfg: DictConfig
 
 def save_sweep(generator: "Generator", enlarge: Enlarge, cfg: DictConfig) -> None:
     """A video of the given seeds' faces, side by side, moved along directions there and back."""
-    from facegan.images import grid, save_video
-    from facegan.sampling.directions import parse_edit, parse_sweep, sweep_amounts
+    from facegan.core.images import grid, save_video
+    from facegan.latent.directions import parse_edit, parse_sweep, sweep_amounts
+    from facegan.latent.finding import load_directions
 
     edit = _parsed(parse_edit, cfg.edit)
     first, last = _parsed(parse_sweep, cfg.sweep)
-    directions = generator.directions(progress=True, wanted=edit)
+    directions = load_directions(generator, progress=True, wanted=edit)
     z = _latents(generator, _chosen_seeds(generator, cfg), cfg)
     frames = []
     for amount in sweep_amounts(first, last, cfg.frames).tolist():
@@ -134,15 +135,15 @@ def stream(generator: "Generator", enlarge: Enlarge, cfg: DictConfig) -> None:
 
 
 def _in_terminal(image_size: int) -> Callable[[int, "Tensor"], None]:
-    from facegan.images import to_pil
-    from facegan.sampling.terminal import Strip
+    from facegan.core.images import to_pil
+    from facegan.core.terminal import Strip
 
     strip = Strip(sys.stdout, image_size)
     return lambda seed, face: strip.show(to_pil(face))
 
 
 def _as_files(out: Path, enlarge: Enlarge) -> Callable[[int, "Tensor"], None]:
-    from facegan.images import save_image
+    from facegan.core.images import save_image
 
     print(f"one face after the other in {out}, until this is stopped", flush=True)
     return lambda seed, face: save_image(enlarge(face), out / f"seed-{seed:04}.png")
@@ -150,17 +151,18 @@ def _as_files(out: Path, enlarge: Enlarge) -> Callable[[int, "Tensor"], None]:
 
 def _edited_latents(generator: "Generator", seeds: list[int], cfg: DictConfig) -> "Tensor":
     """The truncated latents of seeds, moved by `edit`: (N, latent_dim)."""
-    from facegan.sampling.directions import parse_edit
+    from facegan.latent.directions import parse_edit
+    from facegan.latent.finding import load_directions
 
     z = _latents(generator, seeds, cfg)
     if cfg.edit is None:
         return z
     edit = _parsed(parse_edit, cfg.edit)
-    return generator.directions(progress=True, wanted=edit).edit(z, edit)
+    return load_directions(generator, progress=True, wanted=edit).edit(z, edit)
 
 
 def _latents(generator: "Generator", seeds: list[int], cfg: DictConfig) -> "Tensor":
-    from facegan.sampling.latents import latents
+    from facegan.networks.latents import latents
 
     return latents(seeds, generator.latent_dim) * cfg.truncation
 
@@ -173,7 +175,7 @@ def _chosen_seeds(generator: "Generator", cfg: DictConfig) -> list[int]:
 
 def _ordered_seeds(generator: "Generator", cfg: DictConfig) -> list[int]:
     """The first `n` seeds whose faces have the attributes."""
-    from facegan.networks.selection import CANDIDATES, find_seeds, parse_attributes
+    from facegan.latent.selection import CANDIDATES, find_seeds, parse_attributes
 
     wanted = parse_attributes(cfg.attributes)
     seeds = find_seeds(generator, wanted, cfg.n, truncation=cfg.truncation)
@@ -186,7 +188,7 @@ def _ordered_seeds(generator: "Generator", cfg: DictConfig) -> list[int]:
 
 
 def _seeds(text: str) -> list[int]:
-    from facegan.sampling.latents import parse_seeds
+    from facegan.networks.latents import parse_seeds
 
     return _parsed(parse_seeds, text)
 

@@ -19,11 +19,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from facegan._paths import CONFIG_PATH
-from facegan.arguments import ArgumentKind, absolute, escape
-from facegan.cli import command
-from facegan.config import ConfigError, load_config, number, validate
-from facegan.errors import FaceganError
+from facegan.cli.arguments import ArgumentKind, absolute, escape
+from facegan.cli.command import command
+from facegan.cli.config import ConfigError, load_config, number, validate
+from facegan.core.errors import FaceganError
+from facegan.core.paths import CONFIG_PATH
 
 # what may be changed where a run goes on
 CHANGEABLE = (
@@ -117,7 +117,7 @@ def with_recipe_of_init(arguments: list[str]) -> list[str]:
     init = values.get("init", "null")
     if init == "null" or init.startswith("[") or {"model", "experiment", "resume"} & values.keys():
         return arguments
-    from facegan import pretrained  # torch, which --help does not need
+    from facegan.core import pretrained  # torch, which --help does not need
 
     recipe = pretrained.metadata(absolute(init, ArgumentKind.WEIGHTS)).get("recipe", "")
     known = (CONFIG_PATH / "model" / f"{recipe}.yaml").is_file()

@@ -9,9 +9,9 @@ from facegan.comparison.differences import MODEL_SEED, NONE, SEED, differing_key
 from facegan.comparison.runs import Run
 from facegan.comparison.significance import Summary, Value, format_number
 from facegan.comparison.table import GroupRow, RunRow, Table
+from facegan.core.images import data_uri
 from facegan.evaluation.metrics import METRICS
 from facegan.evaluation.report import render
-from facegan.images import data_uri
 
 NOT_CURVES = ("images", "seconds", "epoch")
 CURVE_POINTS = 400  # more do not show

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from facegan._files import atomic_path, write_json
 from facegan.comparison.output import html_page, to_csv, to_json
 from facegan.comparison.runs import find_runs, read_run
 from facegan.comparison.table import build_table
 from facegan.comparison.terminal import print_table
+from facegan.core.files import atomic_path, write_json
 
 
 def compare(runs: str, out: Path | None) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from facegan.arguments import split_list
-from facegan.errors import FaceganError
+from facegan.cli.arguments import split_list
+from facegan.core.errors import FaceganError
 
 CONFIG, METRICS, RECORD, EVALUATION = "config.yaml", "metrics.jsonl", "run.json", "evaluation.json"
 DEPTH = 2  # of folders below a given one in which runs are looked for

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from facegan.core.errors import FaceganError
 from facegan.data.centerface import Points, detect_faces, locate_landmarks, mirror
 from facegan.data.decode import OVERSAMPLING, Decoder, Faces, flatten, open_photo
 from facegan.data.quality import is_blurred
-from facegan.errors import FaceganError
 
 # Median landmarks of CelebA's aligned photographs, 178x218: eyes, nose, corners of the mouth.
 CELEBA_LANDMARKS = np.array(

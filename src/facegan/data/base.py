@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
+from facegan.core.resolutions import base_and_levels
 from facegan.data.dataset import Labels, PackedDataset, dataset_path, open_dataset, write_dataset
 from facegan.data.decode import check_mode
-from facegan.networks.resolutions import base_and_levels
 
 
 class FaceSource(ABC):

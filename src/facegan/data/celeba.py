@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from facegan.core.errors import FaceganError, NotFoundError
 from facegan.data.base import FaceSource
 from facegan.data.celeba_annotations import (
     annotation_files,
@@ -19,7 +20,6 @@ from facegan.data.download import CELEBA_FILES, fetch, md5_of
 from facegan.data.listing import write_left_out, write_names
 from facegan.data.pack import PACK_VERSION, describe, pack
 from facegan.data.photos import PhotoFolder, PhotoStore, PhotoZip, Unused
-from facegan.errors import FaceganError, NotFoundError
 
 PHOTOGRAPHS = 202_599
 ZIP = "img_align_celeba.zip"

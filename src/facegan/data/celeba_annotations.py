@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from facegan.core.errors import FaceganError, NotFoundError
 from facegan.data.dataset import Labels
-from facegan.errors import FaceganError, NotFoundError
 
 OFFICIAL = ("list_eval_partition.txt", "list_attr_celeba.txt", "identity_CelebA.txt")
 TORCHVISION = ("list_bbox_celeba.txt", "list_landmarks_align_celeba.txt")  # it requires them too

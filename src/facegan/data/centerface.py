@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from facegan.errors import FaceganError
+from facegan.core.errors import FaceganError
 
 STRIDE = 4  # pixels of the image for each cell of the network's output
 PADDING = 32  # the network takes sides that are multiples of this

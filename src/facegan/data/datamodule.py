@@ -2,15 +2,15 @@
 
 import itertools
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from facegan._seeds import derive_seed
+from facegan.core.batch import Batch
+from facegan.core.errors import FaceganError
+from facegan.core.seeds import derive_seed
 from facegan.data.dataset import PackedDataset
-from facegan.errors import FaceganError
 
 MAX_REPEATS = 16  # of a photograph in one batch
 
@@ -119,13 +119,6 @@ def fits(size: int, device: torch.device) -> bool:
         return True
     print(f"the data set ({size / 2**30:.1f} GB) stays in the host's memory", flush=True)
     return False
-
-
-class Batch(NamedTuple):
-    """Some faces: images (B, 3, H, W) uint8 in channels_last, attributes (B, A) bool."""
-
-    images: Tensor
-    attributes: Tensor
 
 
 Order = Callable[[], tuple[Tensor, Tensor]]  # -> rows (N,) int64, flips (N,) bool

@@ -16,8 +16,8 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from facegan._files import named_errors, write_json
-from facegan.errors import FaceganError
+from facegan.core.errors import FaceganError
+from facegan.core.files import named_errors, write_json
 
 SPLITS = ("train", "val", "test")
 LARGE = 2**30  # bytes of images

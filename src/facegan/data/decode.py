@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageOps
 
-from facegan.errors import FaceganError
+from facegan.core.checks import check_number
+from facegan.core.errors import FaceganError
 
 MODES = {"RGB": 3, "L": 1}  # channels by data.mode
 MAX_PIXELS = 100_000_000  # of a decoded photograph: 300 MB in RGB
@@ -44,8 +45,8 @@ class Decoder:
 
     def __post_init__(self) -> None:
         check_mode(self.mode)
-        if self.crop is not None and self.crop < 1:
-            raise FaceganError(f"data.crop counts pixels and must be at least 1, got {self.crop}")
+        if self.crop is not None:
+            check_number("crop", self.crop, 1, 10**5)
         try:
             ImageColor.getrgb(self.background)
         except ValueError as error:

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from facegan._files import named_errors
-from facegan.errors import FaceganError
+from facegan.core.errors import FaceganError
+from facegan.core.files import named_errors
 
 if TYPE_CHECKING:
     import requests

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facegan.core.errors import FaceganError
 from facegan.data.align import FaceAligner, frame_name
 from facegan.data.base import FaceSource
 from facegan.data.dataset import Labels
@@ -18,7 +19,6 @@ from facegan.data.listing import LEFT_OUT, write_left_out, write_names
 from facegan.data.pack import PACK_VERSION, describe, pack
 from facegan.data.photos import PhotoStore, Unused, open_photos, summarize
 from facegan.data.splits import split_twins, unite
-from facegan.errors import FaceganError
 
 MINIMUM = 8  # photographs
 

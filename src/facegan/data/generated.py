@@ -6,15 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from facegan import pretrained
+from facegan.core import pretrained
+from facegan.core.checks import check_number
+from facegan.core.errors import FaceganError
 from facegan.data.base import FaceSource
 from facegan.data.dataset import Labels
 from facegan.data.pack import write_header
 from facegan.data.splits import split_by_name
-from facegan.errors import FaceganError
 from facegan.networks.attributes import bundled_classifier, classify
 from facegan.networks.base import Generator
-from facegan.sampling.latents import latents
+from facegan.networks.latents import latents
 
 
 class GeneratedDataset(FaceSource):
@@ -30,8 +31,7 @@ class GeneratedDataset(FaceSource):
         self, packed_dir: str, weights: str, count: int, image_size: int, mode: str = "RGB"
     ) -> None:
         super().__init__(packed_dir, image_size, mode)
-        if count < 1:
-            raise FaceganError(f"data.count must be at least 1, got {count}; try 20000")
+        check_number("count", count, 1, 10**6)
         self.weights = weights
         self.count = count
         self.generator = Generator.from_pretrained(weights)

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facegan.core.errors import FaceganError, NotFoundError
 from facegan.data.folder import PhotoSource, choose_decoder
 from facegan.data.labels import one_hot
 from facegan.data.photos import PhotoStore, Unused, digest
-from facegan.errors import FaceganError, NotFoundError
 
 
 class HubPhotos(PhotoStore):

@@ -7,8 +7,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
+from facegan.core.errors import FaceganError
 from facegan.data.splits import split_folder
-from facegan.errors import FaceganError
 
 SUBFOLDER = "subfolder"
 MAX_CLASSES = 100

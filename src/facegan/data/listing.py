@@ -4,7 +4,7 @@ import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from facegan._files import atomic_path
+from facegan.core.files import atomic_path
 from facegan.data.photos import Unused
 
 LEFT_OUT = "left_out.csv"

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import UnidentifiedImageError
 
-from facegan._console import progress_bar
+from facegan.core.console import progress_bar
+from facegan.core.errors import FaceganError
 from facegan.data.decode import Faces
 from facegan.data.photos import HEIF_SUFFIXES, PhotoStore
-from facegan.errors import FaceganError
 
 PACK_VERSION = 3  # counts changes of what a photograph becomes: old data sets are left alone
 MAX_BAD_SHARE, MAX_BAD = 0.1, 5  # more bad photographs than both are an error

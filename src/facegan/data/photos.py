@@ -11,8 +11,8 @@ from typing import IO, NamedTuple
 
 from PIL import Image
 
+from facegan.core.errors import FaceganError, NotFoundError
 from facegan.data.decode import register_heif
-from facegan.errors import FaceganError, NotFoundError
 
 HEIF_SUFFIXES = (".heic", ".heif", ".hif")
 # known to Pillow, but no photographs, or only decoded by another program

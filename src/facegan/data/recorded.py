@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from facegan.core.errors import FaceganError, NotFoundError
 from facegan.data.base import FaceSource
 from facegan.data.dataset import Labels, PackedDataset, open_dataset
-from facegan.errors import FaceganError, NotFoundError
 
 RECORD = "run.json"
 

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from facegan.errors import FaceganError
-from facegan.images import to_uint8
+from facegan.core.errors import FaceganError
+from facegan.core.images import to_uint8
 from facegan.networks.base import Generator
-from facegan.sampling.latents import latents
+from facegan.networks.latents import latents
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto

@@ -12,8 +12,8 @@ from typing import Any
 
 from torch import Tensor
 
+from facegan.latent.directions import Directions
 from facegan.networks.base import Generator
-from facegan.sampling.directions import Directions
 
 HERE = Path(__file__).resolve().parent
 STATIC = HERE / "static"

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from facegan import pretrained
-from facegan._console import progress_bar
-from facegan._files import check_tensors, write_tensors
+from facegan.core import pretrained
+from facegan.core.console import progress_bar
+from facegan.core.errors import FaceganError
+from facegan.core.files import check_tensors, write_tensors
 from facegan.data.dataset import PackedDataset
-from facegan.errors import FaceganError
 from facegan.networks.attributes import AttributeNetwork, bundled_classifier
 from facegan.networks.base import join
 

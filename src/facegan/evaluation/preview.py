@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facegan._files import write_bytes
+from facegan.core.files import write_bytes
+from facegan.core.images import grid, save_grid
 from facegan.data.dataset import SPLITS, PackedDataset
 from facegan.data.listing import read_left_out, read_names
 from facegan.data.photos import Unused
 from facegan.data.quality import brightness, sharpness
 from facegan.evaluation.report import render
-from facegan.images import grid, save_grid
 
 PAGE, PNG = "preview.html", "preview.png"
 SHEET, COLUMNS = 100, 10  # images of the contact sheet

@@ -6,9 +6,9 @@ from typing import Any
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from torch import Tensor
 
+from facegan.core.images import grid, image_uri
 from facegan.evaluation.coverage import AttributeShare
 from facegan.evaluation.metrics import Measure, Metric
-from facegan.images import grid, image_uri
 
 OCTAVES = 3.0  # of the coverage chart, to each side
 

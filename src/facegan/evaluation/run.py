@@ -14,9 +14,10 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from facegan import pretrained
-from facegan._files import atomic_path, write_json
-from facegan.config import ConfigError, instantiate, read_data_config
+from facegan.cli.config import ConfigError, instantiate, read_data_config
+from facegan.core import pretrained
+from facegan.core.errors import FaceganError
+from facegan.core.files import atomic_path, write_json
 from facegan.data.align import FRAMES, frame_name
 from facegan.data.base import FaceSource
 from facegan.data.dataset import PackedDataset
@@ -24,7 +25,6 @@ from facegan.data.decode import Decoder
 from facegan.data.pack import pack
 from facegan.data.photos import open_photos
 from facegan.data.recorded import recorded_rollbacks, source_or_recorded
-from facegan.errors import FaceganError
 from facegan.evaluation.coverage import AttributeShare, attribute_coverage
 from facegan.evaluation.features import (
     AttributeFeatures,
@@ -47,7 +47,7 @@ from facegan.evaluation.metrics import (
 )
 from facegan.evaluation.report import html_page, text_table
 from facegan.networks.base import Generator
-from facegan.sampling.latents import latents
+from facegan.networks.latents import latents
 
 GRID_FACES = 128  # in the report
 

@@ -1,6 +1,1 @@
 """The method: the alternating training step, losses, penalties, optimizers and the EMA."""
-
-import lazy_loader
-
-# the names are in __init__.pyi; a module is imported when one of its names is used
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from facegan.core.checks import MANY, check_choice, check_number
 from facegan.gan.penalties import Logs
 
 SIGN_STEPS = 4  # updates of D whose signs ADA averages (Karras et al. 2020, section 3.2)
@@ -53,9 +54,8 @@ class DiffAugment(Augmentation):
     def __init__(self, policy: Sequence[str] = ("color", "translation", "cutout")) -> None:
         super().__init__()
         transforms = {"color": jitter_color, "translation": translate, "cutout": cutout}
-        unknown = [name for name in policy if name not in transforms]
-        if unknown:
-            raise ValueError(f"policy must list some of {', '.join(transforms)}, got {unknown[0]}")
+        for name in policy:
+            check_choice("policy", name, transforms)
         self.transforms = [transforms[name] for name in policy]
 
     def transform(self, images: Tensor) -> Tensor:
@@ -78,10 +78,9 @@ class ADA(Augmentation):
 
     def __init__(self, target: float = 0.6, full_images: int = 500_000, p: float = 0.0) -> None:
         super().__init__()
-        if not 0 <= p <= 1:
-            raise ValueError(f"p is a probability in [0, 1], got {p}; try 0")
-        if full_images < 1:
-            raise ValueError(f"full_images must be at least 1, got {full_images}; try 500000")
+        check_number("target", target, -1, 1, whole=False)
+        check_number("full_images", full_images, 1, MANY)
+        check_number("p", p, 0, 1, whole=False)
         self.target = target
         self.full_images = full_images
         self.register_buffer("p", torch.tensor(float(p)))

@@ -3,6 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from facegan.core.checks import check_number
+
 
 class AdversarialLoss(nn.Module):
     """A pair of objectives, one for each network.
@@ -32,16 +34,13 @@ class AdversarialLoss(nn.Module):
 class NonSaturating(AdversarialLoss):
     """The logistic loss; the generator maximizes log D(G(z)) (Goodfellow et al. 2014, section 3).
 
-    `label_smoothing` = s in [0, 0.5) lowers the target of real images from 1 to 1 - s: one-sided
+    `label_smoothing` = s in [0, 0.49] lowers the target of real images from 1 to 1 - s: one-sided
     label smoothing (Salimans et al. 2016, section 3.4). The target of fakes stays 0.
     """
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
         super().__init__()
-        if not 0 <= label_smoothing < 0.5:
-            raise ValueError(
-                f"label_smoothing must lie in [0, 0.5), got {label_smoothing}; try 0 or 0.1"
-            )
+        check_number("label_smoothing", label_smoothing, 0, 0.49, whole=False)
         self.label_smoothing = label_smoothing
 
     def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:

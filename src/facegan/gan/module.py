@@ -11,13 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from facegan._seeds import derive_seed
-from facegan.data.datamodule import Batch
+from facegan.core.batch import Batch
+from facegan.core.checks import MANY, check_choice, check_number
+from facegan.core.images import to_float
+from facegan.core.seeds import derive_seed
 from facegan.gan.augment import Augmentation, NoAugmentation
 from facegan.gan.ema import ema_decay, update_ema
 from facegan.gan.losses import AdversarialLoss
 from facegan.gan.penalties import Critic, Logs, Penalty
-from facegan.images import to_float
 from facegan.networks.base import Discriminator, Generator
 
 LRSchedule = Literal["cosine", "cooldown"]
@@ -54,10 +55,12 @@ class GAN(pl.LightningModule):
     ) -> None:
         super().__init__()
         _check_pair(generator, discriminator)
-        _check_at_least("n_critic", n_critic, 1)
-        _check_at_least("ema_halflife", ema_halflife, 0)
-        _check_at_least("final_lr_factor", final_lr_factor, 0)
-        _check_schedule(lr_schedule)
+        check_number("batch_size", batch_size, 1, MANY)
+        check_number("n_critic", n_critic, 1, 1000)
+        check_number("ema_halflife", ema_halflife, 0, MANY, whole=False)
+        check_number("final_lr_factor", final_lr_factor, 0, 100, whole=False)
+        check_number("seed", seed, 0, 2**32 - 1)
+        check_choice("lr_schedule", lr_schedule, get_args(LRSchedule))
         self.automatic_optimization = False
         self.generator = generator.to(memory_format=torch.channels_last)
         self.discriminator = discriminator.to(memory_format=torch.channels_last)
@@ -176,17 +179,6 @@ def frozen(module: nn.Module) -> Iterator[None]:
             weight.requires_grad_(True)
 
 
-def _check_at_least(name: str, value: float, minimum: float) -> None:
-    if not value >= minimum:  # NaN fails this, too
-        raise ValueError(f"{name} must be at least {minimum}, got {value}")
-
-
-def _check_schedule(name: str) -> None:
-    names = get_args(LRSchedule)
-    if name not in names:
-        raise ValueError(f"lr_schedule must be one of {', '.join(names)}, got {name!r}")
-
-
 def _check_pair(generator: Generator, discriminator: Discriminator) -> None:
     for name in ("image_size", "channels"):
         theirs = getattr(generator, name), getattr(discriminator, name)
@@ -198,12 +190,10 @@ def _check_pair(generator: Generator, discriminator: Discriminator) -> None:
 
 
 def _optimizer(name: str, factory: partial[Optimizer], network: nn.Module) -> Optimizer:
-    rate = factory.keywords.get("lr", 1)
-    if not isinstance(rate, int | float):
-        raise ValueError(f"{name}.lr must be a number, got {rate!r}; try 2e-4")
-    if not rate > 0:
-        raise ValueError(f"{name}.lr must be positive, got {rate}; try 2e-4")
-    optimizer = factory(network.parameters())
+    try:
+        optimizer = factory(network.parameters())
+    except (TypeError, ValueError) as error:  # torch's own rules
+        raise ValueError(f"{name}: {error}") from error
     for group in optimizer.param_groups:
         group.setdefault("initial_lr", group["lr"])  # as torch's schedulers name it
     return optimizer

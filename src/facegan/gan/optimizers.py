@@ -8,6 +8,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
+from facegan.core.checks import check_number
+
 # Newton-Schulz iteration p(s) = 3.4445 s - 4.775 s³ + 2.0315 s⁵: Jordan et al. 2024
 NS_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 NS_STEPS = 5  # Jordan et al. 2024
@@ -31,12 +33,12 @@ class SpectralDescent(Optimizer):
     factor that grows with S; Jordan et al. 2024 ("Muon: An optimizer for hidden layers in neural
     networks"), but without momentum. torch.optim.Muon accepts matrices only.
 
-    Raises ValueError if `beta2` is outside [0, 1).
+    Raises ValueError for an `lr` or a `beta2` out of range.
     """
 
     def __init__(self, params: ParamsT, lr: float, beta2: float) -> None:
-        if not 0 <= beta2 < 1:
-            raise ValueError(f"beta2 must lie in [0, 1), got {beta2}; try 0.99")
+        check_number("lr", lr, 1e-12, 10, whole=False)
+        check_number("beta2", beta2, 0, 0.999999, whole=False)
         super().__init__(params, {"lr": lr, "beta2": beta2})
 
     @torch.no_grad()

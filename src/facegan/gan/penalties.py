@@ -5,6 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from facegan.core.checks import check_number
+
 Critic = Callable[[Tensor], Tensor]  # images (B, C, H, W) in [-1, 1] -> logits (B,)
 Logs = dict[str, Tensor]  # scalars to log
 
@@ -19,8 +21,7 @@ class Penalty(nn.Module):
 
     def __init__(self, interval: int = 1) -> None:
         super().__init__()
-        if interval < 1:
-            raise ValueError(f"interval counts updates and must be at least 1, got {interval}")
+        check_number("interval", interval, 1, 10**6)
         self.interval = interval
 
     def discriminator(self, critic: Critic, real: Tensor, fake: Tensor) -> tuple[Tensor, Logs]:
@@ -50,7 +51,8 @@ class R1(Penalty):
 
     def __init__(self, gamma: float, interval: int = 1) -> None:
         super().__init__(interval)
-        self.gamma = _not_negative("gamma", gamma)
+        check_number("gamma", gamma, 0, 10**6, whole=False)
+        self.gamma = gamma
 
     def discriminator(self, critic: Critic, real: Tensor, fake: Tensor) -> tuple[Tensor, Logs]:
         penalty = self.gamma / 2 * squared_gradient_norms(critic, real).mean()
@@ -62,7 +64,8 @@ class R2(Penalty):
 
     def __init__(self, gamma: float, interval: int = 1) -> None:
         super().__init__(interval)
-        self.gamma = _not_negative("gamma", gamma)
+        check_number("gamma", gamma, 0, 10**6, whole=False)
+        self.gamma = gamma
 
     def discriminator(self, critic: Critic, real: Tensor, fake: Tensor) -> tuple[Tensor, Logs]:
         penalty = self.gamma / 2 * squared_gradient_norms(critic, fake).mean()
@@ -74,7 +77,8 @@ class R1R2(Penalty):
 
     def __init__(self, gamma: float, interval: int = 1) -> None:
         super().__init__(interval)
-        self.gamma = _not_negative("gamma", gamma)
+        check_number("gamma", gamma, 0, 10**6, whole=False)
+        self.gamma = gamma
 
     def discriminator(self, critic: Critic, real: Tensor, fake: Tensor) -> tuple[Tensor, Logs]:
         r1 = self.gamma / 2 * squared_gradient_norms(critic, real).mean()
@@ -93,7 +97,8 @@ class GradientPenalty(Penalty):
 
     def __init__(self, weight: float = 10.0, interval: int = 1) -> None:
         super().__init__(interval)
-        self.weight = _not_negative("weight", weight)
+        check_number("weight", weight, 0, 10**6, whole=False)
+        self.weight = weight
 
     def discriminator(self, critic: Critic, real: Tensor, fake: Tensor) -> tuple[Tensor, Logs]:
         mix = torch.rand(len(real), 1, 1, 1, device=real.device)
@@ -113,9 +118,3 @@ def input_gradients(critic: Critic, images: Tensor) -> Tensor:
     images = images.detach().requires_grad_(True)
     (gradients,) = torch.autograd.grad(critic(images).sum(), images, create_graph=True)
     return gradients
-
-
-def _not_negative(name: str, value: float) -> float:
-    if not 0 <= value < float("inf"):
-        raise ValueError(f"{name} must be a finite number of at least 0, got {value}")
-    return value

@@ -1,6 +1,1 @@
-"""Generators, discriminators and the attribute classifier: one file per architecture."""
-
-import lazy_loader
-
-# the names are in __init__.pyi; a module is imported when one of its names is used
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+"""Generators and discriminators, a file per architecture, and the attribute classifier."""

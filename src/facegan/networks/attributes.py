@@ -8,10 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facegan import pretrained
-from facegan._console import progress_bar
-from facegan.images import to_float
-from facegan.networks.resolutions import base_and_levels
+from facegan.core import pretrained
+from facegan.core.checks import check_number
+from facegan.core.console import progress_bar
+from facegan.core.images import to_float
+from facegan.core.resolutions import base_and_levels
 
 BUNDLED_SIZES = (28, 64)  # of attributes-28 and attributes-64
 BATCH = 250  # images at a time
@@ -35,6 +36,8 @@ class AttributeNetwork(nn.Module):
         stem_stride = max(image_size // (28 if base == 7 else 32), 1)
         if not attributes:
             raise ValueError("attributes must name at least one attribute; take data with labels")
+        check_number("width", width, 1, 1024)
+        check_number("dropout", dropout, 0, 0.99, whole=False)
         self.attributes = tuple(attributes)
         self.image_size = image_size
         self.config: dict[str, Any] = {

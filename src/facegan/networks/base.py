@@ -1,6 +1,6 @@
 """The contract of every architecture: the base classes of generators and discriminators."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 
@@ -8,12 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facegan import pretrained
-from facegan._console import progress_bar
-from facegan.images import to_uint8
-from facegan.networks.directions import load_or_find
-from facegan.sampling.directions import Directions
-from facegan.sampling.latents import latents
+from facegan.core import pretrained
+from facegan.core.checks import check_number
+from facegan.core.console import progress_bar
+from facegan.core.images import to_uint8
+from facegan.networks.latents import latents
 
 DRAW_BATCH = 32  # images; larger batches draw no faster on a CPU
 
@@ -27,6 +26,8 @@ class Generator(nn.Module):
 
     def __init__(self, latent_dim: int, image_size: int, channels: int, **structure: Any) -> None:
         super().__init__()
+        check_number("latent_dim", latent_dim, 1, 8192)
+        check_number("channels", channels, 1, 4)
         self.latent_dim = latent_dim
         self.image_size = image_size
         self.channels = channels
@@ -61,30 +62,18 @@ class Generator(nn.Module):
         n: int | None = None,
         seeds: Iterable[int] | None = None,
         truncation: float = 1.0,
-        edit: Mapping[str, float] | None = None,
     ) -> Tensor:
         """Draws faces: uint8 (N, channels, size, size), on the CPU, in the order of `seeds`.
 
         Give either `seeds`, one face each, or `n` for the seeds 0 … n-1. `truncation` scales the
-        latents: below 1 it trades variety for likelier faces. `edit` then moves them along
-        `directions()`: {"Smiling": 2, "Young": -1}. A seed has the same latent on every
+        latents: below 1 it trades variety for likelier faces. A seed has the same latent on every
         machine. On one machine it also has the same bytes, whatever other seeds are drawn with it;
         on another machine, device or number of threads, pixels may differ by one level.
         """
         if (n is None) == (seeds is None):
             raise ValueError(f"give n or seeds, one of the two; got n={n}, seeds={seeds}")
         z = latents(range(n or 0) if seeds is None else seeds, self.latent_dim)
-        z = z * truncation
-        return self.draw(self.directions(wanted=edit).edit(z, edit) if edit else z)
-
-    def directions(self, progress: bool = False, wanted: Iterable[str] = ()) -> Directions:
-        """Directions in latent space of 40 attributes of faces, and principal components.
-
-        Computed once, which takes minutes for a large generator on a CPU, and stored beside the
-        weights' file. They come with the bundled weights. `progress` shows a bar. Raises
-        FaceganError, before they are computed, if one of the names in `wanted` is not among them.
-        """
-        return load_or_find(self, self.source, progress, wanted)
+        return self.draw(z * truncation)
 
     @torch.no_grad()
     def draw(self, z: Tensor, progress: str | None = None) -> Tensor:

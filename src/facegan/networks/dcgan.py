@@ -7,14 +7,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
+from facegan.core.checks import check_number
+from facegan.core.resolutions import MAX_WIDTH, base_and_levels, channels_per_level
 from facegan.networks.base import Discriminator, Generator
 from facegan.networks.layers import (
     LEAKY_SLOPE,
+    MAX_HIDDEN,
     MinibatchStdDev,
     SelfModulation,
     norm_layer,
 )
-from facegan.networks.resolutions import base_and_levels, channels_per_level
 
 INIT_STD = 0.02  # Radford et al. 2016, section 4
 
@@ -48,6 +50,8 @@ class DCGANGenerator(Generator):
             modulated=modulated,
             negative_slope=negative_slope,
         )
+        check_number("dropout", dropout, 0, 0.99, whole=False)
+        check_number("negative_slope", negative_slope, 0, 1, whole=False)
         base, levels = base_and_levels(image_size)
         widths = channels_per_level(width, levels)
 
@@ -117,8 +121,10 @@ class DCGANDiscriminator(Discriminator):
             minibatch_stddev=minibatch_stddev,
         )
         base_and_levels(image_size)
-        if width < 1:
-            raise ValueError(f"width counts channels and must be at least 1, got {width}; try 64")
+        check_number("width", width, 1, MAX_WIDTH)
+        check_number("dropout", dropout, 0, 0.99, whole=False)
+        if max_width is not None:
+            check_number("max_width", max_width, 1, MAX_WIDTH)
         norm_layer(norm, width)  # refuses an unknown name, also where no layer has a norm
         layers: list[nn.Module] = []
         side, wide, narrow = image_size, channels, width
@@ -146,8 +152,7 @@ class DCGANDiscriminator(Discriminator):
 
 def _head(channels: int, side: int, hidden: int, minibatch_stddev: bool) -> list[nn.Module]:
     """The layers from the last feature map, (B, channels, side, side), to the logits, (B,)."""
-    if hidden < 0:
-        raise ValueError(f"hidden counts units and must be at least 0, got {hidden}; try 256")
+    check_number("hidden", hidden, 0, MAX_HIDDEN)
     if not hidden and minibatch_stddev:
         raise ValueError("minibatch_stddev needs hidden units, got hidden=0; try 256")
     if not hidden:

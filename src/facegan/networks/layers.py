@@ -6,6 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from facegan.core.checks import check_choice
+
+MAX_HIDDEN = 65_536  # units of a head
 LEAKY_SLOPE = 0.2  # of leaky ReLUs: Radford et al. 2016, section 4
 LEAKY_GAIN = nn.init.calculate_gain("leaky_relu", LEAKY_SLOPE)  # He et al. 2015, eq. 15
 NORMS: dict[str, Callable[[int], nn.Module]] = {
@@ -16,8 +19,7 @@ NORMS: dict[str, Callable[[int], nn.Module]] = {
 
 def norm_layer(name: str, channels: int) -> nn.Module:
     """The norm called `name` for (B, channels, H, W); raises ValueError for an unknown name."""
-    if name not in NORMS:
-        raise ValueError(f"norm must be one of {', '.join(NORMS)}, got {name!r}")
+    check_choice("norm", name, NORMS)
     return NORMS[name](channels)
 
 

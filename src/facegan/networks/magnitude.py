@@ -14,9 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from facegan.core.checks import check_number
+from facegan.core.resolutions import MAX_WIDTH, base_and_levels
 from facegan.networks.base import Discriminator
-from facegan.networks.layers import LEAKY_GAIN, LEAKY_SLOPE, MinibatchStdDev
-from facegan.networks.resolutions import base_and_levels
+from facegan.networks.layers import LEAKY_GAIN, LEAKY_SLOPE, MAX_HIDDEN, MinibatchStdDev
 
 
 class MPDiscriminator(Discriminator):
@@ -33,6 +34,7 @@ class MPDiscriminator(Discriminator):
     ) -> None:
         super().__init__(image_size, channels, width=width, max_width=max_width, hidden=hidden)
         base, levels = base_and_levels(image_size)
+        check_number("hidden", hidden, 1, MAX_HIDDEN)
         halvings = levels + (base == 7)
         widths = _doubling(width, max_width, halvings)
         self.from_image = MPConv2d(channels, width, 3)
@@ -108,9 +110,6 @@ def _activate(x: Tensor) -> Tensor:
 
 def _doubling(width: int, max_width: int, times: int) -> list[int]:
     """Channels from full size to the smallest feature map: (40, 144, 2) -> [40, 80, 144]."""
-    if width < 1 or max_width < width:
-        raise ValueError(
-            f"width must be at least 1 and max_width at least width, got width={width} and "
-            f"max_width={max_width}"
-        )
+    check_number("width", width, 1, MAX_WIDTH)
+    check_number("max_width", max_width, width, MAX_WIDTH)
     return [min(width << level, max_width) for level in range(times + 1)]

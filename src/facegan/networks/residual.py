@@ -12,11 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from facegan.core.checks import check_number
+from facegan.core.resolutions import base_and_levels, channels_per_level
 from facegan.networks.base import Discriminator, Generator
 from facegan.networks.layers import LEAKY_GAIN, LEAKY_SLOPE
-from facegan.networks.resolutions import base_and_levels, channels_per_level
 
 EXPANSION = 2
+MAX_BLOCKS = 64  # at each size
 GROUP = 16  # channels per group of the 3x3 convolution
 
 
@@ -30,6 +32,7 @@ class ResidualGenerator(Generator):
         self, latent_dim: int, width: int, blocks: int, image_size: int = 28, channels: int = 3
     ) -> None:
         super().__init__(latent_dim, image_size, channels, width=width, blocks=blocks)
+        check_number("blocks", blocks, 1, MAX_BLOCKS)
         base, levels = base_and_levels(image_size)
         widths = channels_per_level(width, levels)
         depth = blocks * len(widths)
@@ -58,6 +61,7 @@ class ResidualDiscriminator(Discriminator):
 
     def __init__(self, width: int, blocks: int, image_size: int = 28, channels: int = 3) -> None:
         super().__init__(image_size, channels, width=width, blocks=blocks)
+        check_number("blocks", blocks, 1, MAX_BLOCKS)
         base, levels = base_and_levels(image_size)
         widths = channels_per_level(width, levels)[::-1]
         depth = blocks * len(widths)

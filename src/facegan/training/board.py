@@ -10,9 +10,9 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from facegan.core.images import to_pil
 from facegan.evaluation.coverage import AttributeShare
 from facegan.evaluation.metrics import METRICS
-from facegan.images import to_pil
 from facegan.training.loggers import RunTensorBoard
 
 Layout = dict[str, dict[str, list[Any]]]  # category -> title -> [kind, tags]

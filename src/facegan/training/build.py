@@ -15,7 +15,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.profilers import PassThroughProfiler, Profiler
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from facegan.config import ConfigError, instantiate, shown
+from facegan.cli.config import ConfigError, instantiate, shown
 from facegan.data.dataset import PackedDataset
 from facegan.training.callbacks import (
     GIF_FRAMES,

@@ -12,12 +12,12 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities import rank_zero_only
 
-from facegan import pretrained
+from facegan.core import pretrained
+from facegan.core.images import grid, open_image, save_image, save_video, to_pil, write_gif
+from facegan.core.pretrained import DISCRIMINATOR_FILE, WEIGHTS_FILE
 from facegan.data.dataset import PackedDataset
 from facegan.gan.ema import recalibrate_batch_norm
-from facegan.images import grid, open_image, save_image, save_video, to_pil, write_gif
-from facegan.pretrained import DISCRIMINATOR_FILE, WEIGHTS_FILE
-from facegan.sampling.latents import balanced_latents, latents
+from facegan.networks.latents import balanced_latents, latents
 from facegan.training.board import BoardLayout, log_image
 from facegan.training.evaluation import EvaluateDuringTraining
 from facegan.training.health import check_weights

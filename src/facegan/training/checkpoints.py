@@ -17,8 +17,8 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.utilities import rank_zero_only
 
-from facegan._files import atomic_path
-from facegan.errors import FaceganError
+from facegan.core.errors import FaceganError
+from facegan.core.files import atomic_path
 from facegan.training.evaluation import EvaluateDuringTraining
 from facegan.training.health import check_weights
 from facegan.training.interruption import Interruption

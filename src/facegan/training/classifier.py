@@ -18,11 +18,11 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import OneCycleLR
 from torchmetrics.classification import MultilabelAccuracy
 
-from facegan import pretrained
-from facegan._seeds import derive_seed
+from facegan.core import pretrained
+from facegan.core.errors import FaceganError
+from facegan.core.images import to_float
+from facegan.core.seeds import derive_seed
 from facegan.data.datamodule import Batch
-from facegan.errors import FaceganError
-from facegan.images import to_float
 from facegan.networks.attributes import AttributeNetwork
 
 WEIGHTS_FILE = "attributes.safetensors"

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from facegan.errors import FaceganError
+from facegan.core.errors import FaceganError
 
 SMALL_GPU = 4 * 2**30  # bytes
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h

@@ -23,7 +23,7 @@ from facegan.evaluation.metrics import (
     metrics_for,
 )
 from facegan.networks.base import Generator
-from facegan.sampling.latents import latents
+from facegan.networks.latents import latents
 from facegan.training.board import boards, coverage_table
 from facegan.training.loggers import MetricsLogger
 from facegan.training.printing import print_line

@@ -13,7 +13,7 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard import FileWriter, SummaryWriter
 
-from facegan._files import named_errors
+from facegan.core.files import named_errors
 
 
 class EventWriter(SummaryWriter):

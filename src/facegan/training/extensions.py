@@ -19,7 +19,7 @@ from pytorch_lightning.callbacks import (
 from pytorch_lightning.callbacks import EarlyStopping as LightningEarlyStopping
 from pytorch_lightning.loggers import Logger
 
-from facegan.config import ConfigError, accepted, instantiate
+from facegan.cli.config import ConfigError, accepted, instantiate
 
 MANUAL = "needs Lightning's automatic optimization, and a GAN is optimized manually; leave it out"
 CONFLICTS: dict[type[Callback], str] = {

@@ -15,9 +15,9 @@ from typing import Any
 from filelock import BaseFileLock, FileLock, Timeout
 from pytorch_lightning.utilities import rank_zero_only
 
-from facegan._files import named_errors, remove_temporary_files, write_json
+from facegan.core.errors import FaceganError
+from facegan.core.files import named_errors, remove_temporary_files, write_json
 from facegan.data.recorded import RECORD, read_record
-from facegan.errors import FaceganError
 
 CONFIG = "config.yaml"
 LOCK, OWNER = ".lock", ".owner"

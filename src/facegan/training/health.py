@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from facegan.errors import FaceganError
+from facegan.core.errors import FaceganError
 from facegan.training.protocols import trained
 
 

@@ -6,8 +6,8 @@ import torch
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor, nn
 
-from facegan import pretrained
-from facegan.config import ConfigError
+from facegan.cli.config import ConfigError
+from facegan.core import pretrained
 from facegan.gan.module import GAN
 from facegan.networks.base import Generator
 from facegan.networks.layers import LEAKY_SLOPE

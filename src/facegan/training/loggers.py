@@ -17,7 +17,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 from torch.utils.tensorboard.summary import hparams
 
-from facegan._files import atomic_path, named_errors
+from facegan.core.files import atomic_path, named_errors
 from facegan.training.events import EventWriter
 from facegan.training.health import check_losses
 from facegan.training.protocols import TrainedModule, trained

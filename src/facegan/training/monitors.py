@@ -10,7 +10,7 @@ from torch import Tensor
 
 from facegan.data.dataset import PackedDataset
 from facegan.evaluation.features import AttributeFeatures
-from facegan.sampling.latents import latents
+from facegan.networks.latents import latents
 from facegan.training.health import CollapsedError, check_gradients, check_weights
 from facegan.training.loggers import MetricsLogger
 from facegan.training.printing import print_line

@@ -14,8 +14,9 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
-from facegan import pretrained
-from facegan.config import ConfigError, instantiate, save_config
+from facegan.cli.config import ConfigError, instantiate, save_config
+from facegan.core import pretrained
+from facegan.core.errors import FaceganError
 from facegan.data.base import FaceSource
 from facegan.data.datamodule import FaceDataModule
 from facegan.data.dataset import PackedDataset
@@ -25,7 +26,6 @@ from facegan.data.recorded import (
     recorded_rollbacks,
     source_or_recorded,
 )
-from facegan.errors import FaceganError
 from facegan.gan.module import GAN
 from facegan.training.build import (
     build_budget,

@@ -10,8 +10,8 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities import rank_zero_only
 
-from facegan.config import ConfigError, read_config
-from facegan.errors import FaceganError
+from facegan.cli.config import ConfigError, read_config
+from facegan.core.errors import FaceganError
 from facegan.training.checkpoints import newest_checkpoint
 from facegan.training.folder import (
     CONFIG,

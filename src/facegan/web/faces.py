@@ -8,15 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from facegan import pretrained
-from facegan.errors import FaceganError
-from facegan.images import image_uri, to_pil
+from facegan.core import pretrained
+from facegan.core.errors import FaceganError
+from facegan.core.images import image_uri, to_pil
+from facegan.latent.finding import directions_path, load_directions
+from facegan.latent.interpolation import slerp_loop, slerp_path
+from facegan.latent.selection import find_seeds
 from facegan.networks.attributes import bundled_classifier
 from facegan.networks.base import Generator
-from facegan.networks.directions import directions_path
-from facegan.networks.selection import find_seeds
-from facegan.sampling.interpolation import slerp_loop, slerp_path
-from facegan.sampling.latents import MAX_SEED, latents, parse_seeds
+from facegan.networks.latents import MAX_SEED, latents, parse_seeds
 from facegan.web.drawing import Drawing
 from facegan.web.markup import Gallery, animation, strip
 
@@ -143,20 +143,20 @@ def moved(generator: Generator, z: Tensor, pairs: Sequence[Any]) -> Tensor:
         for direction, amount in zip(pairs[::2], pairs[1::2], strict=True)
         if direction
     }
-    return generator.directions(wanted=amounts).edit(z, amounts) if amounts else z
+    return load_directions(generator, wanted=amounts).edit(z, amounts) if amounts else z
 
 
 def direction_names(name: str) -> list[str]:
     """The directions that were computed for the weights; none where they would take minutes."""
     if not directions_path(pretrained.find(name)).is_file():
         return []
-    return list(load(name).directions().names)
+    return list(load_directions(load(name)).names)
 
 
 def find_directions(name: str) -> list[str]:
     """The same names, after the directions were computed where they were not: minutes."""
     generator = Generator.from_pretrained(name)  # its layers are observed meanwhile
-    return list(generator.directions().names)
+    return list(load_directions(generator).names)
 
 
 def attribute_names(name: str) -> list[str]:

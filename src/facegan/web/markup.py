@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from PIL import Image
 from torch import Tensor
 
-from facegan.images import data_uri, image_uri, write_gif
+from facegan.core.images import data_uri, image_uri, write_gif
 
 FPS = 12  # of an animation
 FACE = 160  # pixels of a face in a strip, at most

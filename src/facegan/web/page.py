@@ -7,9 +7,9 @@ from typing import Any
 
 from PIL import Image
 
-from facegan import pretrained
-from facegan.errors import FaceganError
-from facegan.images import open_image
+from facegan.core import pretrained
+from facegan.core.errors import FaceganError
+from facegan.core.images import open_image
 from facegan.web.curves import curves_html
 from facegan.web.faces import choices
 from facegan.web.tabs import (

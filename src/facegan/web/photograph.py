@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from facegan import pretrained
-from facegan.config import read_data_config
+from facegan.cli.config import read_data_config
+from facegan.core import pretrained
+from facegan.core.errors import FaceganError
 from facegan.data.align import FaceAligner, frame_name
 from facegan.data.decode import Decoder
-from facegan.errors import FaceganError
-from facegan.networks.projection import project
+from facegan.latent.projection import project
 from facegan.web.faces import bounded, draw, load, moved
 from facegan.web.markup import strip
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from facegan.errors import FaceganError
+from facegan.core.errors import FaceganError
 from facegan.web.faces import (
     attribute_names,
     direction_names,

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from facegan.errors import FaceganError
+from facegan.core.errors import FaceganError
 from facegan.web.faces import bounded, relative
 
 COMMAND = ["-m", "facegan.train"]

@@ -14,14 +14,13 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from facegan._files import check_tensors, write_tensors
-from facegan.errors import FaceganError, NotFoundError
-from facegan.trust import is_trusted, refusal
+from facegan.core.errors import FaceganError, NotFoundError
+from facegan.core.files import check_tensors, write_tensors
+from facegan.core.paths import BUNDLED
+from facegan.core.trust import is_trusted, refusal
 
 WEIGHTS_FILE = "generator.safetensors"
 DISCRIMINATOR_FILE = "discriminator.safetensors"
-BUNDLED = Path(__file__).resolve().parent / "weights"
-MAX_NUMBER = 2**16  # in a network's config: no width, depth or image size is near it
 CACHE = Path("~/.cache/facegan")
 
 
@@ -124,9 +123,6 @@ def _check_shapes(
 
     Raises ValueError. A config with a huge width would otherwise take all memory first.
     """
-    numbers = [value for value in config.values() if isinstance(value, int)]
-    if max(numbers, default=0) > MAX_NUMBER:
-        raise ValueError(f"its config holds {max(numbers)}, more than {MAX_NUMBER}")
     with torch.device("meta"), _SkipInitialization():
         wanted = {name: part.shape for name, part in network_class(**config).state_dict().items()}
     for name, shape in wanted.items():

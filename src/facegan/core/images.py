@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from facegan._files import atomic_path
-from facegan.errors import FaceganError
+from facegan.core.errors import FaceganError
+from facegan.core.files import atomic_path
 
 
 def to_float(images: Tensor) -> Tensor:

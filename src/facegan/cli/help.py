@@ -5,8 +5,8 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from facegan._paths import CONFIG_PATH
-from facegan.arguments import HELP, LITERAL_KEYS
+from facegan.cli.arguments import HELP, LITERAL_KEYS
+from facegan.core.paths import CONFIG_PATH
 
 OPTION_HINT = "\n`python -m facegan.{name} data=folder --help` explains those of data=folder."
 

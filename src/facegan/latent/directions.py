@@ -10,8 +10,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from facegan._files import check_tensors, write_tensors
-from facegan.errors import FaceganError
+from facegan.core.errors import FaceganError
+from facegan.core.files import check_tensors, write_tensors
 
 MAX_AMOUNT = 100.0  # a latent's length is about sqrt(latent_dim); nothing sensible lies beyond
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facegan.errors import FaceganError
+from facegan.core.errors import FaceganError
 
 if TYPE_CHECKING:
     from torch import Tensor

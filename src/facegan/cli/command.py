@@ -23,7 +23,10 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
-from facegan._console import (
+from facegan.cli.arguments import LITERAL_KEYS, ArgumentKind, quote_literals
+from facegan.cli.config import first_line, resolve_paths, unknown_key, validate
+from facegan.cli.help import help_text
+from facegan.core.console import (
     BROKEN_PIPE,
     flush_output,
     is_output_error,
@@ -31,13 +34,10 @@ from facegan._console import (
     print_error,
     print_in_signal_handler,
 )
-from facegan._help import help_text
-from facegan._paths import CONFIG_PATH
-from facegan._signals import heeded_signals
-from facegan.arguments import LITERAL_KEYS, ArgumentKind, quote_literals
-from facegan.config import first_line, resolve_paths, unknown_key, validate
-from facegan.errors import FaceganError, is_out_of_memory, out_of_memory
-from facegan.trust import trust
+from facegan.core.errors import FaceganError, is_out_of_memory, out_of_memory
+from facegan.core.paths import CONFIG_PATH
+from facegan.core.signals import heeded_signals
+from facegan.core.trust import trust
 
 REMEDIES = {
     errno.EROFS: "choose another folder by hydra.run.dir=… for a training, data.packed_dir=… for "

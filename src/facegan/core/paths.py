@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parent
+PACKAGE = Path(__file__).resolve().parents[1]
 # a wheel carries conf/ inside the package; a checkout has it at the top
 CONFIG_PATH = next(p for p in (PACKAGE / "conf", PACKAGE.parents[1] / "conf") if p.is_dir())
+BUNDLED = PACKAGE / "weights"  # that the package carries

@@ -1,18 +1,15 @@
 """Faces to order: seeds whose faces have attributes, by the bundled classifier."""
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from facegan.errors import FaceganError
+from facegan.core.errors import FaceganError
+from facegan.latent.directions import find_name
 from facegan.networks.attributes import bundled_classifier, classify
-from facegan.sampling.directions import find_name
-from facegan.sampling.latents import MAX_SEED, latents
-
-if TYPE_CHECKING:
-    from facegan.networks.base import Generator
+from facegan.networks.base import Generator
+from facegan.networks.latents import MAX_SEED, latents
 
 CANDIDATES = 10_000
 BATCH = 96  # seeds at a time
@@ -20,7 +17,7 @@ MARGIN = 1.0  # of a logit: the classifier is at least 73% certain
 
 
 def find_seeds(
-    generator: "Generator",
+    generator: Generator,
     wanted: Mapping[str, bool],
     count: int,
     first: int = 0,

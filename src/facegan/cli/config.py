@@ -3,7 +3,7 @@
 import dataclasses
 import difflib
 import inspect
-import math
+import re
 import typing
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,12 +15,12 @@ from hydra.errors import HydraException
 from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException, UnsupportedValueType
 
-from facegan._files import atomic_path
-from facegan._size_rules import discriminator_width, generator_width, r1_gamma
-from facegan.arguments import LITERAL_KEYS, absolute, escape, has_interpolation, sweep_folder
-from facegan.errors import FaceganError, is_out_of_memory, out_of_memory
-from facegan.limits import LIMITS, describe_type, has_limits, is_list, is_text
-from facegan.trust import check_targets
+from facegan.cli.arguments import LITERAL_KEYS, absolute, escape, has_interpolation, sweep_folder
+from facegan.cli.size_rules import discriminator_width, generator_width, r1_gamma
+from facegan.cli.types import describe_type, is_list, is_text
+from facegan.core.errors import FaceganError, is_out_of_memory, out_of_memory
+from facegan.core.files import atomic_path
+from facegan.core.trust import check_targets
 
 # of conf/train.yaml; here, since a launcher's processes import this module before they start a run
 OmegaConf.register_new_resolver("sweep_folder", sweep_folder, replace=True)
@@ -56,13 +56,11 @@ def number(least: float, most: float) -> Any:
 def validate(cfg: DictConfig, schema: type) -> DictConfig:
     """`cfg` with the types and ranges of the dataclass `schema`.
 
-    Raises ConfigError for a value of another type, for a number out of its range (those of
-    `limits.LIMITS` for the arguments of classes), and for NaN and infinity anywhere.
+    Raises ConfigError for a value of another type and for a number out of its range. The arguments
+    of classes are checked by `instantiate`.
     """
     _check_fields(cfg, schema, "")
-    merged = typing.cast(DictConfig, OmegaConf.merge(OmegaConf.structured(schema), cfg))
-    _check_numbers(OmegaConf.to_container(merged, resolve=False), "")
-    return merged
+    return typing.cast(DictConfig, OmegaConf.merge(OmegaConf.structured(schema), cfg))
 
 
 def _check_fields(cfg: DictConfig, schema: type, prefix: str) -> None:
@@ -77,30 +75,6 @@ def _check_fields(cfg: DictConfig, schema: type, prefix: str) -> None:
         else:
             example = dataclasses.fields(field.type)[0].name
             raise ConfigError(f"{key} must hold keys such as {key}.{example}, got {shown(value)}")
-
-
-def _check_numbers(node: Any, key: str, limited: bool = True) -> None:
-    """Checks the numbers in nested dicts and lists; with `limited`, also by their names."""
-    if isinstance(node, dict):
-        limited = has_limits(node["_target_"]) if "_target_" in node else limited
-        for name, child in node.items():
-            full_key = f"{key}.{name}".lstrip(".")
-            limits = LIMITS.get(name) if limited and not _is_open(child) else None
-            if limits is not None and not limits.allow(child):
-                raise ConfigError(f"{full_key} must be {limits}, got {shown(child)}")
-            _check_numbers(child, full_key, limited)
-    elif isinstance(node, list):
-        for number, child in enumerate(node):
-            _check_numbers(child, f"{key}.{number}", limited)
-    elif isinstance(node, float) and not math.isfinite(node):
-        raise ConfigError(f"{key} must be a finite number, got {node}")
-
-
-def _is_open(value: Any) -> bool:
-    """Whether `value` is null, missing, or to be resolved."""
-    return value is None or (
-        isinstance(value, str) and (value == MISSING or has_interpolation(value))
-    )
 
 
 def shown(value: Any) -> str:
@@ -197,8 +171,18 @@ def instantiate(node: DictConfig, kind: str, **extra: Any) -> Any:
         if cause is not None and is_out_of_memory(cause):
             raise out_of_memory(cause) from error
         if isinstance(cause, ValueError | TypeError):
-            raise ConfigError(f"{kind}: {cause}") from error
+            inner = re.search(r"^full_key: (.+)$", str(error), re.M)  # of the nested target
+            raise ConfigError(keyed(f"{kind}.{inner[1]}" if inner else kind, cause)) from error
         raise
+
+
+def keyed(key: str, error: Exception) -> str:
+    """The message of a constructor's error, with the full key of the argument that it begins with.
+
+    ("model.generator", "width must be …") -> "model.generator.width must be …".
+    """
+    argument = re.match(r"[a-z_][a-z0-9_.]* must ", str(error)) is not None
+    return f"{key}.{error}" if argument else f"{key}: {error}"
 
 
 def accepted(node: DictConfig, offered: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from facegan.errors import FaceganError
+from facegan.core.errors import FaceganError
 
 OWN = ("gan", "networks", "data", "evaluation.features", "training.classifier")
 KNOWN = (  # those of conf/trainer, conf/logger, conf/callbacks and conf/experiment

@@ -4,19 +4,16 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from facegan import pretrained
-from facegan._console import progress_bar
+from facegan.core import pretrained
+from facegan.core.console import progress_bar
+from facegan.latent.directions import Directions, find_direction
 from facegan.networks.attributes import AttributeNetwork, bundled_classifier, classify
-from facegan.sampling.directions import Directions, find_direction
-from facegan.sampling.latents import latents
-
-if TYPE_CHECKING:
-    from facegan.networks.base import Generator
+from facegan.networks.base import Generator
+from facegan.networks.latents import latents
 
 FIT, HELD_OUT, PCA = 4000, 1000, 2000  # faces: of the regression, of its test, of the components
 EFFECT_FACES, EFFECT_AMOUNT = 64, 2.0
@@ -25,19 +22,17 @@ COMPONENTS = 10
 BATCH = 250
 
 
-def load_or_find(
-    generator: "Generator",
-    source: Path | None,
-    progress: bool = False,
-    wanted: Iterable[str] = (),
+def load_directions(
+    generator: Generator, progress: bool = False, wanted: Iterable[str] = ()
 ) -> Directions:
-    """The directions of `generator`, whose weights are from the file `source`.
+    """Directions in latent space of 40 attributes of faces, and principal components.
 
-    They are stored beside that file, and computed again where its weights have changed since.
-    Raises FaceganError, before they are computed, if one of the names in `wanted` is not among
-    them.
+    Computed once, which takes minutes for a large generator on a CPU, and stored beside the file
+    that the weights were loaded from; computed again if its weights have changed since. They come
+    with the bundled weights. `progress` shows a bar. Raises FaceganError, before they are computed,
+    if one of the names in `wanted` is not among them.
     """
-    path = None if source is None else directions_path(source)
+    path = None if generator.source is None else directions_path(generator.source)
     if path is not None and path.is_file():
         directions = Directions.load(path)
         if directions.weights == pretrained.digest(generator):
@@ -52,7 +47,7 @@ def load_or_find(
     return directions
 
 
-def direction_names(generator: "Generator", classifier: AttributeNetwork) -> tuple[str, ...]:
+def direction_names(generator: Generator, classifier: AttributeNetwork) -> tuple[str, ...]:
     """What `find_directions` finds: the attributes, and the principal components."""
     components = range(1, 1 + min(COMPONENTS, generator.latent_dim))
     return (*classifier.attributes, *(f"PCA_{number}" for number in components))
@@ -64,7 +59,7 @@ def directions_path(weights: Path) -> Path:
 
 
 def find_directions(
-    generator: "Generator", classifier: AttributeNetwork, progress: bool = False
+    generator: Generator, classifier: AttributeNetwork, progress: bool = False
 ) -> Directions:
     """Directions of the classifier's attributes and principal components, from sampled faces.
 
@@ -108,7 +103,7 @@ def orthogonalize(gradients: Tensor) -> Tensor:
     return nn.functional.normalize(torch.stack(rows), dim=1)
 
 
-def principal_directions(generator: "Generator", z: Tensor) -> tuple[Tensor, Tensor]:
+def principal_directions(generator: Generator, z: Tensor) -> tuple[Tensor, Tensor]:
     """Latent directions of the first principal components of early features, and their shares.
 
     (N, latent_dim) -> (K, latent_dim) unit vectors, (K,) shares of the variance. The features are
@@ -128,7 +123,7 @@ def principal_directions(generator: "Generator", z: Tensor) -> tuple[Tensor, Ten
 
 
 @torch.inference_mode()
-def early_features(generator: "Generator", z: Tensor) -> Tensor:
+def early_features(generator: Generator, z: Tensor) -> Tensor:
     """The last activations at the generator's lowest resolution: (N, latent_dim) -> (N, F)."""
     parts = []
     device = _device(generator)
@@ -167,7 +162,7 @@ def _recorded_maps(generator: nn.Module) -> Iterator[list[Tensor]]:
 
 
 def measure_effects(
-    generator: "Generator",
+    generator: Generator,
     classifier: AttributeNetwork,
     z: Tensor,
     vectors: Tensor,

@@ -10,7 +10,8 @@ from enum import Enum, auto
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from facegan.errors import FaceganError
+from facegan.core.errors import FaceganError
+from facegan.core.paths import BUNDLED
 
 
 class ArgumentKind(Enum):
@@ -46,7 +47,6 @@ LITERAL_KEYS = {
     "hydra.sweep.dir": ArgumentKind.HYDRA,
 }
 ENCODED = "%%"  # begins a value that is percent-encoded
-BUNDLED = Path(__file__).resolve().parent / "weights"
 MAX_FOLDER_NAME = 100  # characters
 HELP = (
     "{keys} and hydra.run.dir are taken literally: spaces, commas, brackets, quotes, = and # need "

@@ -1,19 +1,16 @@
 """Projection: the latent whose image is nearest to a given one, by gradient descent."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from facegan.errors import FaceganError
-from facegan.images import to_float
+from facegan.core.errors import FaceganError
+from facegan.core.images import to_float
 from facegan.networks.attributes import AttributeNetwork, bundled_classifier
-from facegan.sampling.latents import latents
-
-if TYPE_CHECKING:
-    from facegan.networks.base import Generator
+from facegan.networks.base import Generator
+from facegan.networks.latents import latents
 
 CANDIDATES = 256  # seeds whose images are compared with the target before the descent
 BATCH = 32
@@ -61,7 +58,7 @@ class Distance:
         return [F.normalize(maps, dim=1) for maps in self.network.feature_maps(colour)]
 
 
-def project(generator: "Generator", image: Tensor, steps: int = 100) -> Projection:
+def project(generator: Generator, image: Tensor, steps: int = 100) -> Projection:
     """The latent whose image is nearest to `image`, (C, H, W) uint8 of any size.
 
     The image is resized to the generator's size; it should be cropped as the training images were.
@@ -84,7 +81,7 @@ def project(generator: "Generator", image: Tensor, steps: int = 100) -> Projecti
 
 
 @torch.no_grad()
-def _nearest_candidates(generator: "Generator", distance: Distance) -> tuple[Tensor, float]:
+def _nearest_candidates(generator: Generator, distance: Distance) -> tuple[Tensor, float]:
     """The STARTS nearest latents, (STARTS, latent_dim), and the median distance of all."""
     z = latents(range(CANDIDATES), generator.latent_dim).to(distance.target.device)
     distances = torch.cat([distance(generator(batch)) for batch in z.split(BATCH)])
@@ -92,7 +89,7 @@ def _nearest_candidates(generator: "Generator", distance: Distance) -> tuple[Ten
 
 
 def _descend(
-    generator: "Generator", distance: Distance, starts: Tensor, steps: int
+    generator: Generator, distance: Distance, starts: Tensor, steps: int
 ) -> tuple[Tensor, float]:
     """The best latent, (latent_dim,), of all descents, and its distance."""
     z = starts.clone().requires_grad_()
@@ -115,7 +112,7 @@ def _resized(image: Tensor, size: int) -> Tensor:
     return F.interpolate(floats, (size, size), mode="bicubic", antialias=True).clamp(-1, 1)
 
 
-def _check(generator: "Generator", image: Tensor, steps: int) -> None:
+def _check(generator: Generator, image: Tensor, steps: int) -> None:
     if not 1 <= steps <= MAX_STEPS:
         raise FaceganError(f"steps must be from 1 to {MAX_STEPS}, got {steps}")
     if image.dtype != torch.uint8 or image.ndim != 3 or len(image) != generator.channels:

@@ -1,0 +1,1 @@
+"""From the command line to a validated config, and from exceptions to messages."""

@@ -1,0 +1,12 @@
+"""What a training step gets."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class Batch(NamedTuple):
+    """Some faces: images (B, C, H, W) uint8 in channels_last, attributes (B, A) bool."""
+
+    images: Tensor
+    attributes: Tensor

@@ -1,0 +1,20 @@
+"""Checks of arguments: whoever uses a value calls them, in its constructor."""
+
+from typing import Any
+
+MANY = 10**12  # of images: more than any training sees
+
+
+def check_number(name: str, value: Any, least: float, most: float, whole: bool = True) -> None:
+    """Raises ValueError unless `value` is a number of [least, most]; bools and NaN are not."""
+    kind = int if whole else int | float
+    if isinstance(value, kind) and not isinstance(value, bool) and least <= value <= most:
+        return
+    article = "a whole number" if whole else "a number"
+    raise ValueError(f"{name} must be {article} from {least} to {most}, got {value}")
+
+
+def check_choice(name: str, value: Any, choices: Any) -> None:
+    """Raises ValueError unless `value` is one of `choices`."""
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(str, choices))}, got {value!r}")

@@ -1,0 +1,1 @@
+"""Latent space: directions, interpolation, selection by attributes, projection."""
