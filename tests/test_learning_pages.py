@@ -1,4 +1,4 @@
-"""The page on GANs agrees with the code: its losses' values, the names of its glossary."""
+"""The pages on GANs and on evaluation agree with the code: losses, metrics, curves."""
 
 import re
 
@@ -13,14 +13,15 @@ from facegan.evaluation.metrics import METRICS
 from facegan.training.board import layout
 
 PAGE = (REPOSITORY / "docs" / "gan.md").read_text("utf-8")
+METRICS_PAGE = (REPOSITORY / "docs" / "evaluation.md").read_text("utf-8")
 LOSSES = sorted(path.stem for path in (CONFIG_PATH / "model/loss").glob("*.yaml"))
 PENALTIES = sorted(path.stem for path in (CONFIG_PATH / "model/penalty").glob("*.yaml"))
 
 
-def cells(first: str) -> list[str]:
+def cells(first: str, page: str = PAGE) -> list[str]:
     """The other cells of the table row that begins with `first`."""
-    row = re.search(rf"^\| {re.escape(first)} \|(.*)\|$", PAGE, re.M)
-    assert row, f"docs/gan.md has no row {first}"
+    row = re.search(rf"^\| {re.escape(first)} \|(.*)\|$", page, re.M)
+    assert row, f"the page has no row {first}"
     return [cell.strip() for cell in row[1].split("|")]
 
 
@@ -64,8 +65,8 @@ def test_every_penalty_is_described(name: str) -> None:
 
 
 @pytest.mark.parametrize("label", [metric.label for metric in METRICS])
-def test_the_glossary_has_every_metric(label: str) -> None:
-    assert cells(label)
+def test_the_page_on_evaluation_defines_every_metric(label: str) -> None:
+    assert cells(label, METRICS_PAGE)
 
 
 def test_the_glossary_has_every_curve() -> None:
