@@ -84,22 +84,18 @@ def check(line: str, created: set[str]) -> None:
         words = words[1:]
     if not words or words[0] in OTHER_PROGRAMS:
         return
-    program, arguments = words[0], [word for word in words[1:] if word not in created]
-    if program.startswith("facegan."):
-        check_facegan([program.removeprefix("facegan."), *arguments])
-    elif program in CHECKS:
-        CHECKS[program](arguments)
-    else:
+    program, _, command = words[0].partition(".")  # facegan.train
+    if program not in CHECKS:
         raise DocumentedError(f"unknown program {program}; is the block's language ```text?")
+    CHECKS[program]([word for word in [command, *words[1:]] if word and word not in created])
 
 
 def check_facegan(words: list[str]) -> None:
-    name, arguments = words[0], words[1:]
-    if name in OPTIONS or _is_placeholder(name):
-        return
-    if name not in COMMANDS:
+    name, *arguments = words
+    if name in COMMANDS:
+        compose_all(name, arguments)
+    elif name not in OPTIONS and not _is_placeholder(name):
         raise DocumentedError(f"facegan has no command {name}")
-    compose_all(name, arguments)
 
 
 def check_python(words: list[str]) -> None:

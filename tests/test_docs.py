@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY
+from documented import documents
 
 from facegan.core.paths import CONFIG_PATH
 
-PATTERNS = ("*.md", "docs/*.md", "benchmarks/*.md", "src/facegan/weights/*.md")
-DOCUMENTS = sorted(path for pattern in PATTERNS for path in REPOSITORY.glob(pattern))
-# the others have commands and names of earlier code
-CURRENT = [d for d in DOCUMENTS if d.name not in ("recipes.md", "notes.md", "CHANGELOG.md")]
+CURRENT = documents()  # the others have commands and names of earlier code
+DOCUMENTS = [*CURRENT, REPOSITORY / "CHANGELOG.md", *REPOSITORY.glob("benchmarks/*.md")]
 SOURCES = sorted((REPOSITORY / "src").rglob("*.py"))
 LINK = re.compile(r"\]\(([^)\s#]+)[^)\s]*\)")
 PATH = re.compile(r"`((?:src|tests|conf|benchmarks|docs|examples)/[a-z0-9_./-]+)`")
@@ -28,17 +27,13 @@ ODD_IN_DOCUMENTS = re.compile(
 )
 
 
-def relative(path: Path) -> str:
-    return str(path.relative_to(REPOSITORY))
-
-
-@pytest.mark.parametrize("path", DOCUMENTS, ids=relative)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_links_lead_to_files(path: Path) -> None:
     targets = [target for target in LINK.findall(path.read_text("utf-8")) if "://" not in target]
     assert [target for target in targets if not (path.parent / target).exists()] == []
 
 
-@pytest.mark.parametrize("path", CURRENT, ids=relative)
+@pytest.mark.parametrize("path", CURRENT, ids=lambda path: path.name)
 def test_paths_in_the_text_exist(path: Path) -> None:
     text = path.read_text("utf-8")
     created = re.findall(r"^Create `(.+)`:$", text, re.M)
@@ -46,7 +41,7 @@ def test_paths_in_the_text_exist(path: Path) -> None:
     assert [name for name in sorted(named) if not (REPOSITORY / name).exists()] == []
 
 
-@pytest.mark.parametrize("path", CURRENT, ids=relative)
+@pytest.mark.parametrize("path", CURRENT, ids=lambda path: path.name)
 def test_documents_avoid_odd_turns(path: Path) -> None:
     text = path.read_text("utf-8")
     assert [m[0] for turns in (ODD_TURNS, ODD_IN_DOCUMENTS) for m in turns.finditer(text)] == []
@@ -55,8 +50,7 @@ def test_documents_avoid_odd_turns(path: Path) -> None:
 def test_docstrings_and_configs_avoid_odd_turns() -> None:
     prose = {path: "\n".join(PROSE.findall(path.read_text("utf-8"))) for path in SOURCES}
     prose |= {path: path.read_text("utf-8") for path in CONFIG_PATH.rglob("*.yaml")}
-    found = {path.name: ODD_TURNS.search(text) for path, text in prose.items()}
-    assert {name: match[0] for name, match in found.items() if match} == {}
+    assert [path.name for path, text in prose.items() if ODD_TURNS.search(text)] == []
 
 
 def test_the_site_builds_and_only_planted_broken_links_fail_it(tmp_path: Path) -> None:
