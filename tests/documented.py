@@ -31,7 +31,6 @@ COMMANDS = sorted((path.stem for path in CONFIG_PATH.glob("*.yaml")), reverse=Tr
 SHELL = ("", "bash", "console", "sh")  # languages of fenced blocks that contain commands
 OTHER_PROGRAMS = {"source", "eval", "pre-commit"}  # whose arguments are not checked
 PLACEHOLDERS = ("…", "<", "COMMAND")  # a word with one of them stands for something else
-ENVIRONMENT = re.compile(r"[A-Z_]+=\S*")
 SETTING = re.compile(r"(?:'?\+?[a-z][\w./]*=[^\s=(][^\s(]*(?: |$))+")
 OPTIONS = {"--help", "--version", "-sc"}  # of `facegan` without a command
 FOLDER = ("data=folder", "data.root=photos")
@@ -80,7 +79,7 @@ def created_options(text: str) -> set[str]:
 def check(line: str, created: set[str]) -> None:
     """Raises if `line` cannot work; `created` are overrides of configs that do not exist yet."""
     words = shlex.split(line.split(" | ")[0], comments=True)
-    while words and ENVIRONMENT.fullmatch(words[0]):
+    while words and re.fullmatch(r"[A-Z_]+=\S*", words[0]):
         words = words[1:]
     if not words or words[0] in OTHER_PROGRAMS:
         return

@@ -47,8 +47,6 @@ def test_a_setting_belongs_to_a_command(text: str) -> None:
 
 
 def test_most_documents_have_commands() -> None:
-    assert len(FOUND_COMMANDS) > 80
-    assert len(SETTINGS) > 60
     assert len({*FOUND_COMMANDS.values()}) > 12
     for name in COMMANDS:
         assert any(f"facegan.{name}" in line for line in FOUND_COMMANDS), name
