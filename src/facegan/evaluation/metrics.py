@@ -1,7 +1,7 @@
 """The registry of metrics: generated faces against photographs, as features.
 
-A new metric is one function and one entry of METRICS. It is then part of the evaluation during
-training (where the entry asks for it), of the table, of evaluation.json and of the page.
+A new metric is one function and one entry of METRICS. It is then part of the table, of
+evaluation.json, of the page and, with `during_training`, of the evaluation during training.
 """
 
 from collections.abc import Callable
@@ -29,15 +29,15 @@ from facegan.evaluation.neighbours import (
     precision_recall,
 )
 
-MIN_FACES = 50  # on either side; with fewer most metrics say nothing
-FEW = 20  # held-out photographs; with fewer all photographs are compared with
+MIN_FACES = 50  # on either side; with fewer most metrics are meaningless
+FEW = 20  # held-out photographs; with fewer the training photographs are used
 
 
 class Photographs:
     """Features of the held-out photographs, (N, D), and of the training photographs, (M, D).
 
-    `training` is None where only metrics are computed that do without. With fewer held-out ones
-    than FEW, the training photographs take their place, each compared with the others.
+    `training` may be None for metrics that do not use it. With fewer than FEW held-out photographs,
+    the training photographs take their place, each compared with the others.
     """
 
     def __init__(self, held_out: Tensor, training: Tensor | None = None) -> None:
@@ -54,7 +54,7 @@ class Photographs:
 
     @cached_property
     def held_out_nearest_training(self) -> tuple[Tensor, Tensor]:
-        """As `nearest_training`, of the held-out photographs."""
+        """`nearest_training` of the held-out photographs."""
         if self.training is not None and self.leave_one_out:
             return leave_one_out(self.training)
         return self.nearest_training(self.held_out)
@@ -69,8 +69,8 @@ class Photographs:
 class Comparison:
     """Features (K, D) of some images, compared with photographs.
 
-    Work that several metrics share is done once. With `count`, distances use that many of the
-    images, since their bias depends on it.
+    Results that several metrics share are computed once. With `count`, distances use that many of
+    the images, since their bias depends on it.
     """
 
     def __init__(self, photographs: Photographs, images: Tensor, count: int | None = None) -> None:
@@ -113,8 +113,8 @@ class Comparison:
 class Metric:
     """What is computed, and how it is presented.
 
-    `reference` names the photographs that take the place of the generated faces to show which
-    value real photographs reach. `interval` is of 95%.
+    `reference` names the photographs that take the place of the generated faces in the column of
+    real photographs. `interval` is of 95%.
     """
 
     name: str
@@ -126,14 +126,14 @@ class Metric:
     standard_error: Callable[[Comparison], float] | None = None
     reference: Literal["training", "held_out"] = "training"
     during_training: bool = False
-    least: int = MIN_FACES  # held-out photographs
+    least: int = MIN_FACES  # number of held-out photographs
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A metric's value, its value for photographs in the place of the faces, its uncertainty.
+    """A metric's value, its value for photographs in place of the faces, and its uncertainty.
 
-    There is no `reference` where these photographs are those that the faces are compared with.
+    `reference` is None if these photographs are those that the faces are compared with.
     """
 
     value: float
@@ -157,6 +157,7 @@ def _memorization(faces: Comparison) -> float:
     return memorized_share(distances, held_out_distances)
 
 
+PRIMARY = "frechet_distance"  # runs are sorted and compared by it
 METRICS = (
     Metric(
         "frechet_distance",
@@ -229,7 +230,7 @@ class NearestPairs:
 
 
 def measure(faces: Comparison) -> dict[Metric, Measure]:
-    """Every metric of `faces`, with the photographs' own value as its reference."""
+    """Every metric of `faces`, with its value for photographs as the reference."""
     photographs = faces.photographs
     assert photographs.training is not None
     references = {"held_out": Comparison(photographs, photographs.held_out)}
@@ -242,7 +243,7 @@ def measure(faces: Comparison) -> dict[Metric, Measure]:
 
 
 def metrics_for(held_out: int) -> list[Metric]:
-    """The metrics that say something with this number of held-out photographs."""
+    """The metrics that are meaningful with this number of held-out photographs."""
     return [metric for metric in METRICS if metric.least <= held_out]
 
 
