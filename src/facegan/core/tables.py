@@ -8,12 +8,13 @@ if TYPE_CHECKING:
 
 LONGEST_CELL = 24  # characters in a terminal; longer texts are folded
 UNLIMITED = 10**5  # characters
+EMPTY = ("", "–")
 
 Columns = Sequence[Sequence[str]]  # each with its header first
 
 
 def table_text(header: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> str:
-    """A table by rich.
+    """A table by rich, without the columns that are empty in all rows.
 
     In a terminal that is too narrow, it is split into several, which all have the first column.
     """
@@ -22,7 +23,8 @@ def table_text(header: Sequence[str], rows: Sequence[Sequence[str]], title: str 
     console = Console(markup=False, emoji=False, highlight=False)
     longest = LONGEST_CELL if console.is_terminal else UNLIMITED
     console.width = console.width if console.is_terminal else UNLIMITED
-    first, *columns = zip(header, *rows, strict=True)
+    filled = [c for c in zip(header, *rows, strict=True) if any(x not in EMPTY for x in c[1:])]
+    first, *columns = filled
     with console.capture() as captured:
         while columns:
             count = len(columns)

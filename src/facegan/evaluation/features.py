@@ -110,16 +110,21 @@ class InceptionFeatures(FeatureExtractor):
             raise FaceganError(
                 "features=inception needs torch-fidelity: pip install -e '.[inception]'"
             ) from error
-        path = Path(weights) if weights else _fetched_weights(fidelity.URL_INCEPTION_V3)
-        try:
-            torch.load(path, map_location="cpu", weights_only=True)  # torch-fidelity runs pickles
+        url = fidelity.URL_INCEPTION_V3
+        path = Path(weights or Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2]))
+        safe: dict[str, Any] = {"map_location": "cpu", "weights_only": True}
+        try:  # first without code, which torch-fidelity would run
+            if weights:
+                torch.load(path, **safe)
+            else:
+                torch.hub.load_state_dict_from_url(url, check_hash=True, **safe)
             self.extractor: Any = fidelity.FeatureExtractorInceptionV3(
                 "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path)
             )
-        except (OSError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
             raise FaceganError(
-                f"{path} does not have the weights of Inception-v3 ({error}): delete it, or set "
-                "evaluation.inception_weights to another file"
+                f"{path}: the weights of Inception-v3 cannot be read ({error}): download {url} and "
+                "set evaluation.inception_weights to the file"
             ) from error
         self.digest = hashlib.sha256(path.read_bytes()).hexdigest()[:10]
 
@@ -130,21 +135,6 @@ class InceptionFeatures(FeatureExtractor):
     def embed(self, images: Tensor) -> Tensor:
         (features,) = self.extractor.to(images.device)(images)
         return features
-
-
-def _fetched_weights(url: str) -> Path:
-    """The path of the weights of `url` in torch's cache, downloaded if they are missing."""
-    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            torch.hub.download_url_to_file(url, str(path), hash_prefix=url[-12:-4])
-        except (OSError, RuntimeError) as error:  # no network; another checksum
-            raise FaceganError(
-                f"the weights of Inception-v3 cannot be downloaded ({error}): download {url} and "
-                "set evaluation.inception_weights to the file"
-            ) from error
-    return path
 
 
 def best_device() -> torch.device:

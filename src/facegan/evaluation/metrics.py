@@ -12,22 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from facegan.evaluation.distances import (
-    GaussianStatistics,
-    KernelDistance,
-    frechet_distance,
-    frechet_interval,
-    gaussian_statistics,
-    kernel_distance,
-    subsample,
-)
-from facegan.evaluation.neighbours import (
-    density_coverage,
-    leave_one_out,
-    memorized_share,
-    nearest_neighbours,
-    precision_recall,
-)
+from facegan.evaluation import distances, neighbours
 
 MIN_FACES = 50  # on either side; with fewer most metrics are meaningless
 FEW = 20  # held-out photographs; with fewer the training photographs are used
@@ -48,22 +33,22 @@ class Photographs:
             self.held_out = training
 
     @cached_property
-    def statistics(self) -> GaussianStatistics:
+    def statistics(self) -> distances.GaussianStatistics:
         """Of the held-out photographs."""
-        return gaussian_statistics(self.held_out)
+        return distances.gaussian_statistics(self.held_out)
 
     @cached_property
     def held_out_nearest_training(self) -> tuple[Tensor, Tensor]:
         """`nearest_training` of the held-out photographs."""
         if self.training is not None and self.leave_one_out:
-            return leave_one_out(self.training)
+            return neighbours.leave_one_out(self.training)
         return self.nearest_training(self.held_out)
 
     def nearest_training(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Distances (K,) of `images` (K, D) to the nearest training photographs, and their rows."""
         if self.training is None:
             raise ValueError("this metric needs the features of the training photographs")
-        return nearest_neighbours(images, self.training)
+        return neighbours.nearest_neighbours(images, self.training)
 
 
 class Comparison:
@@ -76,23 +61,23 @@ class Comparison:
     def __init__(self, photographs: Photographs, images: Tensor, count: int | None = None) -> None:
         self.photographs = photographs
         self.images = images
-        self.sample = images if count is None else subsample(images, count)
+        self.sample = images if count is None else distances.subsample(images, count)
 
     @cached_property
-    def statistics(self) -> GaussianStatistics:
-        return gaussian_statistics(self.sample)
+    def statistics(self) -> distances.GaussianStatistics:
+        return distances.gaussian_statistics(self.sample)
 
     @cached_property
-    def kernel_distance(self) -> KernelDistance:
-        return kernel_distance(self.photographs.held_out, self.sample)
+    def kernel_distance(self) -> distances.KernelDistance:
+        return distances.kernel_distance(self.photographs.held_out, self.sample)
 
     @cached_property
     def precision_recall(self) -> tuple[float, float]:
-        return precision_recall(*self._balanced)
+        return neighbours.precision_recall(*self._balanced)
 
     @cached_property
     def density_coverage(self) -> tuple[float, float]:
-        return density_coverage(*self._balanced)
+        return neighbours.density_coverage(*self._balanced)
 
     @cached_property
     def nearest_training(self) -> tuple[Tensor, Tensor]:
@@ -106,7 +91,7 @@ class Comparison:
         """As many held-out photographs as images: recall and coverage depend on the counts."""
         held_out = self.photographs.held_out
         count = min(len(held_out), len(self.sample))
-        return subsample(held_out, count), subsample(self.images, count)
+        return distances.subsample(held_out, count), distances.subsample(self.images, count)
 
 
 @dataclass(frozen=True)
@@ -144,17 +129,17 @@ class Measure:
 
 
 def _frechet_distance(faces: Comparison) -> float:
-    return frechet_distance(faces.photographs.statistics, faces.statistics)
+    return distances.frechet_distance(faces.photographs.statistics, faces.statistics)
 
 
 def _frechet_interval(faces: Comparison) -> tuple[float, float]:
-    return frechet_interval(faces.photographs.statistics, faces.sample)
+    return distances.frechet_interval(faces.photographs.statistics, faces.sample)
 
 
 def _memorization(faces: Comparison) -> float:
-    distances, _ = faces.nearest_training
-    held_out_distances, _ = faces.photographs.held_out_nearest_training
-    return memorized_share(distances, held_out_distances)
+    fake, _ = faces.nearest_training
+    held_out, _ = faces.photographs.held_out_nearest_training
+    return neighbours.memorized_share(fake, held_out)
 
 
 PRIMARY = "frechet_distance"  # runs are sorted and compared by it
@@ -256,6 +241,6 @@ def _measure(metric: Metric, faces: Comparison, reference: Comparison | None) ->
 
 def nearest_pairs(faces: Comparison, count: int = 12) -> NearestPairs:
     """The `count` generated faces that are closest to a training face."""
-    distances, rows = faces.nearest_training
-    first = torch.argsort(distances, stable=True)[:count]
-    return NearestPairs(first.tolist(), rows[first].tolist(), distances[first].tolist())
+    far, rows = faces.nearest_training
+    first = torch.argsort(far, stable=True)[:count]
+    return NearestPairs(first.tolist(), rows[first].tolist(), far[first].tolist())
