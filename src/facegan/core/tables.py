@@ -23,13 +23,14 @@ def table_text(header: Sequence[str], rows: Sequence[Sequence[str]], title: str 
     console = Console(markup=False, emoji=False, highlight=False)
     longest = LONGEST_CELL if console.is_terminal else UNLIMITED
     console.width = console.width if console.is_terminal else UNLIMITED
-    filled = [c for c in zip(header, *rows, strict=True) if any(x not in EMPTY for x in c[1:])]
-    first, *columns = filled
+    all_columns = zip(header, *rows, strict=True)
+    first, *columns = (c for c in all_columns if any(cell not in EMPTY for cell in c[1:]))
+    unlimited = console.options.update(width=UNLIMITED)
     with console.capture() as captured:
         while columns:
             count = len(columns)
             table = _table([first, *columns], longest, title)
-            while count > 1 and console.measure(table).minimum > console.width:
+            while count > 1 and console.measure(table, options=unlimited).maximum > console.width:
                 count -= 1
                 table = _table([first, *columns[:count]], longest, title)
             console.print(table)
@@ -42,10 +43,8 @@ def _table(columns: Columns, longest: int, title: str) -> "Table":
 
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for column in columns:
-        width = max(map(len, column))
-        table.add_column(
-            column[0], overflow="fold", no_wrap=width <= longest, max_width=min(width, longest)
-        )
+        short = max(map(len, column)) <= longest
+        table.add_column(column[0], overflow="fold", no_wrap=short, max_width=longest)
     for row in zip(*(column[1:] for column in columns), strict=True):
         table.add_row(*row)
     return table
