@@ -15,6 +15,7 @@ from torch import Tensor
 from facegan.evaluation import distances, neighbours
 
 MIN_FACES = 50  # on either side; with fewer most metrics are meaningless
+PRIMARY = "frechet_distance"  # the metric by which runs are sorted and compared
 FEW = 20  # held-out photographs; with fewer the training photographs are used
 
 
@@ -142,7 +143,6 @@ def _memorization(faces: Comparison) -> float:
     return neighbours.memorized_share(fake, held_out)
 
 
-PRIMARY = "frechet_distance"  # runs are sorted and compared by it
 METRICS = (
     Metric(
         "frechet_distance",

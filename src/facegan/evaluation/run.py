@@ -73,21 +73,22 @@ def evaluate(cfg: DictConfig) -> None:
     # every check comes before drawing, which may take minutes
     if cfg.images is None:
         facts = weights_facts(cfg.weights, seed, run)
-        warning = crop_warning(cfg.weights, training_data(cfg.weights, run, source), data)
-        if warning:
+        trained_on = training_data(cfg.weights, run, source)
+        if warning := crop_warning(cfg.weights, trained_on, data):
             print(f"warning: {warning}", file=sys.stderr)
+            facts["warning"] = warning
         generator = _generator(cfg.weights, source.image_size)
         dataset = _dataset(source, split)
         z = latents(range(seed, seed + count), generator.latent_dim)
         faces = generator.to(best_device()).draw(z, progress="drawing faces")
     else:
-        facts, warning = {"images": str(cfg.images)}, ""
+        facts = {"images": str(cfg.images)}
         faces = read_images(Path(cfg.images), count, source.image_size, source.mode)
         _check_count(f"the number of images in {cfg.images}", len(faces))
         dataset = _dataset(source, split)
     evaluation = evaluate_faces(dataset, split, faces, extractor)
     facts |= comparison_facts(dataset, split, faces, extractor.key)
-    facts |= unmeasured(evaluation.measures) | ({"warning": warning} if warning else {})
+    facts |= unmeasured(evaluation.measures)
     out = Path(cfg.out or run or "outputs/evaluation")
     write_json(out / "evaluation.json", to_json(facts, evaluation))
     page = html_page(facts, evaluation, source.images_are, faces, dataset)
