@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from facegan.comparison.differences import MODEL_SEED, NONE, SEED, differing_keys
-from facegan.comparison.runs import Entry, Run
+from facegan.comparison.runs import Run
 from facegan.comparison.significance import Summary, format_number
 from facegan.comparison.table import Row, Table
 from facegan.core.images import data_uri
+from facegan.core.run_files import Entry, thin
 from facegan.evaluation.metrics import METRICS, PRIMARY
 from facegan.evaluation.report import render
 
@@ -189,5 +190,4 @@ def _curve(entries: Sequence[Entry], name: str) -> list[list[float]]:
         for entry in entries
         if name in entry
     ]
-    stride = -(-len(points) // CURVE_POINTS) or 1
-    return points[::-1][::stride][::-1]  # with the last one
+    return thin(points, CURVE_POINTS)

@@ -2,7 +2,6 @@
 
 import glob
 import json
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,14 +13,13 @@ import yaml
 from facegan.cli.arguments import split_list
 from facegan.core.errors import FaceganError
 from facegan.core.nested import flatten
+from facegan.core.run_files import METRICS_FILE, Entry, read_metrics
 from facegan.core.run_keys import CHANGEABLE, MOVABLE
 
-CONFIG, METRICS, RECORD, EVALUATION = "config.yaml", "metrics.jsonl", "run.json", "evaluation.json"
+CONFIG, RECORD, EVALUATION = "config.yaml", "run.json", "evaluation.json"
 DEPTH = 2  # of subfolders that are searched for runs
 # these may change when a run is resumed, but they decide how long and how it trains
 COMPARED = ("trainer", "health", "callbacks", "evaluate_every")
-
-Entry = dict[str, float]  # a line of metrics.jsonl
 
 
 @dataclass(frozen=True)
@@ -71,8 +69,8 @@ def find_runs(text: str) -> list[Path]:
         folders = list(_runs_of(part))
         if not folders:
             raise FaceganError(
-                f"runs={part} names no run folder (one with {CONFIG} or {METRICS}); give folders, "
-                "globs or a sweep's folder, separated by commas, such as runs=outputs/sweeps/*"
+                f"runs={part} names no run folder; give folders, globs or a sweep's folder, "
+                "separated by commas, such as runs=outputs/sweeps/*"
             )
         for folder in folders:
             found.setdefault(folder.resolve(), folder)
@@ -85,9 +83,13 @@ def _runs_of(part: str) -> Iterator[Path]:
     for folder in [path] if path.exists() else map(Path, sorted(glob.glob(str(path)))):
         level, runs = [folder], list[Path]()
         for _ in range(DEPTH + 1):
-            runs = runs or [f for f in level if (f / CONFIG).is_file() or (f / METRICS).is_file()]
+            runs = runs or list(filter(_is_run, level))
             level = [child for parent in level for child in sorted(parent.glob("*/"))]
         yield from runs
+
+
+def _is_run(folder: Path) -> bool:
+    return (folder / CONFIG).is_file() or (folder / METRICS_FILE).is_file()
 
 
 def read_run(folder: Path) -> Run:
@@ -96,7 +98,7 @@ def read_run(folder: Path) -> Run:
     config = _read(folder / CONFIG, yaml.safe_load, notes)
     if not (folder / CONFIG).is_file():
         notes.append(f"{CONFIG} is missing")
-    entries = _read_entries(folder / METRICS, notes)
+    entries = _read_entries(folder / METRICS_FILE, notes)
     record = _read(folder / RECORD, json.loads, notes)
     if record and record.get("finished") is not True:
         notes.append("unfinished")
@@ -123,29 +125,12 @@ def _read(path: Path, parse: Callable[[str], Any], notes: list[str]) -> dict[str
 
 
 def _read_entries(path: Path, notes: list[str]) -> list[Entry]:
-    lines = []
-    if path.is_file():
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    entries = [entry for entry in map(_read_entry, lines) if "images" in entry]
-    if len(entries) < len(lines):
-        notes.append(f"{len(lines) - len(entries)} damaged lines in {path.name} are left out")
+    entries = read_metrics(path)
     if not entries:
         notes.append("no metrics yet")
-    return sorted(entries, key=lambda entry: entry["images"])
-
-
-def _read_entry(line: str) -> Entry:
-    """The finite numbers of a line; empty if the line is damaged or incomplete."""
-    try:
-        values = json.loads(line)
-    except ValueError:
-        return {}
-    items = values.items() if isinstance(values, dict) else ()
-    return {name: float(value) for name, value in items if _is_finite(value)}
-
-
-def _is_finite(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+    elif damaged := len(path.read_bytes().splitlines()) - len(entries):
+        notes.append(f"{damaged} damaged lines in {path.name} are left out")
+    return entries
 
 
 def _is_evaluation(content: dict[str, Any]) -> bool:
