@@ -24,11 +24,10 @@ Z = 1.959963984540054  # the 97.5% quantile of the normal distribution
 
 @dataclass(frozen=True, eq=False)  # tensors have no single truth value
 class GaussianStatistics:
-    """A Gaussian fitted to features: mean (D,) and covariance (D, D), float64, of `count` rows."""
+    """A Gaussian fitted to features: mean (D,) and covariance (D, D), float64,."""
 
     mean: Tensor
     covariance: Tensor
-    count: int
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def gaussian_statistics(features: Tensor) -> GaussianStatistics:
     features = checked(features, "features", at_least=2)
     mean = features.mean(dim=0)
     centred = features - mean
-    return GaussianStatistics(mean, centred.T @ centred / (len(features) - 1), len(features))
+    return GaussianStatistics(mean, centred.T @ centred / (len(features) - 1))
 
 
 def frechet_distance(real: GaussianStatistics, fake: GaussianStatistics) -> float:

@@ -26,6 +26,7 @@ from facegan.data.decode import Decoder
 from facegan.data.pack import pack
 from facegan.data.photos import open_photos
 from facegan.data.recorded import recorded_rollbacks, source_or_recorded
+from facegan.evaluation import metrics
 from facegan.evaluation.coverage import AttributeShare, attribute_coverage
 from facegan.evaluation.features import (
     AttributeFeatures,
@@ -33,18 +34,6 @@ from facegan.evaluation.features import (
     best_device,
     images_of,
     split_features,
-)
-from facegan.evaluation.metrics import (
-    FEW,
-    METRICS,
-    MIN_FACES,
-    Comparison,
-    Measure,
-    Metric,
-    NearestPairs,
-    Photographs,
-    measure,
-    nearest_pairs,
 )
 from facegan.evaluation.report import measures_table, render
 from facegan.networks.base import Generator
@@ -57,9 +46,9 @@ GRID_FACES, GRID_COLUMNS = 128, 16  # in the report
 class Evaluation:
     """The results for one set of generated faces."""
 
-    measures: dict[Metric, Measure]
+    measures: dict[metrics.Metric, metrics.Measure]
     coverage: list[AttributeShare]
-    nearest_pairs: NearestPairs
+    nearest_pairs: metrics.NearestPairs
 
 
 def evaluate(cfg: DictConfig) -> None:
@@ -98,8 +87,8 @@ def evaluate(cfg: DictConfig) -> None:
 
 
 def _check_count(name: str, count: int) -> None:
-    if count < MIN_FACES:
-        raise ConfigError(f"{name} must be at least {MIN_FACES}, got {count}")
+    if count < metrics.MIN_FACES:
+        raise ConfigError(f"{name} must be at least {metrics.MIN_FACES}, got {count}")
 
 
 def _source(
@@ -125,10 +114,10 @@ def _generator(weights: str, image_size: int) -> Generator:
 def _dataset(source: FaceSource, split: str) -> PackedDataset:
     dataset = source.dataset()
     counts = dataset.manifest["counts"]
-    if counts["train"] < FEW:
+    if counts["train"] < metrics.FEW:
         raise FaceganError(
             f"the data has {counts['train']} training photographs, but an evaluation needs at "
-            f"least {FEW}: use more photographs, or another data set by data=…"
+            f"least {metrics.FEW}: use more photographs, or another data set by data=…"
         )
     compared = _compared(counts, split)
     if compared != split:
@@ -136,7 +125,7 @@ def _dataset(source: FaceSource, split: str) -> PackedDataset:
             f"few photographs: the faces are compared with the {counts['train']} training ones, "
             f"since there are only {counts[split]} {split} ones"
         )
-    if counts[compared] < MIN_FACES:
+    if counts[compared] < metrics.MIN_FACES:
         shown = f"{counts[compared]} {compared}"
         print(f"few photographs: only metrics that are meaningful with {shown} ones are shown")
     return dataset
@@ -144,7 +133,7 @@ def _dataset(source: FaceSource, split: str) -> PackedDataset:
 
 def _compared(counts: Mapping[str, int], split: str) -> str:
     """The split that the faces are compared with: `split` if it has enough photographs."""
-    return split if counts[split] >= FEW else "train"
+    return split if counts[split] >= metrics.FEW else "train"
 
 
 def read_images(root: Path, count: int, image_size: int, mode: str = "RGB") -> Tensor:
@@ -175,13 +164,15 @@ def evaluate_faces(
         real_attributes = split_features(dataset, "train", attributes, progress=True)
         fake_attributes = attributes(faces, "their attributes")
     real, generated = map(attributes.has_attributes, (real_attributes, fake_attributes))
-    comparison = Comparison(Photographs(held_out, training), fake, min(len(fake), len(training)))
+    comparison = metrics.Comparison(
+        metrics.Photographs(held_out, training), fake, min(len(fake), len(training))
+    )
     measures = {
         dataclasses.replace(metric, label=extractor.labels.get(metric.name, metric.label)): value
-        for metric, value in measure(comparison).items()
+        for metric, value in metrics.measure(comparison).items()
     }
     coverage = attribute_coverage(real, generated, attributes.attributes)
-    return Evaluation(measures, coverage, nearest_pairs(comparison))
+    return Evaluation(measures, coverage, metrics.nearest_pairs(comparison))
 
 
 def training_data(weights: str, run: Path | None, source: FaceSource) -> dict[str, Any]:
@@ -238,10 +229,10 @@ def comparison_facts(
     }
 
 
-def unmeasured(measures: Mapping[Metric, Measure]) -> dict[str, str]:
+def unmeasured(measures: Mapping[metrics.Metric, metrics.Measure]) -> dict[str, str]:
     """The metrics that were not measured, and why."""
     measured = {metric.name for metric in measures}
-    missing = [metric for metric in METRICS if metric.name not in measured]
+    missing = [metric for metric in metrics.METRICS if metric.name not in measured]
     if not missing:
         return {}
     least = min(metric.least for metric in missing)
