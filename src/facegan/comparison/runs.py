@@ -18,7 +18,7 @@ from facegan.core.run_keys import CHANGEABLE, MOVABLE
 
 CONFIG, RECORD, EVALUATION = "config.yaml", "run.json", "evaluation.json"
 DEPTH = 2  # of subfolders that are searched for runs
-# these may change when a run is resumed, but they decide how long and how it trains
+# a resumed run may change these, but they decide how long and how it trains and is measured
 COMPARED = ("trainer", "health", "callbacks", "evaluate_every")
 
 
