@@ -1,20 +1,26 @@
 """Runs side by side: reading, differences, errors of differences, the page."""
 
 import json
+import math
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
+from conftest import Cli
 from PIL import Image
 
-from facegan.comparison import output, terminal
 from facegan.comparison.differences import describe, distinguishing_keys, group
+from facegan.comparison.output import charts, html_page
 from facegan.comparison.runs import find_runs, read_run
-from facegan.comparison.significance import Summary, Value, difference, format_number, t_quantile
-from facegan.comparison.table import build_table
-from facegan.comparison.terminal import split_columns
+from facegan.comparison.significance import Summary, difference, format_number
+from facegan.comparison.table import Table, build_table
+from facegan.core import tables
 from facegan.core.errors import FaceganError
+from facegan.core.nested import flatten
+from facegan.core.tables import table_text
 
 LOSS = "facegan.gan.losses."
 
@@ -47,7 +53,7 @@ def sweep(tmp_path: Path) -> Path:
     return folder
 
 
-def table_of(folder: Path):
+def table_of(folder: Path) -> Table:
     return build_table([read_run(path) for path in find_runs(str(folder))])
 
 
@@ -68,9 +74,12 @@ def test_runs_are_found_by_folder_glob_list_and_sweep(sweep: Path) -> None:
     assert len(find_runs(f"{sweep},{link}")) == 4
 
 
-def test_a_folder_without_runs_is_an_error(tmp_path: Path) -> None:
+def test_a_folder_without_runs_is_an_error(cli: Cli, workdir: Path) -> None:
     with pytest.raises(FaceganError, match="names no run folder"):
-        find_runs(str(tmp_path))
+        find_runs(str(workdir))
+    result = cli("compare", "runs=nowhere")
+    assert result.code == 2
+    assert result.err.startswith("facegan.compare: runs=nowhere names no run folder")
 
 
 def test_an_unfinished_run_is_noted_and_kept(sweep: Path) -> None:
@@ -79,20 +88,45 @@ def test_an_unfinished_run_is_noted_and_kept(sweep: Path) -> None:
     (sweep / "0" / "run.json").write_text('{"finished": false}')
     run = read_run(sweep / "0")
     assert run.notes == ["1 damaged lines in metrics.jsonl are left out", "unfinished"]
-    assert run.last("frechet_distance") == 3.0
+    assert run.values("frechet_distance") == [9.0, 3.0]
 
 
-def test_a_run_without_anything_readable_is_noted_and_last(sweep: Path) -> None:
+def test_a_run_without_readable_files_is_noted_and_last(sweep: Path) -> None:
     (sweep / "0" / "config.yaml").write_text("a: [")
     (sweep / "0" / "metrics.jsonl").write_text('{"images": 1000, "D_loss": NaN}\n')
     (sweep / "0" / "evaluation.json").write_text('{"measures": 3}')
-    row = table_of(sweep).runs[-1]
-    assert row.run.folder.name == "0"
-    assert row.run.notes == ["config.yaml cannot be read", "evaluation.json cannot be read"]
-    assert "config.yaml cannot be read" in output.html_page(table_of(sweep))
+    (sweep / "1" / "config.yaml").unlink()
+    table = table_of(sweep)
+    (last,) = table.runs[-1].runs
+    assert last.folder.name == "0"
+    assert last.notes == ["config.yaml cannot be read", "evaluation.json cannot be read"]
+    assert read_run(sweep / "1").notes == ["config.yaml is missing"]
+    assert "config.yaml cannot be read" in html_page(table)
 
 
-def test_what_differs_is_named_without_seeds_and_the_recipes_own_keys(tmp_path: Path) -> None:
+def test_nested_configs_are_flattened() -> None:
+    config = {"a": 1, "b": {"c": None, "d": {"e": [2]}}, "f": {}}
+    assert flatten(config) == {"a": 1, "b.c": None, "b.d.e": [2]}
+    assert flatten(config, "/").keys() == {"a", "b/c", "b/d/e"}
+
+
+def test_settings_leave_out_paths_and_what_the_run_writes(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "a", "lite", 1, [1.0], loss={"_target_": LOSS + "Hinge", "a": None})
+    written = {"data": {"root": "x", "image_size": 28}, "logger": {"_target_": "y"}, "trust": None}
+    kept = {"trainer": {"max_epochs": 3}, "evaluate_every": 2}
+    (run / "config.yaml").write_text(yaml.safe_dump(read_run(run).config | written | kept))
+    model = {"model.seed": "1", "model.loss": "Hinge", "model.loss.a": "null"}
+    assert read_run(run).settings == {
+        "recipe": "lite",
+        "seed": "1",
+        "data.image_size": "28",
+        "trainer.max_epochs": "3",
+        "evaluate_every": "2",
+        **model,
+    }
+
+
+def test_seeds_and_the_keys_of_the_recipes_do_not_distinguish_runs(tmp_path: Path) -> None:
     make_run(tmp_path / "a", "lite", 1, [1.0], loss={"_target_": LOSS + "Hinge"})
     make_run(tmp_path / "b", "lite", 2, [1.0], loss={"_target_": LOSS + "Minimax"})
     make_run(tmp_path / "c", "dcgan", 2, [1.0], loss={"_target_": LOSS + "Minimax"}, width=64)
@@ -100,68 +134,96 @@ def test_what_differs_is_named_without_seeds_and_the_recipes_own_keys(tmp_path: 
     keys = distinguishing_keys(runs)
     assert keys == ["model.loss"]
     assert describe(runs[0], keys) == "model.loss=Hinge"
+    assert describe(runs[0], keys * 6).endswith(", and 2 more")
 
 
-def test_runs_that_differ_in_seeds_alone_are_one_group(sweep: Path) -> None:
+def test_runs_that_differ_only_in_seeds_are_one_group(sweep: Path) -> None:
     groups = group([read_run(path) for path in find_runs(str(sweep))])
     assert [[run.folder.name for run in members] for members in groups] == [["0", "1"], ["2", "3"]]
 
 
-def test_a_difference_over_seeds_has_the_margin_of_welchs_test() -> None:
-    a = Summary((Value(3.0), Value(5.0), Value(4.0)))  # variance 1
-    b = Summary((Value(1.0), Value(2.0), Value(3.0)))  # variance 1
+@pytest.mark.parametrize(
+    ("a", "b", "margin"),
+    [
+        # variances 0.5 and 0: one degree of freedom, whose quantile is tan(0.475 π)
+        ((1.0, 2.0), (5.0, 5.0), math.tan(0.475 * math.pi) * 0.5),
+        # equal variances of 2: two degrees of freedom, whose quantile is 0.95 (2 / (1 - 0.95²))^½
+        ((1.0, 3.0), (5.0, 7.0), 0.95 * math.sqrt(2 / (1 - 0.95**2)) * math.sqrt(2)),
+        # equal variances of 1: four degrees of freedom, from a table
+        ((3.0, 5.0, 4.0), (1.0, 2.0, 3.0), 2.776445 * math.sqrt(2 / 3)),
+    ],
+)
+def test_a_difference_over_seeds_has_the_margin_of_welchs_test(
+    a: tuple[float, ...], b: tuple[float, ...], margin: float
+) -> None:
+    found = difference(Summary(a), Summary(b))
+    assert found.value == pytest.approx(sum(a) / len(a) - sum(b) / len(b))
+    assert found.margin == pytest.approx(margin, rel=1e-4)
+    assert found.is_larger_than_its_error == (abs(found.value) > margin)
+
+
+def test_degrees_of_freedom_are_not_rounded() -> None:
+    # variances 2 and 8: 25/17 degrees of freedom; 95% of the t distribution are within the margin
+    margin = difference(Summary((1.0, 3.0)), Summary((2.0, 6.0))).margin
+    freedom = 25 / 17
+    t = torch.linspace(0, margin / math.sqrt(5), 100_001, dtype=torch.float64)
+    scale = math.gamma((freedom + 1) / 2) / math.gamma(freedom / 2) / math.sqrt(freedom * math.pi)
+    density = scale * (1 + t**2 / freedom) ** (-(freedom + 1) / 2)
+    assert 2 * torch.trapezoid(density, t) == pytest.approx(0.95, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "margin", "text"),
+    [
+        (Summary((5.0,), 0.3), Summary((4.0,), 0.4), 0.5, "1 ± 0.5: larger.*one seed each"),
+        (Summary((5.0,)), Summary((4.0, 4.1)), None, "error unknown"),
+        (Summary((5.0, 5.0)), Summary((4.0, 4.0)), 0.0, "larger"),
+    ],
+)
+def test_the_margin_with_single_or_equal_seeds(
+    a: Summary, b: Summary, margin: float | None, text: str
+) -> None:
     found = difference(a, b)
-    assert found.value == pytest.approx(2.0)
-    assert found.margin == pytest.approx(2.776 * (2 / 3) ** 0.5)  # four degrees of freedom
-    assert found.is_larger_than_its_error is False
-
-
-def test_a_difference_of_single_seeds_has_the_margin_of_the_faces() -> None:
-    found = difference(Summary((Value(5.0, 0.3),)), Summary((Value(4.0, 0.4),)))
-    assert (found.value, found.margin) == (1.0, pytest.approx(0.5))
-    assert found.is_larger_than_its_error is True
-    assert "one seed each" in str(found)
-
-
-def test_without_intervals_and_seeds_the_error_is_unknown() -> None:
-    found = difference(Summary((Value(5.0),)), Summary((Value(4.0), Value(4.1))))
-    assert found.is_larger_than_its_error is None
-    assert "error unknown" in str(found)
-
-
-@pytest.mark.parametrize(("freedom", "expected"), [(1, 12.706), (1.9, 12.706), (11, 2.228)])
-def test_the_t_quantile_is_rounded_upwards(freedom: float, expected: float) -> None:
-    assert t_quantile(freedom) == expected
+    assert found.margin == (margin if margin is None else pytest.approx(margin))
+    assert re.search(text, str(found))
 
 
 def test_groups_are_sorted_and_compared_with_the_first(sweep: Path) -> None:
     table = table_of(sweep)
-    assert [group.rows[0].run.recipe for group in table.groups] == ["lite", "dcgan"]
+    assert [row.runs[0].recipe for row in table.groups] == ["lite", "dcgan"]
     assert table.groups[0].measures["frechet_distance"].mean == pytest.approx(3.1)
-    gap = table.groups[1].difference
+    gap = table.difference(table.groups[1])
     assert gap is not None
-    assert gap.value == pytest.approx(5.0)
-    assert gap.over == "over seeds"
+    assert (gap.value, gap.over) == (pytest.approx(5.0), "over seeds")
+    assert table.difference(table.groups[0]) is None
 
 
-def test_evaluations_are_used_where_all_runs_have_the_same(sweep: Path) -> None:
+def test_evaluations_are_used_if_all_runs_have_the_same(sweep: Path) -> None:
     for run in find_runs(str(sweep)):
         assert "the last measurement during each training" in table_of(sweep).source
         add_evaluation(run, 2.0, 0.1)
     table = table_of(sweep)
     assert table.source == "by facegan.evaluate, 1000 of 28x28 generated, against 500"
-    assert table.runs[0].measures["frechet_distance"] == Value(2.0, pytest.approx(0.1))
+    assert table.runs[0].measures["frechet_distance"] == Summary((2.0,), pytest.approx(0.1))
     add_evaluation(sweep / "0", 1.0, 0.1, faces="500 of 28x28")
     assert "differ in what they compare" in table_of(sweep).source
 
 
-def test_the_command_writes_page_csv_and_json_and_prints_plain_lines(sweep: Path, cli) -> None:
+def test_long_curves_are_thinned_and_keep_the_last_point(tmp_path: Path) -> None:
+    run = read_run(make_run(tmp_path / "a", "lite", 1, [float(n) for n in range(1, 1001)]))
+    (curve,) = next(c["curves"] for c in charts([run]) if c["title"] == "Fréchet distance")
+    assert len(curve) == 334
+    assert curve[-1] == [1_000_000, 2000.0, 1000.0]
+
+
+def test_the_command_writes_page_csv_and_json_and_prints_plain_lines(sweep: Path, cli: Cli) -> None:
     result = cli("compare", f"runs={sweep}")
     assert (result.code, result.err) == (0, "")
-    header, *rows = (line for line in result.out.splitlines() if line.startswith("  "))
+    header, first = result.out.splitlines()[1:3]
     assert header.split()[:4] == ["#", "run", "recipe", "seed"]
-    assert rows[0].split()[:4] == ["1", "0", "lite", "1"]
-    assert "config 2 less config 1: +5 ±" in result.out
+    assert first.split()[:4] == ["1", "0", "lite", "1"]
+    assert "notes" not in header  # of which there are none
+    assert re.search(r"2 +dcgan .*\+5 ± .*: larger than its error \(over seeds\)", result.out)
     page = (sweep / "comparison.html").read_text()
     assert page.count("data:image/png;base64,") == 4
     assert "http" not in page.replace("http://www.w3.org/2000/svg", "")
@@ -171,22 +233,20 @@ def test_the_command_writes_page_csv_and_json_and_prints_plain_lines(sweep: Path
     assert content["differences"]["recipe"] == ["lite", "lite", "dcgan", "dcgan"]
 
 
-@pytest.mark.parametrize("columns", [60, 80, 160])
-def test_numbers_are_never_broken_by_a_narrow_terminal(
-    columns: int, sweep: Path, monkeypatch, capsys
+@pytest.mark.parametrize(("columns", "count"), [(30, 3), (40, 3), (60, 2), (160, 1)])
+def test_numbers_are_not_broken_in_a_narrow_terminal(
+    columns: int, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(terminal, "_print_plain", terminal._print_rich)
+    monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", str(columns))
-    terminal.print_table(table_of(sweep))
-    out = capsys.readouterr().out
-    assert all(text in out for text in ("dcgan", " 500 ", " 8.2 ", " 3.1 (sd 0.141) "))
-
-
-def test_columns_are_split_over_tables_that_fit() -> None:
-    cells = ["#", "a", "b", "c"], [["1", "x" * 10, "y" * 10, "z" * 10]]
-    tables = list(split_columns(cells, width=32))
-    assert [header for header, _ in tables] == [["#", "a", "b"], ["#", "c"]]
-    assert tables[1][1] == [["1", "z" * 10]]
+    header = ["#", "recipe", "distance", "precision", "notes"]
+    row = ["1", "lite", "3.1 (sd 0.141)", "0.5 (sd 0.0123)", "a/long/path" * 9]
+    text = table_text(header, [row])
+    lines = [re.sub("\x1b.*?m", "", line).rstrip() for line in text.splitlines()]
+    assert max(map(len, lines)) <= columns
+    assert all(word in text for word in ("3.1 (sd 0.141)", "0.5 (sd 0.0123)", "precision"))
+    assert sum(line.startswith("#") for line in lines) == count
+    assert columns > tables.LONGEST_CELL
 
 
 @pytest.mark.parametrize(
@@ -194,9 +254,3 @@ def test_columns_are_split_over_tables_that_fit() -> None:
 )
 def test_numbers_have_three_digits_and_no_exponent(value: float, text: str) -> None:
     assert format_number(value) == text
-
-
-def test_no_runs_is_one_message(cli, workdir: Path) -> None:
-    result = cli("compare", "runs=nowhere")
-    assert result.code == 2
-    assert result.err.startswith("facegan.compare: runs=nowhere names no run folder")

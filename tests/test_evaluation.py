@@ -12,11 +12,11 @@ from omegaconf import OmegaConf
 from PIL import Image
 from torch import Tensor
 
+from facegan.core import pretrained
 from facegan.core.errors import FaceganError
 from facegan.core.images import to_float
-from facegan.core.pretrained import bundled, bundled_crop
+from facegan.data.celeba import CelebA
 from facegan.data.dataset import PackedDataset, open_dataset
-from facegan.evaluation import features as features_module
 from facegan.evaluation import metrics as registry
 from facegan.evaluation import run
 from facegan.evaluation.coverage import attribute_coverage
@@ -28,14 +28,16 @@ from facegan.evaluation.features import (
 )
 from facegan.evaluation.metrics import (
     METRICS,
+    PRIMARY,
     Comparison,
     Measure,
     Metric,
+    NearestPairs,
     Photographs,
     measure,
     nearest_pairs,
 )
-from facegan.evaluation.report import bar, html_page, text_table
+from facegan.evaluation.report import bar, measures_table
 from facegan.networks.dcgan import DCGANGenerator
 
 
@@ -49,25 +51,43 @@ def normal(count: int, shift: float = 0.0, seed: int = 0) -> Tensor:
     return torch.randn(count, 8, generator=stream) + shift
 
 
+def compare(fake: Tensor, training: Tensor | None = None) -> Comparison:
+    training = normal(800, seed=1) if training is None else training
+    photographs = Photographs(normal(500), training)
+    return Comparison(photographs, fake, min(len(fake), len(training)))
+
+
+def measures_of(comparison: Comparison) -> dict[str, Measure]:
+    return {metric.name: value for metric, value in measure(comparison).items()}
+
+
+def save_images(folder: Path, images: np.ndarray) -> None:
+    folder.mkdir()
+    for number, pixels in enumerate(images):
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+
+
 def test_attribute_features_are_the_pooled_last_map(extractor: AttributeFeatures) -> None:
-    images = torch.randint(256, (3, 3, 28, 28), dtype=torch.uint8)
-    with torch.inference_mode():
-        expected = extractor.network.trunk(to_float(images)).mean(dim=(2, 3))
-    torch.testing.assert_close(extractor(images), expected)
-    assert extractor(images).shape == (3, 256)
-
-
-def test_features_do_not_depend_on_the_batch(extractor: AttributeFeatures) -> None:
     images = torch.randint(256, (260, 3, 28, 28), dtype=torch.uint8)
-    torch.testing.assert_close(
-        extractor(images)[255:], extractor(images[255:]), rtol=1e-4, atol=1e-4
-    )
+    features = extractor(images)
+    assert features.shape == (260, 256)
+    with torch.inference_mode():
+        expected = extractor.network.trunk(to_float(images[:3])).mean(dim=(2, 3))
+    torch.testing.assert_close(features[:3], expected, rtol=1e-4, atol=1e-4)
+    # they do not depend on the batch
+    torch.testing.assert_close(features[255:], extractor(images[255:]), rtol=1e-4, atol=1e-4)
 
 
 def test_images_of_another_size_are_resized(extractor: AttributeFeatures) -> None:
-    small = torch.full((2, 3, 28, 28), 128, dtype=torch.uint8)
-    large = torch.full((2, 3, 56, 56), 128, dtype=torch.uint8)
+    small, large = (torch.full((2, 3, n, n), 128, dtype=torch.uint8) for n in (28, 56))
     torch.testing.assert_close(extractor(large), extractor(small), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("image_size", "nearest"), [(8, 28), (28, 28), (32, 28), (56, 64), (64, 64), (256, 64)]
+)
+def test_the_nearest_bundled_classifier_is_used(image_size: int, nearest: int) -> None:
+    assert AttributeFeatures(image_size).key.startswith(f"attributes-{nearest}-")
 
 
 def test_the_key_depends_on_the_weights(extractor: AttributeFeatures, tmp_path: Path) -> None:
@@ -75,10 +95,8 @@ def test_the_key_depends_on_the_weights(extractor: AttributeFeatures, tmp_path: 
     assert other.key == extractor.key
     with torch.no_grad():
         other.network.head.bias.add_(1)
-    other.network.config = dict(other.network.config)
-    path = tmp_path / "other.safetensors"
-    features_module.pretrained.save(other.network, path)
-    assert AttributeFeatures(weights=path).key != extractor.key
+    pretrained.save(other.network, tmp_path / "other.safetensors")
+    assert AttributeFeatures(weights=tmp_path / "other.safetensors").key != extractor.key
 
 
 def test_split_features_are_cached(
@@ -88,6 +106,32 @@ def test_split_features_are_cached(
     torch.testing.assert_close(first, extractor(images_of(dataset, dataset.indices("val"))))
     monkeypatch.setattr(AttributeFeatures, "embed", lambda *_: pytest.fail("computed again"))
     assert torch.equal(split_features(dataset, "val", extractor), first)
+
+
+def test_inception_has_2048_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "inception.pth"
+    torch.save({}, path)  # without weights: the network keeps its initial ones
+    monkeypatch.setattr(torch.nn.Module, "load_state_dict", lambda *_, **__: None)
+    extractor = InceptionFeatures(str(path))
+    images = torch.randint(256, (2, 3, 28, 28), dtype=torch.uint8)
+    assert extractor(images).shape == (2, 2048)
+    assert extractor.labels == {"frechet_distance": "FID", "kernel_distance": "KID"}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"run": Path}, "Unsupported global|weights_only"),  # a pickle with code
+        ({"a": torch.ones(1)}, "Missing key"),  # another network
+        (None, "No such file"),
+    ],
+)
+def test_inception_refuses_other_files(content, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "inception.pth"
+    if content is not None:
+        torch.save(content, path)
+    with pytest.raises(FaceganError, match=f"(?s)inception.pth: .*({words}).*inception_weights"):
+        InceptionFeatures(str(path))
 
 
 def test_inception_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,69 +144,24 @@ def test_inception_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyP
         InceptionFeatures()
 
 
-def test_inception_has_2048_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "inception.pth"
-    torch.save({}, path)  # no weights: the network stays as it was made
-    monkeypatch.setattr(torch.nn.Module, "load_state_dict", lambda *_, **__: None)
-    extractor = InceptionFeatures(str(path))
-    images = torch.randint(256, (2, 3, 28, 28), dtype=torch.uint8)
-    assert extractor(images).shape == (2, 2048)
-    assert extractor.labels == {"frechet_distance": "FID", "kernel_distance": "KID"}
-
-
-def test_inception_refuses_a_pickle(tmp_path: Path) -> None:
-    path = tmp_path / "inception.pth"
-    torch.save({"run": Path}, path)
-    with pytest.raises(FaceganError, match="does not hold the weights of Inception-v3"):
-        InceptionFeatures(str(path))
-
-
-def test_inception_refuses_missing_weights(tmp_path: Path) -> None:
-    with pytest.raises(FaceganError, match=r"inception_weights=.*does not exist"):
-        InceptionFeatures(str(tmp_path / "none.pth"))
-
-
 def test_attribute_coverage_by_hand() -> None:
-    real = torch.tensor([[1, 0], [1, 0], [0, 0], [0, 1]], dtype=torch.bool)
-    generated = torch.tensor([[0, 1], [1, 1]], dtype=torch.bool)
-    under, over = attribute_coverage(real, generated, ("hat", "smile"))
-    assert (under.name, under.reference, under.generated) == ("hat", 0.5, 0.5)
-    assert (over.name, over.reference, over.generated) == ("smile", 0.25, 1.0)
-    assert over.log_ratio == pytest.approx(np.log2((1 + 1 / 4) / (1 / 4 + 1 / 4)))
+    real = torch.tensor([[1, 0, 0], [1, 0, 0], [0, 0, 0], [0, 1, 0]], dtype=torch.bool)
+    generated = torch.tensor([[0, 1, 0], [1, 1, 0]], dtype=torch.bool)
+    hat, bald, smile = attribute_coverage(real, generated, ("hat", "smile", "bald"))
+    assert (hat.name, hat.reference, hat.generated) == ("hat", 0.5, 0.5)
+    assert (bald.name, bald.log_ratio) == ("bald", 0)  # on neither side: equally often
+    assert (smile.name, smile.reference, smile.generated) == ("smile", 0.25, 1.0)
+    assert smile.log_ratio == pytest.approx(np.log2((1 + 1 / 4) / (1 / 4 + 1 / 4)))
 
 
-def test_attributes_that_neither_side_has_are_equally_often() -> None:
-    (bald,) = attribute_coverage(torch.zeros(9, 1).bool(), torch.zeros(3, 1).bool(), ("bald",))
-    assert bald.log_ratio == 0
-
-
-def test_the_report_names_the_metrics_that_were_not_measured() -> None:
-    measures = {metric: Measure(1.0, None) for metric in METRICS[1:]}
-    assert run._unmeasured(measures)["left out"].startswith(METRICS[0].label)
-    assert run._unmeasured(dict.fromkeys(METRICS, Measure(1.0, None))) == {}
-
-
-def test_attribute_coverage_refuses_a_wrong_number_of_columns() -> None:
-    with pytest.raises(ValueError, match="one column for each of the 1 names"):
-        attribute_coverage(torch.ones(2, 2).bool(), torch.ones(2, 2).bool(), ("hat",))
-
-
-def compare(fake: Tensor, training: Tensor | None = None) -> Comparison:
-    training = normal(800, seed=1) if training is None else training
-    photographs = Photographs(normal(500), training)
-    return Comparison(photographs, fake, min(len(fake), len(training)))
-
-
-def by_name(measures: dict[Metric, Measure]) -> dict[str, Measure]:
-    return {metric.name: value for metric, value in measures.items()}
-
-
-def test_names_of_metrics_are_unique() -> None:
-    assert len({metric.name for metric in METRICS}) == len(METRICS)
+def test_names_of_metrics_are_unique_and_one_is_primary() -> None:
+    names = [metric.name for metric in METRICS]
+    assert len({*names}) == len(names)
+    assert PRIMARY in names
 
 
 def test_real_faces_score_like_the_reference() -> None:
-    measures = by_name(measure(compare(normal(800, seed=2))))
+    measures = measures_of(compare(normal(800, seed=2)))
     frechet, kernel = measures.pop("frechet_distance"), measures.pop("kernel_distance")
     assert frechet.value == pytest.approx(frechet.reference, rel=0.5)
     assert abs(kernel.value) < 4 * kernel.standard_error
@@ -171,7 +170,7 @@ def test_real_faces_score_like_the_reference() -> None:
 
 
 def test_a_shift_increases_the_distances() -> None:
-    measures = by_name(measure(compare(normal(800, 1.0, seed=2))))
+    measures = measures_of(compare(normal(800, 1.0, seed=2)))
     frechet = measures["frechet_distance"]
     assert frechet.value == pytest.approx(8, rel=0.2)  # |shift|², eight dimensions
     assert frechet.low < frechet.value < frechet.high
@@ -179,18 +178,21 @@ def test_a_shift_increases_the_distances() -> None:
 
 
 def test_the_reference_has_as_many_images_as_there_are_faces() -> None:
-    few, many = (by_name(measure(compare(normal(count, seed=2)))) for count in (50, 800))
+    few, many = (measures_of(compare(normal(count, seed=2))) for count in (50, 800))
     assert few["frechet_distance"].reference > 3 * many["frechet_distance"].reference
 
 
-def test_training_photographs_are_no_reference_for_themselves() -> None:
+def test_training_photographs_have_no_reference_when_they_are_compared_with() -> None:
     faces = Comparison(Photographs(normal(10), normal(300, seed=1)), normal(300, seed=2))
-    measures = by_name(measure(faces))
+    measures = measures_of(faces)
     assert measures["frechet_distance"].reference is None
     assert measures["memorization"].reference == pytest.approx(0.01, abs=0.004)
-    table = text_table(measure(faces), "real photographs").splitlines()
-    assert table[1].rstrip().endswith("]")
-    assert table[-1].endswith(f"{measures['memorization'].reference:.4f}")
+    lines = measures_table(measure(faces), "real photographs").splitlines()
+    assert len(lines) == 1 + len(METRICS)
+    assert lines[0].split() == ["generated", "uncertainty", "real", "photographs"]
+    assert lines[1].rstrip().endswith("]")
+    assert "±" in lines[2]
+    assert lines[-1].rstrip().endswith(f"{measures['memorization'].reference:.4f}")
 
 
 def test_copies_of_training_faces_are_memorized() -> None:
@@ -212,23 +214,17 @@ def test_metrics_during_training_need_no_training_photographs() -> None:
         METRICS[-1].value(comparison)
 
 
-def test_a_new_metric_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_metric_is_one_entry(dataset: PackedDataset, monkeypatch: pytest.MonkeyPatch) -> None:
     new = Metric("count", "the <count>", "how many", "higher", lambda faces: len(faces.images))
     monkeypatch.setattr(registry, "METRICS", (new,))
     measures = measure(compare(normal(60, seed=2)))
-    assert by_name(measures) == {"count": Measure(60, 800)}
-    assert "the <count>" in text_table(measures, "real photographs")
+    assert measures == {new: Measure(60, 800)}
+    assert "the <count>" in measures_table(measures, "real photographs")
+    evaluation = run.Evaluation(measures, [], NearestPairs([0], [0], [0.5]))
     faces = torch.zeros(2, 3, 28, 28, dtype=torch.uint8)
-    page = html_page({}, measures, [], "real photographs", faces, (faces, faces), [0.5, 1.0])
+    page = run.html_page({}, evaluation, "real photographs", faces, dataset)
     assert "the &lt;count&gt;" in page
     assert "how many; higher is better" in page
-
-
-def test_the_table_names_the_reference_and_shows_uncertainty() -> None:
-    table = text_table(measure(compare(normal(80, seed=2))), "training images")
-    assert len(table.splitlines()) == 1 + len(METRICS)
-    assert "training images" in table
-    assert "±" in table
 
 
 @pytest.mark.parametrize(
@@ -239,72 +235,74 @@ def test_bar_of_the_coverage_chart(log_ratio: float, left: float, width: float) 
 
 
 def test_evaluate_writes_the_same_numbers_twice(
-    cli: Cli, generated_faces: tuple[str, ...], workdir: Path
+    cli: Cli, compose: Compose, generated_faces: tuple[str, ...], workdir: Path, packed_dir: str
 ) -> None:
-    DCGANGenerator(latent_dim=4, width=8).save_pretrained(workdir / "w.safetensors")
-    arguments = ("weights=w.safetensors", "evaluation.faces=150", *generated_faces)
-    result = [cli("evaluate", *arguments, f"out=report{i}") for i in (1, 2)]
-    assert [t.code for t in result] == [0, 0], result[0].err
-    reports = [(workdir / f"report{i}" / "evaluation.json").read_text() for i in (1, 2)]
-    assert reports[0] == reports[1]
-    report = json.loads(reports[0])
+    DCGANGenerator(latent_dim=4, width=8).save_pretrained(workdir / "generator.safetensors")
+    few = "evaluation.faces=60"
+    result = cli("evaluate", "weights=generator.safetensors", few, "out=a", *generated_faces)
+    assert result.code == 0, result.err
+    assert "training images" in result.out
+    report = json.loads((workdir / "a" / "evaluation.json").read_text())
     assert set(report) == {"facts", "measures", "coverage", "nearest_pairs"}
     assert len(report["coverage"]) == 40
-    page = (workdir / "report1" / "evaluation.html").read_text()
+    page = (workdir / "a" / "evaluation.html").read_text()
     assert page.count("data:image/png") == 1 + 2 * 12
     assert page.count('class="track"') == 40
     assert re.search(r"""(src|href)=["']?https?:""", page) is None  # loads nothing
     assert "training images" in page
     assert "real photographs" not in page
-    assert "training images" in result[0].out
-
-
-def test_a_run_is_evaluated_on_its_own_data_with_changes(
-    cli: Cli, compose: Compose, generated_faces: tuple[str, ...], workdir: Path, packed_dir: str
-) -> None:
-    DCGANGenerator(latent_dim=4, width=8).save_pretrained(workdir / "generator.safetensors")
+    # a run is evaluated on its own data, with the overrides of the command line
     data = compose("evaluate", *generated_faces).data
     data.packed_dir = "somewhere/else"
     OmegaConf.save({"data": OmegaConf.to_container(data, resolve=True)}, workdir / "config.yaml")
-    result = cli("evaluate", "weights=.", packed_dir, "evaluation.faces=60")
+    result = cli("evaluate", "weights=.", packed_dir, few)
     assert result.code == 0, result.err
-    assert "training images" in result.out
+    again = json.loads((workdir / "evaluation.json").read_text())
+    assert again["facts"].pop("weights") != report["facts"].pop("weights")
+    assert again == report
 
 
-def test_evaluate_a_folder_of_images(
-    cli: Cli, generated_faces: tuple[str, ...], workdir: Path
+def test_a_folder_of_images_is_evaluated_and_written_before_it_is_printed(
+    cli: Cli, generated_faces: tuple[str, ...], workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = workdir / "images"
-    folder.mkdir()
     noise = np.random.default_rng(0).integers(0, 256, (60, 40, 30, 3), dtype=np.uint8)
-    for number, pixels in enumerate(noise):
-        Image.fromarray(pixels).save(folder / f"{number}.png")
-    result = cli("evaluate", f"images={folder}", *generated_faces)
-    assert result.code == 0, result.err
-    report = json.loads((workdir / "outputs" / "evaluation" / "evaluation.json").read_text())
+    save_images(workdir / "images", noise)
+    monkeypatch.setattr(run, "measures_table", lambda *_: "é".encode("ascii"))
+    with pytest.raises(UnicodeEncodeError):
+        cli("evaluate", "images=images", *generated_faces)
+    out = workdir / "outputs" / "evaluation"
+    assert sorted(path.name for path in out.iterdir()) == ["evaluation.html", "evaluation.json"]
+    report = json.loads((out / "evaluation.json").read_text())
     assert report["facts"]["faces"] == "60 of 28x28"
     assert report["measures"]["frechet_distance"]["value"] > 50
 
 
-def test_evaluate_refuses_another_image_size(cli: Cli, small_photos: tuple[str, ...]) -> None:
-    result = cli("evaluate", "weights=lite-28", *small_photos, "evaluation.faces=60")
-    assert result.code == 2
-    assert "makes faces of 28 pixels, the data has 8" in result.err
+def test_few_photographs_are_compared_with_all_by_fewer_metrics(
+    cli: Cli, small_photos: tuple[str, ...], workdir: Path
+) -> None:
+    save_images(workdir / "faces", smooth_images(60, 8))
+    result = cli("evaluate", "images=faces", *small_photos, "out=report")
+    assert result.code == 0, result.err
+    assert "compared with the 36 training ones" in result.out
+    assert "only metrics that are meaningful with 36 train ones are shown" in result.out
+    report = json.loads(Path("report/evaluation.json").read_text())
+    assert sorted(report["measures"]) == ["kernel_distance", "memorization"]
+    assert report["facts"]["against"] == "36 faces of the train split"
+    assert report["facts"]["left out"].startswith("Fréchet distance, precision")
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["evaluation.split=train"], "val or test"),
-        (["evaluation.faces=10"], "evaluation.faces must be at least 50, got 10"),
-        (["evaluation.faces=-5"], "evaluation.faces must be a whole number from 1"),
-        (["images=nowhere"], "nowhere does not exist"),
+        (["images=faces"], "faces must be at least 50, got 2"),
         (["data.image_size=56", "data.weights=lite-28"], "28 pixels"),
+        (["weights=full-64"], "makes faces of 64 pixels, the data has 28"),
     ],
 )
 def test_evaluate_refuses(
     cli: Cli, generated_faces: tuple[str, ...], arguments: list[str], words: str
 ) -> None:
+    save_images(Path("faces"), smooth_images(2, 28))
     few = "evaluation.faces=60"
     result = cli("evaluate", "weights=lite-28", *generated_faces, few, *arguments)
     assert result.code == 2
@@ -312,69 +310,29 @@ def test_evaluate_refuses(
     assert "Traceback" not in result.err
 
 
-def test_results_are_written_before_they_are_printed(
-    cli: Cli, generated_faces: tuple[str, ...], workdir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def unencodable(*_: object) -> str:
-        raise UnicodeEncodeError("ascii", "é", 0, 1, "ordinal not in range(128)")
-
-    monkeypatch.setattr(run, "text_table", unencodable)
-    with pytest.raises(UnicodeEncodeError):
-        cli("evaluate", "weights=lite-28", "evaluation.faces=60", "out=report", *generated_faces)
-    assert sorted(path.name for path in (workdir / "report").iterdir()) == [
-        "evaluation.html",
-        "evaluation.json",
-    ]
-
-
-def test_small_splits_have_fewer_metrics(cli: Cli, small_photos: tuple[str, ...]) -> None:
-    DCGANGenerator(latent_dim=4, width=8, image_size=8).save_pretrained("w.safetensors")
-    result = cli(
-        "evaluate", "weights=w.safetensors", "evaluation.faces=60", "out=report", *small_photos
-    )
-    assert result.code == 0, result.err
-    assert "say something with 36 train ones" in result.out
-    measures = json.loads(Path("report/evaluation.json").read_text())["measures"]
-    assert sorted(measures) == ["kernel_distance", "memorization"]
-
-
 @pytest.mark.parametrize(
     ("trained", "data", "warned"),
     [
-        ("{crop: 108}", "{crop: 148}", True),
-        ("{crop: null}", "{crop: 108}", True),
-        ("{crop: 108}", "{crop: 108}", False),
-        ("{count: 20000}", "{crop: 108}", False),
-        ("{crop: null, align: true}", "{crop: 108}", False),
-        ("{crop: null, align: wide}", "{crop: 108}", True),
+        ({"crop": 108}, {"crop": 148}, True),
+        ({"crop": None}, {"crop": 108}, True),
+        ({"crop": 108}, {"crop": 108}, False),
+        ({"count": 20000}, {"crop": 108}, False),
+        ({"crop": None, "align": True}, {"crop": 108}, False),
+        ({"crop": None, "align": "wide"}, {"crop": 108}, True),
     ],
 )
-def test_crop_warning(trained: str, data: str, warned: bool, workdir: Path) -> None:
-    (workdir / "config.yaml").write_text(f"data: {trained}")
-    cfg = OmegaConf.create({"weights": ".", "images": None, "data": OmegaConf.create(data)})
-    assert ("set data.crop=" in run.crop_warning(cfg)) == warned
+def test_crop_warning(trained: dict, data: dict, warned: bool) -> None:
+    assert ("set data.crop=" in run.crop_warning("outputs/latest", trained, data)) == warned
 
 
-@pytest.mark.parametrize(
-    ("weights", "data", "crop", "warned"),
-    [
-        ("full-64", "celeba", 108, True),
-        ("full-64", "celeba", 148, False),
-        ("lite-28", "celeba", None, True),
-        ("lite-28", "folder", None, False),
-    ],
-)
-def test_crop_warning_of_bundled_weights(
-    weights: str, data: str, crop: int | None, warned: bool, compose: Compose
-) -> None:
-    cfg = compose("evaluate", f"data={data}", f"weights={weights}", "data.root=photos")
-    cfg.data.crop = crop
-    assert (f"weights={weights} were trained with" in run.crop_warning(cfg)) == warned
-
-
-@pytest.mark.parametrize("name", bundled())
-def test_all_bundled_weights_have_a_crop(name: str) -> None:
-    assert bundled_crop(name) in (108, 148)
+@pytest.mark.parametrize("weights", pretrained.bundled())
+def test_bundled_weights_have_a_crop_of_aligned_photographs(weights: str, tmp_path: Path) -> None:
+    celeba = CelebA(str(tmp_path), str(tmp_path), 108, 28)
+    crop = pretrained.bundled_crop(weights)
+    assert crop in (108, 148)
+    assert run.training_data(weights, None, celeba) == {"crop": crop}
+    celeba.aligned = False
+    assert run.training_data(weights, None, celeba) == {}
 
 
 @pytest.mark.celeba
@@ -383,34 +341,9 @@ def test_all_bundled_weights_have_a_crop(name: str) -> None:
 def test_the_bundled_classifier_keeps_its_accuracy(
     image_size: int, crop: int, accuracy: float, celeba_root: Path, tmp_path: Path
 ) -> None:
-    from facegan.data.celeba import CelebA
-
     source = CelebA(str(celeba_root), str(tmp_path), crop, image_size, verify=False)
     dataset = open_dataset(source.dataset().path)
     extractor = AttributeFeatures(image_size)
     guesses = extractor.has_attributes(extractor(images_of(dataset, dataset.indices("test"))))
     labels = torch.from_numpy(dataset.labels.attributes[dataset.indices("test")])
     assert (guesses == labels).double().mean() > accuracy
-
-
-@pytest.mark.parametrize(
-    ("image_size", "bundled"), [(8, 28), (28, 28), (32, 28), (56, 64), (64, 64), (256, 64)]
-)
-def test_the_nearest_bundled_classifier_is_used(image_size: int, bundled: int) -> None:
-    extractor = AttributeFeatures(image_size)
-    assert extractor.network.image_size == bundled
-    assert extractor.key.startswith(f"attributes-{bundled}-")
-
-
-def test_few_photographs_are_compared_with_all_and_the_report_says_so(
-    cli: Cli, small_photos: tuple[str, ...], tmp_path: Path
-) -> None:
-    (tmp_path / "faces").mkdir()
-    for number, image in enumerate(smooth_images(60, 8)):
-        Image.fromarray(image).save(tmp_path / "faces" / f"{number}.png")
-    result = cli("evaluate", f"images={tmp_path / 'faces'}", *small_photos, f"out={tmp_path}")
-    assert result.code == 0, result.err
-    facts = json.loads((tmp_path / "evaluation.json").read_text())["facts"]
-    assert facts["against"] == "36 faces of the train split"
-    assert "precision" in facts["left out"]
-    assert "compared with the 36 training ones" in result.out

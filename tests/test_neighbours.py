@@ -1,13 +1,13 @@
-"""Nearest-neighbour metrics by hand, against naive numpy and against torch-fidelity."""
+"""Nearest-neighbour metrics by hand and against naive numpy."""
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch_fidelity.metric_prc import prc_features_to_metric
 
 from facegan.evaluation.neighbours import (
     density_coverage,
+    leave_one_out,
     memorized_share,
     nearest_neighbours,
     precision_recall,
@@ -23,7 +23,11 @@ def line(*points: float) -> Tensor:
     return torch.tensor(points)[:, None]
 
 
-def naive_prdc(real: Tensor, fake: Tensor, k: int) -> tuple[float, float, float, float]:
+def prdc(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, ...]:
+    return (*precision_recall(real, fake, k), *density_coverage(real, fake, k))
+
+
+def naive_prdc(real: Tensor, fake: Tensor, k: int) -> tuple[float, ...]:
     """Precision, recall, density, coverage from whole distance matrices."""
 
     def distances(a: Tensor, b: Tensor) -> np.ndarray:
@@ -43,48 +47,32 @@ def naive_prdc(real: Tensor, fake: Tensor, k: int) -> tuple[float, float, float,
 
 
 def test_prdc_on_a_line_by_hand() -> None:
-    real = line(0, 1, 2, 10)  # to the nearest fellow: 1, 1, 1, 8
+    real = line(0, 1, 2, 10)  # distances to the nearest other point: 1, 1, 1, 8
     fake = line(0.5, 2.5, 30, 31)  # 2, 2, 1, 1
-    # 0.5 lies in the balls of 0 and 1, 2.5 in those of 2 and 10, 30 and 31 in none
-    # 0, 1, 2 lie in the ball of 0.5 or 2.5, 10 in none
-    assert precision_recall(real, fake, k=1) == (0.5, 0.75)
-    assert density_coverage(real, fake, k=1) == (1.0, 1.0)
+    # 0.5 is in the balls of 0 and 1, 2.5 in those of 2 and 10, 30 and 31 in none
+    # 0, 1, 2 are in the ball of 0.5 or 2.5, 10 in none
+    assert prdc(real, fake, k=1) == (0.5, 0.75, 1.0, 1.0)
     assert density_coverage(real, line(0.5, 20, 30, 31), k=1) == (0.5, 0.5)
 
 
 @pytest.mark.parametrize("k", [1, 3, 5])
 def test_prdc_agrees_with_a_naive_implementation(k: int) -> None:
     real, fake = normal(120, 3, seed=1), normal(150, 3, seed=2, shift=0.5, scale=0.7)
-    precision, recall, density, coverage = naive_prdc(real, fake, k)
-    assert precision_recall(real, fake, k) == pytest.approx((precision, recall))
-    assert density_coverage(real, fake, k) == pytest.approx((density, coverage))
+    assert prdc(real, fake, k) == pytest.approx(naive_prdc(real, fake, k))
 
 
 def test_prdc_does_not_depend_on_chunks_or_an_offset(monkeypatch: pytest.MonkeyPatch) -> None:
     real, fake = normal(90, 4, seed=1), normal(110, 4, seed=2, scale=0.8)
-    whole = precision_recall(real, fake), density_coverage(real, fake)
+    whole = prdc(real, fake)
     monkeypatch.setattr("facegan.evaluation.distances.CHUNK", 7)
-    assert (precision_recall(real, fake), density_coverage(real, fake)) == whole
-    far_real, far_fake = real.double() + 1e4, fake.double() + 1e4
-    assert (precision_recall(far_real, far_fake), density_coverage(far_real, far_fake)) == whole
-
-
-def test_precision_and_recall_agree_with_torch_fidelity() -> None:
-    real, fake = normal(300, 16, seed=1), normal(400, 16, seed=2, shift=0.3, scale=0.8)
-    expected = prc_features_to_metric(
-        fake.double(), real.double(), prc_neighborhood=3, verbose=False
-    )
-    precision, recall = precision_recall(real, fake)
-    assert precision == pytest.approx(expected["precision"], abs=1e-4)
-    assert recall == pytest.approx(expected["recall"], abs=1e-4)
-    assert 0.1 < recall < precision < 1  # so that the agreement means something
+    assert prdc(real, fake) == whole
+    assert prdc(real.double() + 1e4, fake.double() + 1e4) == whole
 
 
 def test_prdc_of_a_set_with_itself() -> None:
     features = normal(200, 32, seed=1) + 5
-    assert precision_recall(features, features) == (1.0, 1.0)
-    density, coverage = density_coverage(features, features, k=5)
-    assert (density, coverage) == (6 / 5, 1.0)  # each ball holds its k neighbours and its centre
+    # each ball contains its k neighbours and its centre
+    assert prdc(features, features, k=5) == (1.0, 1.0, 6 / 5, 1.0)
 
 
 def test_prdc_of_two_samples_of_one_distribution() -> None:
@@ -96,8 +84,8 @@ def test_prdc_of_two_samples_of_one_distribution() -> None:
 def test_copies_of_one_face_have_precision_and_no_recall() -> None:
     real = normal(200, 32, seed=1) + 5
     copies = real[:1].expand(200, -1)
-    assert precision_recall(real, copies) == (1.0, 1 / 200)  # balls of radius zero hold a copy
-    _, coverage = density_coverage(real, copies)
+    precision, recall, _, coverage = prdc(real, copies)
+    assert (precision, recall) == (1.0, 1 / 200)  # balls of radius zero contain a copy
     assert coverage < 0.2
 
 
@@ -110,6 +98,9 @@ def test_nearest_neighbours_agree_with_a_naive_implementation(
     whole = (queries.double()[:, None] - references.double()[None]).norm(dim=-1)
     assert torch.equal(indices, whole.argmin(dim=1))
     assert torch.equal(distances, whole.min(dim=1).values)
+    within = torch.cdist(queries.double(), queries.double()).fill_diagonal_(torch.inf)
+    alone, _ = leave_one_out(torch.cat([queries, queries[:3]]))  # duplicates are left out
+    torch.testing.assert_close(alone.sort().values, within.min(dim=1).values.sort().values)
 
 
 def test_a_copy_is_at_distance_zero() -> None:
@@ -122,10 +113,18 @@ def test_a_copy_is_at_distance_zero() -> None:
     assert torch.allclose(nearly, step.norm(dim=1), rtol=1e-12)
 
 
-def test_memorized_share_by_hand() -> None:
-    real = torch.arange(101.0)  # the first percentile is 1
-    assert memorized_share(torch.tensor([0.0, 0.5, 1.5, 50.0]), real) == 0.5
-    assert memorized_share(real, real, percentile=10) == 11 / 101
+@pytest.mark.parametrize(
+    ("fake", "real", "share"),
+    [
+        ([0.0, 0.5, 1.5, 50.0], range(101), 0.5),  # the first percentile is 1
+        (range(101), range(101), 2 / 101),
+        ([0.0, 1.0], [0.0, 0.0, 2.0], 0.5),  # held-out photographs that are copies, too
+    ],
+)
+def test_memorized_share_by_hand(fake, real, share: float) -> None:
+    assert memorized_share(*(torch.tensor([*values], dtype=float) for values in (fake, real))) == (
+        pytest.approx(share)
+    )
 
 
 def test_memorized_share_of_the_training_set_is_1() -> None:
@@ -136,17 +135,7 @@ def test_memorized_share_of_the_training_set_is_1() -> None:
     assert memorized_share(fresh, held_out_distances) < 0.05
 
 
-def test_memorized_share_counts_copies_where_held_out_photographs_are_copies_too() -> None:
-    assert memorized_share(torch.tensor([0.0, 1.0]), torch.tensor([0.0, 0.0, 2.0])) == 0.5
-
-
-def test_bad_arguments() -> None:
+def test_a_set_needs_k_neighbours() -> None:
     good = normal(10, 4, seed=1)
-    with pytest.raises(ValueError, match="fake must have 4 rows or more, got 3"):
+    with pytest.raises(ValueError, match=r"fake must have .* N >= 4, got \(3, 4\)"):
         precision_recall(good, good[:3])
-    with pytest.raises(ValueError, match="k must be 1 or more, got 0"):
-        density_coverage(good, good, k=0)
-    with pytest.raises(ValueError, match="got 4 and 3"):
-        nearest_neighbours(good, good[:, :3])
-    with pytest.raises(ValueError, match="got 101"):
-        memorized_share(good[:, 0], good[:, 0], percentile=101)

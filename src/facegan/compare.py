@@ -26,21 +26,16 @@ class CompareSweep(Callback):
     """Compares the runs of a sweep when it ends."""
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        from facegan.comparison.run import compare
-        from facegan.comparison.runs import find_runs
-        from facegan.core.errors import FaceganError
-
         folder = Path(config.hydra.sweep.dir)
-        try:
-            find_runs(str(folder))
-        except FaceganError:
-            return  # no run of the sweep has begun
-        compare(str(folder), folder)
+        if any(folder.rglob("config.yaml")):  # else no run has started
+            from facegan.comparison.run import compare
+
+            compare(str(folder), folder)
 
 
 @command("compare", CompareConfig)
 def main(cfg: DictConfig) -> None:
-    from facegan.comparison.run import compare  # --help does without
+    from facegan.comparison.run import compare  # which --help does not need
 
     compare(cfg.runs, Path(cfg.out) if cfg.out is not None else None)
 

@@ -17,7 +17,7 @@ from facegan.cli.config import ConfigError, load_config, number
 
 @dataclass
 class EvaluationConfig:
-    """How an evaluation is done."""
+    """The keys under `evaluation`."""
 
     faces: int = number(1, 10**6)
     split: str = MISSING
@@ -41,10 +41,7 @@ class EvaluateConfig:
 @command("evaluate", EvaluateConfig)
 def main(cfg: DictConfig) -> None:
     if cfg.evaluation.split not in ("val", "test"):
-        raise ConfigError(
-            f"evaluation.split must be val or test, faces that no GAN has seen; got "
-            f"{cfg.evaluation.split}"
-        )
+        raise ConfigError(f"evaluation.split must be val or test, got {cfg.evaluation.split}")
     cfg.data = data_of_run(cfg)
     from facegan.evaluation.run import evaluate  # seconds of imports, which --help does not need
 
@@ -52,15 +49,12 @@ def main(cfg: DictConfig) -> None:
 
 
 def data_of_run(cfg: DictConfig) -> DictConfig:
-    """The run's own data with the changes of the command line, or what data=… names."""
+    """The run's own data with the overrides of the command line, or what data=… names."""
     from facegan.core.pretrained import run_folder
 
-    run = run_folder(cfg.weights)
-    overrides = HydraConfig.get().overrides.task
-    keys = [text.lstrip("+").partition("=")[0] for text in overrides]
-    if cfg.images is not None or "data" in keys or run is None:
-        return cast(DictConfig, cfg.data)
-    if not (run / "config.yaml").is_file():
+    run = None if cfg.images is not None else run_folder(cfg.weights)
+    keys = [text.lstrip("+").partition("=")[0] for text in HydraConfig.get().overrides.task]
+    if run is None or "data" in keys or not (run / "config.yaml").is_file():
         return cast(DictConfig, cfg.data)
     data: DictConfig = load_config(run / "config.yaml").data
     for key in keys:

@@ -2,43 +2,29 @@
 
 import math
 import statistics
-from collections.abc import Sequence
 from dataclasses import dataclass
-
-# 97.5% quantiles of Student's t, by degrees of freedom; between two, the smaller one's is used
-T_QUANTILES = {
-    1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262,
-    10: 2.228, 12: 2.179, 15: 2.131, 20: 2.086, 30: 2.042, 60: 2.000, 1000: 1.962,
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Value:
-    """A measure of one run; `margin` is half of its 95% interval over the faces drawn."""
-
-    value: float
-    margin: float | None = None
 
 
 @dataclass(frozen=True)
 class Summary:
     """A measure over the seeds of one config."""
 
-    values: tuple[Value, ...]
+    values: tuple[float, ...]
+    margin: float | None = None  # of a single value: half of its 95% interval over the faces drawn
 
     @property
     def mean(self) -> float:
-        return statistics.fmean(value.value for value in self.values)
+        return statistics.fmean(self.values)
 
     @property
     def deviation(self) -> float | None:
         """The sample's standard deviation; None for one seed."""
-        return statistics.stdev(v.value for v in self.values) if len(self.values) > 1 else None
+        return statistics.stdev(self.values) if len(self.values) > 1 else None
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A difference of means with its 95% margin; `over` says what the margin is over."""
+    """A difference of means with its 95% margin over seeds or faces, as `over` states."""
 
     value: float
     margin: float | None
@@ -59,38 +45,28 @@ class Difference:
 def difference(a: Summary, b: Summary) -> Difference:
     """Of the means, a - b.
 
-    Where both have several seeds, the margin is that of Welch's t-test (1947). With single seeds it
-    is that of the faces drawn, which does not cover how much another seed would change.
+    If both have several seeds, the margin is that of Welch's t-test (1947). With single seeds it
+    is that of the faces drawn, which does not cover the variation over seeds.
     """
     value = a.mean - b.mean
     if a.deviation is not None and b.deviation is not None:
-        return Difference(value, _welch_margin(a, b), "over seeds")
-    margins = [v.margin for v in (*a.values, *b.values)]
-    if len(margins) == 2 and None not in margins:
-        return Difference(value, math.hypot(*margins), "over faces, one seed each")  # type: ignore[arg-type]
+        return Difference(value, welch_margin(a, b), "over seeds")
+    if a.margin is not None and b.margin is not None:
+        return Difference(value, math.hypot(a.margin, b.margin), "over faces, one seed each")
     return Difference(value, None, "too few seeds")
 
 
-def _welch_margin(a: Summary, b: Summary) -> float:
-    parts = [(s.deviation or 0.0) ** 2 / len(s.values) for s in (a, b)]
+def welch_margin(a: Summary, b: Summary) -> float:
+    """Half of Welch's 95% interval for the difference of two means over several seeds each."""
+    from scipy.special import stdtrit  # type: ignore[import-untyped]  # imports for half a second
+
+    counts = [len(summary.values) for summary in (a, b)]
+    parts = [(s.deviation or 0.0) ** 2 / n for s, n in zip((a, b), counts, strict=True)]
     variance = sum(parts)
     if variance == 0:
         return 0.0
-    freedom = variance**2 / sum(
-        part**2 / (len(s.values) - 1) for part, s in zip(parts, (a, b), strict=True)
-    )
-    return t_quantile(freedom) * math.sqrt(variance)
-
-
-def t_quantile(freedom: float) -> float:
-    """The 97.5% quantile of Student's t with at least one degree of freedom, rounded upwards."""
-    return T_QUANTILES[max(known for known in T_QUANTILES if known <= max(freedom, 1))]
-
-
-def margin_of(interval: Sequence[float | None]) -> float | None:
-    """Half of an interval; None where there is none."""
-    low, high = interval
-    return None if low is None or high is None else (high - low) / 2
+    freedom = variance**2 / sum(part**2 / (n - 1) for part, n in zip(parts, counts, strict=True))
+    return float(stdtrit(freedom, 0.975) * math.sqrt(variance))
 
 
 def format_number(value: float, sign: str = "") -> str:

@@ -1,138 +1,105 @@
 """The comparison as data: a row for each run, and one for each config over its seeds."""
 
-import statistics
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from facegan.comparison.differences import describe, distinguishing_keys, group
 from facegan.comparison.runs import Run
-from facegan.comparison.significance import (
-    Difference,
-    Summary,
-    Value,
-    difference,
-    margin_of,
-)
-from facegan.evaluation.metrics import METRICS
+from facegan.comparison.significance import Difference, Summary, difference
+from facegan.evaluation.metrics import METRICS, PRIMARY, Metric
 
-SORTED_BY = METRICS[0]
 COMPARABLE = ("faces", "against", "dataset", "features")  # facts of evaluation.json
 
 
 @dataclass(frozen=True)
-class RunRow:
-    """One run."""
+class Row:
+    """One run, or the runs of one config over their seeds."""
 
-    run: Run
-    name: str
+    runs: list[Run]
     differs: str
-    measures: Mapping[str, Value]  # by the metric's name
+    measures: dict[str, Summary]  # by the metric's name
 
     @property
-    def images(self) -> float | None:
-        return self.run.last("images")
-
-    @property
-    def seconds(self) -> float | None:
-        return self.run.last("seconds")
-
-    @property
-    def images_per_second(self) -> float | None:
-        speeds = self.run.values("images_per_second")
-        return statistics.median(speeds) if speeds else None
-
-
-@dataclass(frozen=True)
-class GroupRow:
-    """The runs of one config over their seeds, and the difference to the first group."""
-
-    rows: list[RunRow]
-    measures: Mapping[str, Summary]
-    difference: Difference | None  # of SORTED_BY; None for the first group
+    def primary(self) -> float:
+        """The mean of the primary metric; infinite if it was not measured."""
+        return self.measures[PRIMARY].mean if PRIMARY in self.measures else float("inf")
 
 
 @dataclass(frozen=True)
 class Table:
-    """All rows, sorted by the distance. `source` says how the measures were taken."""
+    """All rows, sorted by the primary metric. `source` describes how the values were measured."""
 
-    runs: list[RunRow]
-    groups: list[GroupRow]
+    runs: list[Row]
+    groups: list[Row]
     source: str
 
     @property
-    def metrics(self) -> list[Any]:
+    def metrics(self) -> list[Metric]:
         """The metrics that at least one run has."""
         return [m for m in METRICS if any(m.name in row.measures for row in self.runs)]
 
+    @property
+    def names(self) -> list[str]:
+        """The folder of each run, relative to the folder that all runs are in."""
+        folders = [row.runs[0].folder.absolute() for row in self.runs]
+        common = os.path.commonpath([folder.parent for folder in folders])
+        return [str(folder.relative_to(common)) for folder in folders]
+
+    def difference(self, row: Row) -> Difference | None:
+        """How much a group's mean of the primary metric is above that of the first group."""
+        first = self.groups[0]
+        if row is first or not {PRIMARY} <= row.measures.keys() & first.measures.keys():
+            return None
+        return difference(row.measures[PRIMARY], first.measures[PRIMARY])
+
 
 def build_table(runs: Sequence[Run]) -> Table:
-    """Compares runs. Only values that were measured in the same way stand in one table."""
+    """Compares runs by values that were measured in the same way."""
     evaluated = all(run.evaluation for run in runs) and len({_basis(run) for run in runs}) == 1
     measures = _from_evaluation if evaluated else _from_training
     keys = distinguishing_keys(runs)
-    names = _names(runs)
-    rows = [
-        RunRow(run, name, describe(run, keys), measures(run))
-        for run, name in zip(runs, names, strict=True)
-    ]
-    row_of = {row.run.folder: row for row in rows}
-    groups = [[row_of[run.folder] for run in members] for members in group(runs)]
-    return Table(sorted(rows, key=_distance), _group_rows(groups), _source(runs, evaluated))
+
+    def sorted_rows(groups: Sequence[list[Run]]) -> list[Row]:
+        rows = [
+            Row(members, describe(members[0], keys), _over_seeds([*map(measures, members)]))
+            for members in groups
+        ]
+        return sorted(rows, key=lambda row: row.primary)
+
+    rows = sorted_rows([[run] for run in runs])
+    return Table(rows, sorted_rows(group([row.runs[0] for row in rows])), _source(runs, evaluated))
 
 
-def _group_rows(groups: Sequence[Sequence[RunRow]]) -> list[GroupRow]:
-    summaries = sorted(
-        ((sorted(rows, key=_distance), _summaries(rows)) for rows in groups),
-        key=lambda pair: _mean(pair[1].get(SORTED_BY.name)),
-    )
-    first = summaries[0][1].get(SORTED_BY.name)
-    return [
-        GroupRow(rows, measures, _difference(measures.get(SORTED_BY.name), first))
-        for rows, measures in summaries
-    ]
-
-
-def _difference(summary: Summary | None, first: Summary | None) -> Difference | None:
-    if summary is None or first is None or summary is first:
-        return None
-    return difference(summary, first)
-
-
-def _summaries(rows: Sequence[RunRow]) -> dict[str, Summary]:
-    names = dict.fromkeys(name for row in rows for name in row.measures)
+def _over_seeds(measures: Sequence[dict[str, Summary]]) -> dict[str, Summary]:
+    first, *others = measures
+    if not others:
+        return first
+    names = dict.fromkeys(name for found in measures for name in found)
     return {
-        name: Summary(tuple(row.measures[name] for row in rows if name in row.measures))
+        name: Summary(tuple(found[name].mean for found in measures if name in found))
         for name in names
     }
 
 
-def _mean(summary: Summary | None) -> float:
-    return float("inf") if summary is None else summary.mean
-
-
-def _distance(row: RunRow) -> float:
-    value = row.measures.get(SORTED_BY.name)
-    return float("inf") if value is None else value.value
-
-
-def _from_evaluation(run: Run) -> dict[str, Value]:
+def _from_evaluation(run: Run) -> dict[str, Summary]:
     measures = run.evaluation["measures"]
-    return {
-        metric.name: Value(m["value"], _margin(m))
-        for metric in METRICS
-        if (m := measures.get(metric.name)) is not None
-    }
+    names = [metric.name for metric in METRICS if metric.name in measures]
+    return {name: Summary((measures[name]["value"],), _margin(measures[name])) for name in names}
 
 
 def _margin(measure: Mapping[str, Any]) -> float | None:
-    error = measure.get("standard_error")
-    return margin_of((measure.get("low"), measure.get("high"))) or (error and 1.96 * error)
+    """Half of a 95% interval; None if there is none."""
+    low, high, error = (measure.get(name) for name in ("low", "high", "standard_error"))
+    if low is not None and high is not None:
+        return float((high - low) / 2)
+    return None if error is None else 1.96 * error
 
 
-def _from_training(run: Run) -> dict[str, Value]:
-    last = {metric.name: run.last(metric.name) for metric in METRICS}
-    return {name: Value(value) for name, value in last.items() if value is not None}
+def _from_training(run: Run) -> dict[str, Summary]:
+    logged = {metric.name: run.values(metric.name) for metric in METRICS}
+    return {name: Summary((values[-1],)) for name, values in logged.items() if values}
 
 
 def _basis(run: Run) -> tuple[str | None, ...]:
@@ -153,13 +120,3 @@ def _source(runs: Sequence[Run], evaluated: bool) -> str:
         f"{text}; intervals, density and coverage need an evaluation of each run: "
         f"python -m facegan.evaluate -m 'weights=[{folders}]'"
     )
-
-
-def _names(runs: Sequence[Run]) -> list[str]:
-    """The shortest ends of the folders' paths that tell the runs apart."""
-    paths = [run.folder.absolute().parts for run in runs]
-    for length in range(1, max(map(len, paths))):
-        names = ["/".join(parts[-length:]) for parts in paths]
-        if len(set(names)) == len(names):
-            return names
-    return ["/".join(parts) for parts in paths]

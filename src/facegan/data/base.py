@@ -18,6 +18,7 @@ class FaceSource(ABC):
     """
 
     images_are = "real photographs"  # in the columns of a report
+    aligned = False  # whether `crop` is in pixels of CelebA's aligned photographs
     license = ""  # of weights that are trained on these images; empty: no terms are known
 
     def __init__(self, packed_dir: str, image_size: int, mode: str = "RGB") -> None:

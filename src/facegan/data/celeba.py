@@ -37,6 +37,7 @@ class CelebA(FaceSource):
     the number of photographs is checked, and nothing is downloaded.
     """
 
+    aligned = True
     license = (
         "LicenseRef-CelebA-NonCommercial: non-commercial research only, since the weights were "
         "trained on CelebA"

@@ -21,22 +21,16 @@ def attribute_coverage(
 ) -> list[AttributeShare]:
     """Compares (N, A) with (M, A) bool; sorted from most under- to most over-represented.
 
-    Both sides are predictions of the classifier, never labels made by hand, so that its errors
-    shift both shares alike. Half a face of the smaller side is added to both shares: every ratio is
-    finite, and 1 where neither side has the attribute.
+    Both sides are predictions of the classifier, not labels, so that its errors affect both shares.
+    Half a face of the smaller side is added to both shares: every ratio is finite, and 1 if neither
+    side has the attribute.
     """
-    if real.shape[1] != len(names) or generated.shape[1] != len(names):
-        raise ValueError(
-            f"attributes must have one column for each of the {len(names)} names, got "
-            f"{tuple(real.shape)} and {tuple(generated.shape)}"
-        )
-    shares = [_share(name, real[:, i], generated[:, i]) for i, name in enumerate(names)]
-    return sorted(shares, key=lambda share: share.log_ratio)
-
-
-def _share(name: str, real: Tensor, generated: Tensor) -> AttributeShare:
     half_a_face = 0.5 / min(len(real), len(generated))
-    expected, found = (side.double().mean().item() for side in (real, generated))
-    return AttributeShare(
-        name, expected, found, math.log2((found + half_a_face) / (expected + half_a_face))
-    )
+
+    def share(name: str, real: Tensor, generated: Tensor) -> AttributeShare:
+        expected, found = (side.double().mean().item() for side in (real, generated))
+        ratio = (found + half_a_face) / (expected + half_a_face)
+        return AttributeShare(name, expected, found, math.log2(ratio))
+
+    columns = zip(names, real.T, generated.T, strict=True)
+    return sorted((share(*column) for column in columns), key=lambda share: share.log_ratio)

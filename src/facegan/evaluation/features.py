@@ -1,9 +1,7 @@
 """Feature extractors: uint8 images -> vectors whose distances measure similarity."""
 
-import getpass
 import hashlib
 import pickle
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -11,7 +9,6 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from filelock import FileLock
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -28,7 +25,7 @@ BATCH = 250  # images at a time
 
 
 class FeatureExtractor(ABC):
-    """Maps images to features. `labels` renames metrics that have a name of their own here."""
+    """Maps images to features. `labels` renames metrics that have another name in this space."""
 
     labels: Mapping[str, str] = {}
 
@@ -44,7 +41,7 @@ class FeatureExtractor(ABC):
     def __call__(
         self, images: Tensor, progress: str | None = None, device: torch.device | None = None
     ) -> Tensor:
-        """(N, 3 or 1, H, W) uint8 -> (N, D) float32 on the CPU; `progress` titles a bar.
+        """(N, 3 or 1, H, W) uint8 -> (N, D) float32 on the CPU; `progress` is a bar's title.
 
         Computed on `device`; by default on a GPU if there is one.
         """
@@ -58,7 +55,7 @@ class FeatureExtractor(ABC):
         progress: str | None = None,
         device: torch.device | None = None,
     ) -> Tensor:
-        """As a call, of batches with `count` images that are never in memory together."""
+        """The features of `count` images in batches, of which one is in memory at a time."""
         device = device or best_device()
         if progress:
             batches = progress_bar(batches, total=-(-count // BATCH), desc=progress)
@@ -71,7 +68,7 @@ class AttributeFeatures(FeatureExtractor):
     """The pooled features of an attribute classifier: trained on faces, 50 times cheaper than
     Inception at 299 pixels. Images of another size are resized to the network's, antialiased.
 
-    By default it is the bundled classifier whose size is nearest to `image_size`; `weights` names
+    The default is the bundled classifier whose size is nearest to `image_size`; `weights` names
     another one.
     """
 
@@ -113,17 +110,23 @@ class InceptionFeatures(FeatureExtractor):
             raise FaceganError(
                 "features=inception needs torch-fidelity: pip install -e '.[inception]'"
             ) from error
-        path = Path(weights) if weights else _fetched_weights(fidelity.URL_INCEPTION_V3)
-        if not path.is_file():
-            raise FaceganError(
-                f"evaluation.inception_weights={path} does not exist; it is the file behind "
-                f"{fidelity.URL_INCEPTION_V3}"
+        url = fidelity.URL_INCEPTION_V3
+        path = Path(weights or Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2]))
+        safe: dict[str, Any] = {"map_location": "cpu", "weights_only": True}
+        try:  # first without code, which torch-fidelity would run
+            if weights:
+                torch.load(path, **safe)
+            else:
+                torch.hub.load_state_dict_from_url(url, check_hash=True, **safe)
+            self.extractor: Any = fidelity.FeatureExtractorInceptionV3(
+                "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path)
             )
-        _refuse_code(path)
+        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            raise FaceganError(
+                f"{path}: the weights of Inception-v3 cannot be read ({error}): download {url} and "
+                "set evaluation.inception_weights to the file"
+            ) from error
         self.digest = hashlib.sha256(path.read_bytes()).hexdigest()[:10]
-        self.extractor: Any = fidelity.FeatureExtractorInceptionV3(
-            "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path)
-        )
 
     @property
     def key(self) -> str:
@@ -135,7 +138,7 @@ class InceptionFeatures(FeatureExtractor):
 
 
 def best_device() -> torch.device:
-    """Where faces are drawn and embedded."""
+    """The device for drawing and embedding faces: a GPU if there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -146,28 +149,19 @@ def split_features(
     progress: bool = False,
     device: torch.device | None = None,
 ) -> Tensor:
-    """The features of one split's faces, (N, D), from the cache beside the dataset or into it."""
+    """The features of one split's faces, (N, D), cached in the dataset's folder."""
     path = dataset.path / f"features-{split}-{extractor.key}.safetensors"
-    if (kept := _kept_features(path)) is not None:
-        return kept
+    if (cached := _cached_features(path)) is not None:
+        return cached
     title = f"{split} faces" if progress else None
     count = len(dataset.indices(split))
-    features = extractor.embed_batches(split_batches(dataset, split), count, title, device)
-    with _cache_lock(path):
-        for abandoned in path.parent.glob(f".{path.stem}.*"):  # by a process that was killed
-            abandoned.unlink()
-        write_tensors(path, {"features": features})
+    features = extractor.embed_batches(_batches(dataset, split), count, title, device)
+    write_tensors(path, {"features": features})
     return features
 
 
-def _cache_lock(path: Path) -> FileLock:
-    """Lets one process of this machine write `path`; it leaves no file beside it when killed."""
-    digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
-    return FileLock(Path(tempfile.gettempdir()) / f"facegan-{getpass.getuser()}-{digest}.lock")
-
-
-def _kept_features(path: Path) -> Tensor | None:
-    """The features in the cache; None where there are none, or damaged ones."""
+def _cached_features(path: Path) -> Tensor | None:
+    """The features in the cache; None if they are missing or damaged."""
     if not path.exists():
         return None
     try:
@@ -178,8 +172,8 @@ def _kept_features(path: Path) -> Tensor | None:
         return None
 
 
-def split_batches(dataset: PackedDataset, split: str) -> Iterator[Tensor]:
-    """The faces of one split in batches, (up to BATCH, C, H, W) uint8, read one after the other."""
+def _batches(dataset: PackedDataset, split: str) -> Iterator[Tensor]:
+    """The faces of one split in batches, (up to BATCH, C, H, W) uint8, read one at a time."""
     rows = dataset.indices(split)
     for start in range(0, len(rows), BATCH):
         yield images_of(dataset, rows[start : start + BATCH])
@@ -189,29 +183,3 @@ def split_batches(dataset: PackedDataset, split: str) -> Iterator[Tensor]:
 def images_of(dataset: PackedDataset, rows: NDArray[np.int64]) -> Tensor:
     """The faces of `rows`, (N,), copied: (N, C, H, W) uint8 in channels_last."""
     return torch.from_numpy(dataset.images[rows]).permute(0, 3, 1, 2)
-
-
-def _refuse_code(path: Path) -> None:
-    """Refuses a file with more than tensors, since torch-fidelity would unpickle anything."""
-    try:
-        torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise FaceganError(
-            f"{path} does not hold the weights of Inception-v3 and nothing else ({error}): "
-            "remove it and fetch it again"
-        ) from error
-
-
-def _fetched_weights(url: str) -> Path:
-    """Where torch keeps the weights of `url`, downloaded if they are not there yet."""
-    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            torch.hub.download_url_to_file(url, str(path), hash_prefix=url[-12:-4])
-        except (OSError, RuntimeError) as error:  # no network; another checksum
-            raise FaceganError(
-                f"the weights of Inception-v3 cannot be fetched ({error}): download {url} where "
-                f"there is a network, and put it at {path} or set evaluation.inception_weights"
-            ) from error
-    return path

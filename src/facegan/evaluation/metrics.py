@@ -1,7 +1,7 @@
 """The registry of metrics: generated faces against photographs, as features.
 
-A new metric is one function and one entry of METRICS. It is then part of the evaluation during
-training (where the entry asks for it), of the table, of evaluation.json and of the page.
+A new metric is one function and one entry of METRICS. It is then part of the table, of
+evaluation.json, of the page and, with `during_training`, of the evaluation during training.
 """
 
 from collections.abc import Callable
@@ -12,32 +12,18 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from facegan.evaluation.distances import (
-    GaussianStatistics,
-    KernelDistance,
-    frechet_distance,
-    frechet_interval,
-    gaussian_statistics,
-    kernel_distance,
-    subsample,
-)
-from facegan.evaluation.neighbours import (
-    density_coverage,
-    leave_one_out,
-    memorized_share,
-    nearest_neighbours,
-    precision_recall,
-)
+from facegan.evaluation import distances, neighbours
 
-MIN_FACES = 50  # on either side; with fewer most metrics say nothing
-FEW = 20  # held-out photographs; with fewer all photographs are compared with
+MIN_FACES = 50  # on either side; with fewer most metrics are meaningless
+PRIMARY = "frechet_distance"  # the metric by which runs are sorted and compared
+FEW = 20  # held-out photographs; with fewer the training photographs are used
 
 
 class Photographs:
     """Features of the held-out photographs, (N, D), and of the training photographs, (M, D).
 
-    `training` is None where only metrics are computed that do without. With fewer held-out ones
-    than FEW, the training photographs take their place, each compared with the others.
+    `training` may be None for metrics that do not use it. With fewer than FEW held-out photographs,
+    the training photographs take their place, each compared with the others.
     """
 
     def __init__(self, held_out: Tensor, training: Tensor | None = None) -> None:
@@ -48,51 +34,51 @@ class Photographs:
             self.held_out = training
 
     @cached_property
-    def statistics(self) -> GaussianStatistics:
+    def statistics(self) -> distances.GaussianStatistics:
         """Of the held-out photographs."""
-        return gaussian_statistics(self.held_out)
+        return distances.gaussian_statistics(self.held_out)
 
     @cached_property
     def held_out_nearest_training(self) -> tuple[Tensor, Tensor]:
-        """As `nearest_training`, of the held-out photographs."""
+        """`nearest_training` of the held-out photographs."""
         if self.training is not None and self.leave_one_out:
-            return leave_one_out(self.training)
+            return neighbours.leave_one_out(self.training)
         return self.nearest_training(self.held_out)
 
     def nearest_training(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Distances (K,) of `images` (K, D) to the nearest training photographs, and their rows."""
         if self.training is None:
             raise ValueError("this metric needs the features of the training photographs")
-        return nearest_neighbours(images, self.training)
+        return neighbours.nearest_neighbours(images, self.training)
 
 
 class Comparison:
     """Features (K, D) of some images, compared with photographs.
 
-    Work that several metrics share is done once. With `count`, distances use that many of the
-    images, since their bias depends on it.
+    Results that several metrics share are computed once. With `count`, distances use that many of
+    the images, since their bias depends on it.
     """
 
     def __init__(self, photographs: Photographs, images: Tensor, count: int | None = None) -> None:
         self.photographs = photographs
         self.images = images
-        self.sample = images if count is None else subsample(images, count)
+        self.sample = images if count is None else distances.subsample(images, count)
 
     @cached_property
-    def statistics(self) -> GaussianStatistics:
-        return gaussian_statistics(self.sample)
+    def statistics(self) -> distances.GaussianStatistics:
+        return distances.gaussian_statistics(self.sample)
 
     @cached_property
-    def kernel_distance(self) -> KernelDistance:
-        return kernel_distance(self.photographs.held_out, self.sample)
+    def kernel_distance(self) -> distances.KernelDistance:
+        return distances.kernel_distance(self.photographs.held_out, self.sample)
 
     @cached_property
     def precision_recall(self) -> tuple[float, float]:
-        return precision_recall(*self._balanced)
+        return neighbours.precision_recall(*self._balanced)
 
     @cached_property
     def density_coverage(self) -> tuple[float, float]:
-        return density_coverage(*self._balanced)
+        return neighbours.density_coverage(*self._balanced)
 
     @cached_property
     def nearest_training(self) -> tuple[Tensor, Tensor]:
@@ -106,15 +92,15 @@ class Comparison:
         """As many held-out photographs as images: recall and coverage depend on the counts."""
         held_out = self.photographs.held_out
         count = min(len(held_out), len(self.sample))
-        return subsample(held_out, count), subsample(self.images, count)
+        return distances.subsample(held_out, count), distances.subsample(self.images, count)
 
 
 @dataclass(frozen=True)
 class Metric:
     """What is computed, and how it is presented.
 
-    `reference` names the photographs that take the place of the generated faces to show which
-    value real photographs reach. `interval` is of 95%.
+    `reference` names the photographs that take the place of the generated faces in the column of
+    real photographs. `interval` is of 95%.
     """
 
     name: str
@@ -126,14 +112,14 @@ class Metric:
     standard_error: Callable[[Comparison], float] | None = None
     reference: Literal["training", "held_out"] = "training"
     during_training: bool = False
-    least: int = MIN_FACES  # held-out photographs
+    least: int = MIN_FACES  # number of held-out photographs
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A metric's value, its value for photographs in the place of the faces, its uncertainty.
+    """A metric's value, its value for photographs in place of the faces, and its uncertainty.
 
-    There is no `reference` where these photographs are those that the faces are compared with.
+    `reference` is None if these photographs are those that the faces are compared with.
     """
 
     value: float
@@ -144,17 +130,17 @@ class Measure:
 
 
 def _frechet_distance(faces: Comparison) -> float:
-    return frechet_distance(faces.photographs.statistics, faces.statistics)
+    return distances.frechet_distance(faces.photographs.statistics, faces.statistics)
 
 
 def _frechet_interval(faces: Comparison) -> tuple[float, float]:
-    return frechet_interval(faces.photographs.statistics, faces.sample)
+    return distances.frechet_interval(faces.photographs.statistics, faces.sample)
 
 
 def _memorization(faces: Comparison) -> float:
-    distances, _ = faces.nearest_training
-    held_out_distances, _ = faces.photographs.held_out_nearest_training
-    return memorized_share(distances, held_out_distances)
+    fake, _ = faces.nearest_training
+    held_out, _ = faces.photographs.held_out_nearest_training
+    return neighbours.memorized_share(fake, held_out)
 
 
 METRICS = (
@@ -229,7 +215,7 @@ class NearestPairs:
 
 
 def measure(faces: Comparison) -> dict[Metric, Measure]:
-    """Every metric of `faces`, with the photographs' own value as its reference."""
+    """Every metric of `faces`, with its value for photographs as the reference."""
     photographs = faces.photographs
     assert photographs.training is not None
     references = {"held_out": Comparison(photographs, photographs.held_out)}
@@ -242,7 +228,7 @@ def measure(faces: Comparison) -> dict[Metric, Measure]:
 
 
 def metrics_for(held_out: int) -> list[Metric]:
-    """The metrics that say something with this number of held-out photographs."""
+    """The metrics that are meaningful with this number of held-out photographs."""
     return [metric for metric in METRICS if metric.least <= held_out]
 
 
@@ -255,6 +241,6 @@ def _measure(metric: Metric, faces: Comparison, reference: Comparison | None) ->
 
 def nearest_pairs(faces: Comparison, count: int = 12) -> NearestPairs:
     """The `count` generated faces that are closest to a training face."""
-    distances, rows = faces.nearest_training
-    first = torch.argsort(distances, stable=True)[:count]
-    return NearestPairs(first.tolist(), rows[first].tolist(), distances[first].tolist())
+    far, rows = faces.nearest_training
+    first = torch.argsort(far, stable=True)[:count]
+    return NearestPairs(first.tolist(), rows[first].tolist(), far[first].tolist())

@@ -1,7 +1,8 @@
-"""What a training will see: one page and one PNG of a packed data set, to look at before it."""
+"""A preview of a packed data set: one page and one PNG."""
 
-from collections.abc import Callable, Iterable
-from itertools import groupby
+import functools
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,9 +24,17 @@ SHEET, COLUMNS = 100, 10  # images of the contact sheet
 TILE = 84  # pixels of an image in the PNG, at least
 EXTREMES = 10  # images at each end of a measure
 TWINS, TWINS_SHOWN = 12, 4  # groups of duplicates, and images of each
-REASONS, EXAMPLES = 20, 3  # rows of the table of what is left out, and names in each
-WHISKER = 1.5  # interquartile ranges beyond the quartiles, where outliers begin (Tukey 1977)
+REASONS, EXAMPLES = 20, 3  # rows of the table of left-out files, and names in each
+WHISKER = 1.5  # interquartile ranges beyond the quartiles, from which outliers begin (Tukey 1977)
 CHUNK = 1024  # images in memory as floats
+MEASURES = (  # title, description, names of both ends
+    ("Brightness", "the mean of the pixels, 0 to 255", ("darkest", "brightest")),
+    (
+        "Sharpness",
+        "the contrast of neighbouring pixels over that of the image",
+        ("least sharp", "sharpest"),
+    ),
+)
 
 
 class Tile(NamedTuple):
@@ -55,9 +64,11 @@ class Reason(NamedTuple):
 
 
 def write_preview(dataset: PackedDataset) -> Path:
-    """Writes preview.html and preview.png beside the images. Returns the path of the page."""
-    tiles = _Tiles(dataset)
-    sheet = torch.stack([tile.image for tile in tiles(_spread(dataset.indices("train"), SHEET))])
+    """Writes preview.html and preview.png to the data set's folder. Returns the page's path."""
+    tiles = functools.partial(_tiles, dataset, read_names(dataset.path))
+    train = dataset.indices("train")
+    shown = np.linspace(0, len(train) - 1, min(SHEET, len(train))).round().astype(int)
+    sheet = torch.stack([tile.image for tile in tiles(train[shown])])
     left_out = read_left_out(dataset.path)
     by_reason = reasons(left_out)
     page = render(
@@ -69,28 +80,24 @@ def write_preview(dataset: PackedDataset) -> Path:
         left_out=by_reason[:REASONS],
         further=len(by_reason[REASONS:]),
         twins=[tiles(rows) for rows in _twins(dataset)],
-        extremes=_extremes(dataset, tiles),
+        extremes=[
+            _extremes(tiles, values, *about)
+            for values, about in zip(_measure(dataset), MEASURES, strict=True)
+        ],
     )
     save_grid(sheet, dataset.path / PNG, COLUMNS, upscale=-(-TILE // dataset.image_size))
     write_bytes(dataset.path / PAGE, page.encode())
     return dataset.path / PAGE
 
 
-class _Tiles:
-    """Rows of a data set -> their images and names."""
-
-    def __init__(self, dataset: PackedDataset) -> None:
-        self.images = dataset.images
-        self.names = read_names(dataset.path)
-
-    def __call__(self, rows: Iterable[int]) -> list[Tile]:
-        return [Tile(self._image(row), self._name(row)) for row in rows]
-
-    def _image(self, row: int) -> Tensor:
-        return torch.from_numpy(self.images[row]).permute(2, 0, 1)
-
-    def _name(self, row: int) -> str:
-        return self.names[row] if self.names else f"image {row}"
+def _tiles(dataset: PackedDataset, names: Sequence[str], rows: Iterable[int]) -> list[Tile]:
+    return [
+        Tile(
+            torch.from_numpy(dataset.images[row]).permute(2, 0, 1),
+            names[row] if names else f"image {row}",
+        )
+        for row in rows
+    ]
 
 
 def _facts(dataset: PackedDataset, left_out: int) -> dict[str, str]:
@@ -114,17 +121,16 @@ def _label_counts(dataset: PackedDataset) -> dict[str, int]:
     return dict(zip(labels.attribute_names, counts, strict=True))
 
 
-def reasons(left_out: list[Unused]) -> list[Reason]:
-    """What is left out by reason, the most frequent first."""
-    ordered = sorted(left_out, key=lambda file: file.reason)
-    groups = groupby(ordered, key=lambda file: file.reason)
-    found = [(text, [file.name for file in files]) for text, files in groups]
-    found.sort(key=lambda group: -len(group[1]))
-    return [Reason(text, len(names), names[:EXAMPLES]) for text, names in found]
+def reasons(left_out: Sequence[Unused]) -> list[Reason]:
+    """The reasons for leaving files out, the most frequent first."""
+    return [
+        Reason(text, count, [file.name for file in left_out if file.reason == text][:EXAMPLES])
+        for text, count in Counter(file.reason for file in left_out).most_common()
+    ]
 
 
 def _twins(dataset: PackedDataset) -> list[NDArray[np.int64]]:
-    """The rows of the first groups of duplicates, where they were looked for."""
+    """The rows of the first groups of duplicates; none if duplicates were not searched for."""
     if "duplicates" not in dataset.manifest:
         return []
     groups = dataset.labels.identities
@@ -132,59 +138,36 @@ def _twins(dataset: PackedDataset) -> list[NDArray[np.int64]]:
     return [rows[:TWINS_SHOWN] for rows in found]
 
 
-def _extremes(dataset: PackedDataset, tiles: _Tiles) -> list[Extremes]:
-    bright, sharp = _measure(dataset, brightness, sharpness)
-    return [
-        _ends(
-            "Brightness",
-            "the mean of the pixels, 0 to 255",
-            ("darkest", "brightest"),
-            bright,
-            tiles,
-        ),
-        _ends(
-            "Sharpness",
-            "the contrast of neighbouring pixels over that of the image",
-            ("least sharp", "sharpest"),
-            sharp,
-            tiles,
-        ),
-    ]
-
-
-def _ends(
-    title: str, description: str, names: tuple[str, str], values: NDArray[np.float64], tiles: _Tiles
+def _extremes(
+    tiles: Callable[[Iterable[int]], list[Tile]],
+    values: NDArray[np.float64],
+    title: str,
+    description: str,
+    ends: tuple[str, str],
 ) -> Extremes:
     order, far = np.argsort(values, kind="stable"), outliers(values)
-    ends = {
+    shown = {
         name: [
             tile._replace(value=float(values[row]), outlier=bool(far[row]))
             for row, tile in zip(rows, tiles(rows), strict=True)
         ]
-        for name, rows in zip(names, (order[:EXTREMES], order[::-1][:EXTREMES]), strict=True)
+        for name, rows in zip(ends, (order[:EXTREMES], order[::-1][:EXTREMES]), strict=True)
     }
-    return Extremes(title, description, int(far.sum()), ends)
+    return Extremes(title, description, int(far.sum()), shown)
 
 
 def outliers(values: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which values, (N,), lie more than WHISKER interquartile ranges beyond the quartiles."""
+    """Which values, (N,), are more than WHISKER interquartile ranges beyond the quartiles."""
     low, high = np.percentile(values, [25, 75])
     margin = WHISKER * (high - low)
     return (values < low - margin) | (values > high + margin)
 
 
-def _measure(
-    dataset: PackedDataset, *measures: Callable[[NDArray[np.uint8]], NDArray[np.float64]]
-) -> list[NDArray[np.float64]]:
-    """The values, (N,), of each measure for all images, which are read once."""
+def _measure(dataset: PackedDataset) -> NDArray[np.float64]:
+    """Brightness and sharpness, (2, N), of all images, which are read once."""
     parts = []
     for start in range(0, len(dataset.images), CHUNK):
         images = dataset.images[start : start + CHUNK]
-        parts.append([measure(images) for measure in measures])
+        parts.append(np.stack([brightness(images), sharpness(images)]))
         dataset.release_memory()
-    return [np.concatenate(values) for values in zip(*parts, strict=True)]
-
-
-def _spread(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """At most `count` of the rows, at equal distances."""
-    return rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)]
+    return np.concatenate(parts, axis=1)

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from torch import Tensor
 from facegan.cli.config import ConfigError, instantiate, read_data_config
 from facegan.core import pretrained
 from facegan.core.errors import FaceganError
-from facegan.core.files import atomic_path, write_json
+from facegan.core.files import write_bytes, write_json
+from facegan.core.images import grid
 from facegan.data.align import FRAMES, frame_name
 from facegan.data.base import FaceSource
 from facegan.data.dataset import PackedDataset
@@ -25,6 +26,7 @@ from facegan.data.decode import Decoder
 from facegan.data.pack import pack
 from facegan.data.photos import open_photos
 from facegan.data.recorded import recorded_rollbacks, source_or_recorded
+from facegan.evaluation import metrics
 from facegan.evaluation.coverage import AttributeShare, attribute_coverage
 from facegan.evaluation.features import (
     AttributeFeatures,
@@ -33,141 +35,89 @@ from facegan.evaluation.features import (
     images_of,
     split_features,
 )
-from facegan.evaluation.metrics import (
-    FEW,
-    METRICS,
-    MIN_FACES,
-    Comparison,
-    Measure,
-    Metric,
-    NearestPairs,
-    Photographs,
-    measure,
-    nearest_pairs,
-)
-from facegan.evaluation.report import html_page, text_table
+from facegan.evaluation.report import measures_table, render
 from facegan.networks.base import Generator
 from facegan.networks.latents import latents
 
-GRID_FACES = 128  # in the report
+GRID_FACES, GRID_COLUMNS = 128, 16  # in the report
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """The results for one set of generated faces."""
 
-    measures: dict[Metric, Measure]
+    measures: dict[metrics.Metric, metrics.Measure]
     coverage: list[AttributeShare]
-    nearest_pairs: NearestPairs
+    nearest_pairs: metrics.NearestPairs
 
 
 def evaluate(cfg: DictConfig) -> None:
-    """Evaluates what `cfg` names; writes evaluation.json and evaluation.html, prints a table."""
-    if cfg.evaluation.faces < MIN_FACES:
-        raise ConfigError(
-            f"evaluation.faces must be at least {MIN_FACES}, got {cfg.evaluation.faces}; try 10000"
-        )
+    """Evaluates the faces that `cfg` names; writes evaluation.json and evaluation.html."""
+    count, split, seed = cfg.evaluation.faces, cfg.evaluation.split, cfg.evaluation.seed
+    _check_count("evaluation.faces", count)
     extractor = instantiate(cfg.features, "features")
-    source = _source(cfg)
-    warning = crop_warning(cfg)
-    if warning:
-        print(f"warning: {warning}", file=sys.stderr)
-    faces, dataset = _faces_and_dataset(cfg, source)
-    evaluation = evaluate_faces(dataset, cfg.evaluation.split, faces, extractor)
-    facts = _facts(cfg, dataset, faces, extractor) | _unmeasured(evaluation.measures)
-    if warning:
-        facts["warning"] = warning
-    out = _output_folder(cfg)
+    run = pretrained.run_folder(cfg.weights) if cfg.images is None else None
+    data = dict(cfg.data)
+    source = _source(functools.partial(instantiate, cfg.data, "data"), data, run)
+    # every check comes before drawing, which may take minutes
+    if cfg.images is None:
+        facts = weights_facts(cfg.weights, seed, run)
+        trained_on = training_data(cfg.weights, run, source)
+        if warning := crop_warning(cfg.weights, trained_on, data):
+            print(f"warning: {warning}", file=sys.stderr)
+            facts["warning"] = warning
+        generator = _generator(cfg.weights, source.image_size)
+        dataset = _dataset(source, split)
+        z = latents(range(seed, seed + count), generator.latent_dim)
+        faces = generator.to(best_device()).draw(z, progress="drawing faces")
+    else:
+        facts = {"images": str(cfg.images)}
+        faces = read_images(Path(cfg.images), count, source.image_size, source.mode)
+        _check_count(f"the number of images in {cfg.images}", len(faces))
+        dataset = _dataset(source, split)
+    evaluation = evaluate_faces(dataset, split, faces, extractor)
+    facts |= comparison_facts(dataset, split, faces, extractor.key)
+    facts |= unmeasured(evaluation.measures)
+    out = Path(cfg.out or run or "outputs/evaluation")
     write_json(out / "evaluation.json", to_json(facts, evaluation))
-    with atomic_path(out / "evaluation.html") as temporary:
-        page = _page(facts, evaluation, source.images_are, faces, dataset)
-        temporary.write_text(page, encoding="utf-8")
-    print(text_table(evaluation.measures, source.images_are))
+    page = html_page(facts, evaluation, source.images_are, faces, dataset)
+    write_bytes(out / "evaluation.html", page.encode())
+    print(measures_table(evaluation.measures, source.images_are), end="")
     print(f"{out / 'evaluation.html'} shows faces, attribute coverage and nearest neighbours")
 
 
-def evaluate_faces(
-    dataset: PackedDataset, split: str, faces: Tensor, extractor: FeatureExtractor
-) -> Evaluation:
-    """Compares `faces`, (N, 3, H, W) uint8, with the dataset's held-out and training images."""
-    attributes = (
-        extractor
-        if isinstance(extractor, AttributeFeatures)
-        else AttributeFeatures(dataset.image_size)
-    )
-    fake = extractor(faces, "generated faces")
-    held_out = split_features(dataset, split, extractor, progress=True)
-    training = split_features(dataset, "train", extractor, progress=True)
-    coverage = attribute_coverage(
-        attributes.has_attributes(split_features(dataset, "train", attributes, progress=True)),
-        attributes.has_attributes(
-            fake if attributes is extractor else attributes(faces, "their attributes")
-        ),
-        attributes.attributes,
-    )
-    comparison = Comparison(Photographs(held_out, training), fake, min(len(fake), len(training)))
-    measures = {
-        dataclasses.replace(metric, label=extractor.labels.get(metric.name, metric.label)): value
-        for metric, value in measure(comparison).items()
-    }
-    return Evaluation(measures, coverage, nearest_pairs(comparison))
+def _check_count(name: str, count: int) -> None:
+    if count < metrics.MIN_FACES:
+        raise ConfigError(f"{name} must be at least {metrics.MIN_FACES}, got {count}")
 
 
-def to_json(facts: dict[str, str], evaluation: Evaluation) -> dict[str, Any]:
-    """The content of evaluation.json."""
-    return {
-        "facts": facts,
-        "measures": {
-            metric.name: dataclasses.asdict(value) for metric, value in evaluation.measures.items()
-        },
-        "coverage": [dataclasses.asdict(share) for share in evaluation.coverage],
-        "nearest_pairs": dataclasses.asdict(evaluation.nearest_pairs),
-    }
-
-
-def _source(cfg: DictConfig) -> FaceSource:
-    """The data of `cfg`; the packed one, where it is the run's own and its photographs are gone."""
-    run = _run_folder(cfg)
-    make_source = functools.partial(instantiate, cfg.data, "data")
-    own = read_data_config(run)
-    packed_dir = cfg.data.get("packed_dir")
-    if run is None or {**own, "packed_dir": packed_dir} != dict(cfg.data):
+def _source(
+    make_source: Callable[[], FaceSource], data: Mapping[str, Any], run: Path | None
+) -> FaceSource:
+    """The data to compare with; a run's own may be packed already, without its photographs."""
+    packed_dir = data.get("packed_dir")
+    if run is None or {**read_data_config(run), "packed_dir": packed_dir} != data:
         return make_source()
     return source_or_recorded(make_source, packed_dir, run)
 
 
-def _faces_and_dataset(cfg: DictConfig, source: Any) -> tuple[Tensor, PackedDataset]:
-    """The faces to evaluate, (N, 3, H, W) uint8, and the data to compare them with.
-
-    Everything that can be wrong is checked before faces are drawn, which may take minutes.
-    """
-    if cfg.images is not None:
-        faces = read_images(Path(cfg.images), cfg.evaluation.faces, source.image_size, source.mode)
-        if len(faces) < MIN_FACES:
-            raise FaceganError(
-                f"images={cfg.images} holds {len(faces)} images, at least {MIN_FACES} are needed; "
-                "generate more"
-            )
-        return faces, _dataset(source, cfg.evaluation.split)
-    generator = Generator.from_pretrained(cfg.weights)
-    if generator.image_size != source.image_size:
+def _generator(weights: str, image_size: int) -> Generator:
+    generator = Generator.from_pretrained(weights)
+    if generator.image_size != image_size:
         raise ConfigError(
-            f"weights={cfg.weights} makes faces of {generator.image_size} pixels, the data has "
-            f"{source.image_size}; evaluate it with data.image_size={generator.image_size}"
+            f"weights={weights} makes faces of {generator.image_size} pixels, the data has "
+            f"{image_size}; set data.image_size={generator.image_size}"
         )
-    dataset = _dataset(source, cfg.evaluation.split)
-    seed = cfg.evaluation.seed
-    z = latents(range(seed, seed + cfg.evaluation.faces), generator.latent_dim)
-    return generator.to(best_device()).draw(z, progress="drawing faces"), dataset
+    return generator
 
 
-def _dataset(source: Any, split: str) -> PackedDataset:
-    dataset: PackedDataset = source.dataset()
+def _dataset(source: FaceSource, split: str) -> PackedDataset:
+    dataset = source.dataset()
     counts = dataset.manifest["counts"]
-    if counts["train"] < FEW:
+    if counts["train"] < metrics.FEW:
         raise FaceganError(
             f"the data has {counts['train']} training photographs, but an evaluation needs at "
-            f"least {FEW}: use more photographs, or evaluate against another data set with data=…"
+            f"least {metrics.FEW}: use more photographs, or another data set by data=…"
         )
     compared = _compared(counts, split)
     if compared != split:
@@ -175,19 +125,19 @@ def _dataset(source: Any, split: str) -> PackedDataset:
             f"few photographs: the faces are compared with the {counts['train']} training ones, "
             f"since there are only {counts[split]} {split} ones"
         )
-    if counts[compared] < MIN_FACES:
+    if counts[compared] < metrics.MIN_FACES:
         shown = f"{counts[compared]} {compared}"
-        print(f"few photographs: only the metrics that say something with {shown} ones are shown")
+        print(f"few photographs: only metrics that are meaningful with {shown} ones are shown")
     return dataset
 
 
 def _compared(counts: Mapping[str, int], split: str) -> str:
-    """The split that the faces are compared with: `split`, where it has enough photographs."""
-    return split if counts[split] >= FEW else "train"
+    """The split that the faces are compared with: `split` if it has enough photographs."""
+    return split if counts[split] >= metrics.FEW else "train"
 
 
 def read_images(root: Path, count: int, image_size: int, mode: str = "RGB") -> Tensor:
-    """At most `count` images of a folder or zip, spread over it: (N, C, H, W) uint8.
+    """At most `count` images of a folder or zip, at equal distances: (N, C, H, W) uint8.
 
     Images of another size or shape are cropped to their largest centre square and resized.
     """
@@ -200,71 +150,89 @@ def read_images(root: Path, count: int, image_size: int, mode: str = "RGB") -> T
         return torch.from_numpy(np.load(packed)).permute(0, 3, 1, 2)
 
 
-def crop_warning(cfg: DictConfig) -> str:
-    """What to say of weights that were trained on another crop than the data's; else nothing."""
-    trained_on = _training_data(cfg)
-    if any("crop" not in data for data in (trained_on, cfg.data)):
+def evaluate_faces(
+    dataset: PackedDataset, split: str, faces: Tensor, extractor: FeatureExtractor
+) -> Evaluation:
+    """Compares `faces`, (N, 3, H, W) uint8, with the dataset's held-out and training images."""
+    fake = extractor(faces, "generated faces")
+    held_out = split_features(dataset, split, extractor, progress=True)
+    training = split_features(dataset, "train", extractor, progress=True)
+    if isinstance(extractor, AttributeFeatures):
+        attributes, real_attributes, fake_attributes = extractor, training, fake
+    else:
+        attributes = AttributeFeatures(dataset.image_size)
+        real_attributes = split_features(dataset, "train", attributes, progress=True)
+        fake_attributes = attributes(faces, "their attributes")
+    real, generated = map(attributes.has_attributes, (real_attributes, fake_attributes))
+    comparison = metrics.Comparison(
+        metrics.Photographs(held_out, training), fake, min(len(fake), len(training))
+    )
+    measures = {
+        dataclasses.replace(metric, label=extractor.labels.get(metric.name, metric.label)): value
+        for metric, value in metrics.measure(comparison).items()
+    }
+    coverage = attribute_coverage(real, generated, attributes.attributes)
+    return Evaluation(measures, coverage, metrics.nearest_pairs(comparison))
+
+
+def training_data(weights: str, run: Path | None, source: FaceSource) -> dict[str, Any]:
+    """What is known of the data that the weights were trained on, with the keys of `data`."""
+    if weights in pretrained.bundled():  # trained on crops of aligned photographs
+        return {"crop": pretrained.bundled_crop(weights)} if source.aligned else {}
+    return read_data_config(run)
+
+
+def crop_warning(weights: str, trained_on: Mapping[str, Any], data: Mapping[str, Any]) -> str:
+    """A warning if the weights were trained on another crop than the data's; else empty."""
+    if "crop" not in trained_on or "crop" not in data:
         return ""
-    trained, crop = map(_crop, (trained_on, cfg.data))
+    trained, crop = _crop(trained_on), _crop(data)
     if trained == crop:
         return ""
     return (
-        f"weights={cfg.weights} were trained with data.crop={trained}, and the data has "
+        f"weights={weights} were trained with data.crop={trained}, and the data has "
         f"data.crop={crop}: the distances include the difference between the crops; "
-        f"set data.crop={trained}, or leave data=… out where a run has data of its own"
+        f"set data.crop={trained}, or leave data=… out if a run has data of its own"
     )
 
 
 def _crop(data: Mapping[str, Any]) -> str:
-    """data.crop, and what it is by default where the faces are aligned."""
+    """data.crop, or its default if the faces are aligned."""
     if data["crop"] is None and data.get("align"):
         return str(FRAMES[frame_name(data["align"])].side)
     return "null" if data["crop"] is None else str(data["crop"])
 
 
-def _training_data(cfg: DictConfig) -> Mapping[str, Any]:
-    """The config of the data that the weights were trained on; empty where it is not known."""
-    if cfg.images is not None:
-        return {}
-    if cfg.weights in pretrained.bundled():  # a crop says nothing of photographs of another size
-        same_kind = cfg.data.get("_target_") == "facegan.data.celeba.CelebA"
-        return {"crop": pretrained.bundled_crop(cfg.weights)} if same_kind else {}
-    return read_data_config(_run_folder(cfg))
+def weights_facts(weights: str, seed: int, run: Path | None) -> dict[str, str]:
+    """The weights, the length of their training, the seeds, and the training's rollbacks."""
+    seen = pretrained.metadata(weights).get("images_seen", "unknown")
+    facts = {"weights": weights, "images seen": seen, "drawn": f"seeds from {seed} on"}
+    rollbacks = [
+        f"back to {event.get('back_to_images')} images, since "
+        + str(event.get("reason")).split(";")[0]  # without the advice
+        for event in (recorded_rollbacks(run) if run is not None else [])
+    ]
+    return facts | ({"rollbacks": "; ".join(rollbacks)} if rollbacks else {})
 
 
-def _run_folder(cfg: DictConfig) -> Path | None:
-    return pretrained.run_folder(cfg.weights) if cfg.images is None else None
-
-
-def _output_folder(cfg: DictConfig) -> Path:
-    return Path(cfg.out or _run_folder(cfg) or "outputs/evaluation")
-
-
-def _facts(
-    cfg: DictConfig, dataset: PackedDataset, faces: Tensor, extractor: FeatureExtractor
+def comparison_facts(
+    dataset: PackedDataset, split: str, faces: Tensor, features: str
 ) -> dict[str, str]:
-    size = faces.shape[-1]
-    subject = {"images": str(cfg.images)}
-    if cfg.images is None:
-        seen = pretrained.metadata(cfg.weights).get("images_seen", "unknown")
-        seeds = f"seeds from {cfg.evaluation.seed} on"
-        subject = {"weights": cfg.weights, "images seen": seen, "drawn": seeds}
-        subject |= _rollbacks(_run_folder(cfg))
-    counts = dataset.manifest["counts"]
-    splits = dict.fromkeys([_compared(counts, cfg.evaluation.split), "train"])
+    """What is compared with what, in which feature space."""
+    counts, size = dataset.manifest["counts"], faces.shape[-1]
+    splits = dict.fromkeys([_compared(counts, split), "train"])
     return {
-        **subject,
         "faces": f"{len(faces)} of {size}x{size}",
-        "against": ", ".join(f"{counts[split]} faces of the {split} split" for split in splits),
+        "against": ", ".join(f"{counts[name]} faces of the {name} split" for name in splits),
         "dataset": dataset.path.name,
-        "features": extractor.key,
+        "features": features,
     }
 
 
-def _unmeasured(measures: Mapping[Metric, Measure]) -> dict[str, str]:
+def unmeasured(measures: Mapping[metrics.Metric, metrics.Measure]) -> dict[str, str]:
     """The metrics that were not measured, and why."""
     measured = {metric.name for metric in measures}
-    missing = [metric for metric in METRICS if metric.name not in measured]
+    missing = [metric for metric in metrics.METRICS if metric.name not in measured]
     if not missing:
         return {}
     least = min(metric.least for metric in missing)
@@ -272,32 +240,30 @@ def _unmeasured(measures: Mapping[Metric, Measure]) -> dict[str, str]:
     return {"left out": f"{labels}: they need at least {least} photographs to compare with"}
 
 
-def _rollbacks(run: Path | None) -> dict[str, str]:
-    """What the training went back from, if it did."""
-    events = recorded_rollbacks(run) if run is not None else []
-    reasons = [str(event.get("reason")).split(";")[0] for event in events]  # without the advice
-    texts = [
-        f"back to {event.get('back_to_images')} images, since {reason}"
-        for event, reason in zip(events, reasons, strict=True)
-    ]
-    return {"rollbacks": "; ".join(texts)} if texts else {}
+def to_json(facts: dict[str, str], evaluation: Evaluation) -> dict[str, Any]:
+    """The content of evaluation.json."""
+    content = dataclasses.asdict(dataclasses.replace(evaluation, measures={}))
+    measures = evaluation.measures.items()
+    content["measures"] = {metric.name: dataclasses.asdict(value) for metric, value in measures}
+    return {"facts": facts, **content}
 
 
-def _page(
+def html_page(
     facts: dict[str, str],
     evaluation: Evaluation,
     reference: str,
     faces: Tensor,
     dataset: PackedDataset,
 ) -> str:
+    """The content of evaluation.html. `reference`: a noun for the images of the dataset."""
     pairs = evaluation.nearest_pairs
-    nearest = dataset.indices("train")[pairs.training]
-    return html_page(
+    nearest = images_of(dataset, dataset.indices("train")[pairs.training])
+    return render(
+        "evaluation.html",
         facts=facts,
         measures=evaluation.measures,
         coverage=evaluation.coverage,
         reference=reference,
-        faces=faces[:GRID_FACES],
-        pairs=(faces[pairs.generated], images_of(dataset, nearest)),
-        distances=pairs.distances,
+        faces=grid(faces[:GRID_FACES], GRID_COLUMNS),
+        pairs=list(zip(faces[pairs.generated], nearest, pairs.distances, strict=True)),
     )
