@@ -8,7 +8,6 @@ from torch import Tensor
 
 from facegan.gan import augment
 from facegan.gan.augment import ADA, DiffAugment, NoAugmentation, apply_color, warp
-from facegan.gan.losses import Hinge, LeastSquares, RelativisticPairing, Wasserstein
 
 SIZE = 12
 
@@ -171,24 +170,3 @@ def test_p_is_in_the_state() -> None:
     other = ADA()
     other.load_state_dict(ada.state_dict())
     assert other.p == 0.25
-
-
-@pytest.mark.parametrize(
-    ("build", "message"),
-    [
-        (lambda: ADA(p=2.0), "p is a probability"),
-        (lambda: ADA(full_images=0), "full_images must be at least 1"),
-        (lambda: DiffAugment(["colour"]), "policy must list some of color, translation, cutout"),
-    ],
-)
-def test_values_out_of_range(build, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        build()
-
-
-@pytest.mark.parametrize(
-    ("loss", "expected"),
-    [(Hinge(), 1.0), (LeastSquares(), 0.5), (Wasserstein(), 3.0), (RelativisticPairing(), 3.0)],
-)
-def test_the_margin_of_real_images(loss, expected: float) -> None:
-    assert loss.real_margin(torch.tensor([1.0]), torch.tensor([-2.0])).item() == expected

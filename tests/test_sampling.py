@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from facegan.core.errors import FaceganError
 from facegan.networks.latents import balanced_latents, latents, parse_seeds
 
 
@@ -57,7 +58,7 @@ def test_parse_seeds(text: str, seeds: list[int]) -> None:
 
 @pytest.mark.parametrize("text", ["", "a", "-3", "3-1", "1-2-3", "1,,2", "1.5", "1;2", "3-"])
 def test_parse_seeds_refuses(text: str) -> None:
-    with pytest.raises(ValueError, match="numbers and ranges of numbers from 0 to") as error:
+    with pytest.raises(FaceganError, match="numbers and ranges of numbers from 0 to") as error:
         parse_seeds(text)
     assert repr(text) in str(error.value)
 

@@ -149,7 +149,7 @@ def _seeds(generator: "Generator", cfg: DictConfig) -> Sequence[int]:
     if cfg.attributes is None:
         return range(cfg.n) if cfg.seeds is None else parse_seeds(cfg.seeds)
     wanted = parse_attributes(cfg.attributes)
-    seeds = find_seeds(generator, wanted, cfg.n, truncation=cfg.truncation)
+    seeds = find_seeds(generator, wanted, cfg.n, 0, CANDIDATES, cfg.truncation)
     if len(seeds) < cfg.n:
         raise FaceganError(
             f"{len(seeds)} of {CANDIDATES:,} faces fit attributes={cfg.attributes}, and n={cfg.n}; "
