@@ -89,6 +89,12 @@ def test_stream_ends_with_its_terminal(cli, workdir: Path, monkeypatch: pytest.M
         ("video=avi", "gif, mp4"),
         ("frames=1", "frames must be a whole number from 2"),
         ("interpolate=1,2 stream=true", "give one of them"),
+        ("sweep=-3:3", "sweep needs edit=Smiling"),
+        ("attributes=Smiling seeds=3", "attributes chooses n seeds by itself"),
+        ("weights=lite-28 attributes=Smilng", "Smilng is not an attribute; did you mean Smiling?"),
+        ("weights=lite-28 edit=Smilling", "did you mean Smiling?"),
+        ("weights=lite-28 edit=Smiling:x", "edit is names with amounts"),
+        ("weights=lite-28 edit=Smiling sweep=3", "sweep is two amounts"),
         ("weights=nobody", "dcgan-28, full-28, full-64, lite-28"),
     ],
 )

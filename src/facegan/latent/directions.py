@@ -39,7 +39,7 @@ class Directions:
         return self.vectors[self.index(name)]
 
     def index(self, name: str) -> int:
-        return find_name(name, self.names, "direction of this generator")
+        return find_name(name, self.names, "a direction of this generator")
 
     def edit(self, z: Tensor, amounts: Mapping[str, float]) -> Tensor:
         """Latents moved along directions: (N, latent_dim) -> (N, latent_dim)."""
@@ -105,7 +105,7 @@ def find_name(name: str, known: Sequence[str], kind: str) -> int:
         return lower.index(name.lower())
     near = difflib.get_close_matches(name.lower(), lower, n=1)
     hint = f"did you mean {known[lower.index(near[0])]}?" if near else f"known: {', '.join(known)}"
-    raise FaceganError(f"{name} is not a {kind}; {hint}")
+    raise FaceganError(f"{name} is not {kind}; {hint}")
 
 
 def parse_edit(text: str) -> dict[str, float]:

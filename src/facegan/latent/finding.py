@@ -40,7 +40,7 @@ def load_directions(
     classifier = bundled_classifier(generator.image_size)
     names = direction_names(generator, classifier)
     for name in wanted:
-        find_name(name, names, "direction of this generator")
+        find_name(name, names, "a direction of this generator")
     directions = find_directions(generator, classifier, progress)
     if path is not None and os.access(path.parent, os.W_OK):
         directions.save(path)

@@ -29,7 +29,7 @@ def find_seeds(
     attributes may give fewer seeds, or none. Raises FaceganError for an unknown attribute.
     """
     classifier = bundled_classifier(generator.image_size).to(generator.device)
-    columns = [find_name(name, classifier.attributes, "attribute") for name in wanted]
+    columns = [find_name(name, classifier.attributes, "an attribute") for name in wanted]
     signs = torch.tensor([1.0 if has else -1.0 for has in wanted.values()])
     found: list[int] = []
     end = min(first + candidates, MAX_SEED + 1)
