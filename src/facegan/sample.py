@@ -4,7 +4,7 @@ python -m facegan.sample                                     ten faces, by the b
 python -m facegan.sample weights=outputs/latest seeds=0-63,100 truncation=0.7 grid=true
 python -m facegan.sample attributes=Smiling,-Eyeglasses      faces to order
 python -m facegan.sample interpolate=3,7,12 frames=120       a video of faces that turn into others
-python -m facegan.sample stream=true fps=4                   new faces, on and on, in the terminal
+python -m facegan.sample stream=true fps=4                   new faces in the terminal until stopped
 python -m facegan.sample seeds=7 edit=Smiling:2,Young:-1     a face, changed along directions
 python -m facegan.sample edit=Smiling sweep=-3:3 frames=60   a video of ten faces that change
 """
@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,12 +24,9 @@ from facegan.cli.config import ConfigError, number
 from facegan.core.errors import FaceganError
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
     from torch import Tensor
 
     from facegan.networks.base import Generator
-
-Enlarge = Callable[["Tensor"], "Image"]
 
 
 @dataclass
@@ -59,47 +55,43 @@ class SampleConfig:
 @command("sample", SampleConfig)
 def main(cfg: DictConfig) -> None:
     _check(cfg)
-    from facegan.core.images import to_pil  # torch, which --help does not need
-    from facegan.networks.base import Generator
+    from facegan.networks.base import Generator  # torch, which --help does not need
 
     generator = Generator.from_pretrained(cfg.weights)
-    enlarge = partial(to_pil, upscale=cfg.upscale, filter=cfg.filter)
     if cfg.stream:
-        stream(generator, enlarge, cfg)
+        stream(generator, cfg)
     elif cfg.interpolate is not None:
-        save_interpolation(generator, enlarge, cfg)
+        save_interpolation(generator, cfg)
     elif cfg.sweep is not None:
-        save_sweep(generator, enlarge, cfg)
+        save_sweep(generator, cfg)
     else:
-        save_images(generator, enlarge, cfg)
+        save_images(generator, cfg)
 
 
-def save_images(generator: "Generator", enlarge: Enlarge, cfg: DictConfig) -> None:
+def save_images(generator: "Generator", cfg: DictConfig) -> None:
     """A PNG for each seed and, with `grid`, one of all."""
-    from facegan.core.images import grid, save_image
+    from facegan.core.images import grid
 
     seeds = _seeds(generator, cfg)
     faces = generator.draw(_editor(generator, cfg)(generator.latents(seeds, cfg.truncation)))
-    out = Path(cfg.out)
     for seed, face in zip(seeds, faces, strict=True):
-        save_image(enlarge(face), out / f"seed-{seed:04}.png")
+        _save_image(face, f"seed-{seed:04}", cfg)
     if cfg.grid:
-        save_image(enlarge(grid(faces)), out / "grid.png")
-    print(f"{len(seeds)} face{'s' if len(seeds) > 1 else ''} in {out}")
+        _save_image(grid(faces), "grid", cfg)
+    print(f"{len(seeds)} face{'s' if len(seeds) > 1 else ''} in {cfg.out}")
 
 
-def save_interpolation(generator: "Generator", enlarge: Enlarge, cfg: DictConfig) -> None:
+def save_interpolation(generator: "Generator", cfg: DictConfig) -> None:
     """A video from face to face of the given seeds, which ends at the first one."""
     from facegan.latent.interpolation import slerp_loop
     from facegan.networks.latents import parse_seeds
 
     z = generator.latents(parse_seeds(cfg.interpolate), cfg.truncation)
     faces = generator.draw(slerp_loop(_editor(generator, cfg)(z), cfg.frames))
-    name = f"interpolation-{cfg.interpolate.replace(',', '-')[:100]}"
-    _save_video(map(enlarge, faces), name, cfg)
+    _save_video(faces, f"interpolation-{cfg.interpolate.replace(',', '-')[:100]}", cfg)
 
 
-def save_sweep(generator: "Generator", enlarge: Enlarge, cfg: DictConfig) -> None:
+def save_sweep(generator: "Generator", cfg: DictConfig) -> None:
     """A video of the given seeds' faces, side by side, moved along directions there and back."""
     from facegan.core.images import grid
     from facegan.latent.directions import parse_edit, parse_sweep, sweep_amounts
@@ -107,13 +99,13 @@ def save_sweep(generator: "Generator", enlarge: Enlarge, cfg: DictConfig) -> Non
     factors = sweep_amounts(*parse_sweep(cfg.sweep), cfg.frames).tolist()
     z = generator.latents(_seeds(generator, cfg), cfg.truncation)
     edit = _editor(generator, cfg)
-    frames = (enlarge(grid(generator.draw(edit(z, factor)))) for factor in factors)
+    frames = (grid(generator.draw(edit(z, factor))) for factor in factors)
     _save_video(frames, f"sweep-{'-'.join(parse_edit(cfg.edit))[:100]}", cfg)
 
 
-def stream(generator: "Generator", enlarge: Enlarge, cfg: DictConfig) -> None:
-    """New faces until the command is stopped: in the terminal or, if stdout is none, as files."""
-    from facegan.core.images import save_image, to_pil
+def stream(generator: "Generator", cfg: DictConfig) -> None:
+    """New faces until the command is stopped: in the terminal, or as files if there is none."""
+    from facegan.core.images import to_pil
     from facegan.core.terminal import Strip
 
     seeds = itertools.count(_seeds(generator, cfg)[0])
@@ -125,7 +117,7 @@ def stream(generator: "Generator", enlarge: Enlarge, cfg: DictConfig) -> None:
         began = time.monotonic()
         (face,) = generator.draw(edit(generator.latents([seed], cfg.truncation)))
         if strip is None:
-            save_image(enlarge(face), Path(cfg.out) / f"seed-{seed:04}.png")
+            _save_image(face, f"seed-{seed:04}", cfg)
         elif sys.stdout.isatty():
             strip.show(to_pil(face))
         else:  # the terminal was closed
@@ -133,11 +125,17 @@ def stream(generator: "Generator", enlarge: Enlarge, cfg: DictConfig) -> None:
         time.sleep(max(0, 1 / cfg.fps - (time.monotonic() - began)))
 
 
-def _save_video(frames: Iterable["Image"], name: str, cfg: DictConfig) -> None:
-    from facegan.core.images import save_video
+def _save_image(image: "Tensor", name: str, cfg: DictConfig) -> None:
+    from facegan.core.images import save_image, to_pil
+
+    save_image(to_pil(image, cfg.upscale, cfg.filter), Path(cfg.out) / f"{name}.png")
+
+
+def _save_video(frames: Iterable["Tensor"], name: str, cfg: DictConfig) -> None:
+    from facegan.core.images import save_video, to_pil
 
     path = Path(cfg.out) / f"{name}.{cfg.video}"
-    save_video([*frames], path, cfg.fps)
+    save_video([to_pil(frame, cfg.upscale, cfg.filter) for frame in frames], path, cfg.fps)
     print(path)
 
 
