@@ -4,7 +4,7 @@ import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from facegan.core.batch import Batch
-from facegan.core.checks import MANY, check_choice, check_number
+from facegan.core.checks import MANY, check_number
 from facegan.core.images import to_float
 from facegan.core.seeds import derive_seed
 from facegan.gan.augment import Augmentation, NoAugmentation
@@ -21,8 +21,6 @@ from facegan.gan.losses import AdversarialLoss
 from facegan.gan.penalties import Logs, Penalty
 from facegan.networks.base import Discriminator, Generator
 
-LRSchedule = Literal["cosine", "cooldown"]
-
 
 class GAN(pl.LightningModule):
     """A generator and a discriminator, trained in alternation by manual optimization.
@@ -30,9 +28,7 @@ class GAN(pl.LightningModule):
     `batch_size` is the number of real images in one step, over all devices. The generator is
     updated after every `n_critic` updates of the discriminator. `ema` is the moving average of the
     generator, with a half-life of `ema_halflife` images; sampling, evaluation and saving use it.
-    With a half-life of 0, `ema` is a copy of the generator. `final_lr_factor` is the learning rate
-    at the end of the budget, as a fraction of the initial one; the way there is a half cosine, or
-    with the `lr_schedule` "cooldown" a line over the last 0.3 of the budget.
+    With a half-life of 0, `ema` is a copy of the generator.
 
     Raises ValueError for values out of range and for networks of different image sizes.
     """
@@ -48,8 +44,6 @@ class GAN(pl.LightningModule):
         batch_size: int,
         n_critic: int = 1,
         ema_halflife: float = 10_000,
-        final_lr_factor: float = 1.0,
-        lr_schedule: LRSchedule = "cosine",
         seed: int = 0,
         augment: Augmentation | None = None,
     ) -> None:
@@ -62,9 +56,7 @@ class GAN(pl.LightningModule):
         check_number("batch_size", batch_size, 1, MANY)
         check_number("n_critic", n_critic, 1, 1000)
         check_number("ema_halflife", ema_halflife, 0, MANY, whole=False)
-        check_number("final_lr_factor", final_lr_factor, 0, 100, whole=False)
         check_number("seed", seed, 0, 2**32 - 1)
-        check_choice("lr_schedule", lr_schedule, get_args(LRSchedule))
         self.automatic_optimization = False
         self.generator = generator.to(memory_format=torch.channels_last)
         self.discriminator = discriminator.to(memory_format=torch.channels_last)
@@ -79,8 +71,6 @@ class GAN(pl.LightningModule):
         self.batch_size = batch_size
         self.n_critic = n_critic
         self.ema_halflife = ema_halflife
-        self.final_lr_factor = final_lr_factor
-        self.lr_schedule = lr_schedule
         self.seed = seed
         self.images_seen = 0
 
