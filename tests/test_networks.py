@@ -1,7 +1,7 @@
 """The contract of every architecture, sampling, and the layers of the DCGAN."""
 
 import json
-import re
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -103,49 +103,37 @@ def test_in_eval_mode_an_output_does_not_depend_on_the_batch(build) -> None:
 
 
 @pytest.mark.parametrize(
-    ("generator", "discriminator"),
+    ("generator", "discriminator", "structure"),
     [
-        (partial(DCGANGenerator, width=256), partial(DCGANDiscriminator, width=16)),
-        (
-            partial(DCGANGenerator, width=256, norm="none"),
-            partial(DCGANDiscriminator, width=16, norm="none"),
-        ),
-        (
-            partial(ResidualGenerator, width=64, blocks=8),
-            partial(ResidualDiscriminator, width=64, blocks=8),
-        ),
+        (DCGANGenerator, DCGANDiscriminator, {"width": 64, "norm": "batch"}),
+        (DCGANGenerator, DCGANDiscriminator, {"width": 64, "norm": "none"}),
+        (ResidualGenerator, ResidualDiscriminator, {"width": 64, "blocks": 8}),
     ],
 )
-def test_the_signal_does_not_vanish_in_an_untrained_network(generator, discriminator) -> None:
-    images = seeded(generator, latent_dim=5, image_size=64)(noise(16, 5))
-    logits = seeded(discriminator, image_size=64)(noise(16, 3, 64, 64))
+def test_the_signal_does_not_vanish_in_an_untrained_network(
+    generator, discriminator, structure
+) -> None:
+    images = seeded(generator, latent_dim=5, image_size=64, **structure)(noise(16, 5))
+    logits = seeded(discriminator, image_size=64, **structure)(noise(16, 3, 64, 64))
     assert 0.005 < images.std() < 1
     assert 0.005 < logits.std() < 10
-
-
-@pytest.mark.parametrize("build", [tiny_generator, tiny_discriminator])
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"image_size": 30}, "4·2^k or 7·2^k (28, 32, 56, 64, …), got 30; try 28 or 32"),
-        ({"image_size": 4}, "image_size must be a whole number from 8 to 1792, got 4"),
-        ({"channels": 5}, "channels must be a whole number from 1 to 4, got 5"),
-        ({"dropout": 1.0}, "dropout must be a number from 0 to 0.99, got 1.0"),
-        ({"norm": "group"}, "norm must be one of batch, none, got 'group'"),
-        ({"width": 0}, "width must be a whole number from"),
-    ],
-)
-def test_values_out_of_range_are_refused(build, change: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(message)):
-        build(**change)
 
 
 @pytest.mark.parametrize(
     ("build", "message"),
     [
+        (partial(tiny_generator, image_size=30), "got 30; try 28 or 32"),
+        (partial(tiny_discriminator, image_size=30), "got 30; try 28 or 32"),
+        (partial(tiny_generator, image_size=4), "image_size must be a whole number from 8"),
+        (partial(tiny_generator, channels=5), "channels must be a whole number from 1 to 4"),
+        (partial(tiny_generator, dropout=1.0), "dropout must be a number from 0 to 0.99"),
+        (partial(tiny_discriminator, dropout=1.0), "dropout must be a number from 0 to 0.99"),
+        (partial(tiny_generator, norm="group"), "norm must be one of batch, none, got 'group'"),
+        (partial(tiny_discriminator, norm=None), "norm must be one of batch, none, got None"),
         (partial(tiny_generator, latent_dim=0), "latent_dim must be a whole number from 1"),
         (partial(tiny_generator, width=3, image_size=28), "width must be a whole number from 4"),
         (partial(tiny_generator, negative_slope=2), "negative_slope must be a number from 0 to 1"),
+        (partial(tiny_discriminator, width=0), "width must be a whole number from 1"),
         (partial(tiny_discriminator, hidden=-1), "hidden must be a whole number from 0"),
         (partial(tiny_discriminator, max_width=0), "max_width must be a whole number from 1"),
         (partial(tiny_discriminator, minibatch_stddev=True), "minibatch_stddev needs hidden units"),
@@ -153,7 +141,7 @@ def test_values_out_of_range_are_refused(build, change: dict, message: str) -> N
         (partial(MPDiscriminator, 16, max_width=8, hidden=8), "max_width must be a whole number"),
     ],
 )
-def test_structures_out_of_range_are_refused(build, message: str) -> None:
+def test_values_out_of_range_are_refused(build: Callable[[], nn.Module], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build()
 
@@ -185,11 +173,6 @@ def test_every_layer_of_the_generator_but_the_last_has_norm_and_dropout() -> Non
     assert kinds == [nn.Linear, nn.Unflatten, *finish, *up, *up, *last]
 
 
-def test_in_training_mode_batch_norm_couples_a_batch() -> None:
-    generator, z = tiny_generator(), noise(4, 5)
-    assert not torch.allclose(generator(z)[:2], generator(z[:2]), atol=1e-3)
-
-
 def test_initial_weights_have_the_papers_standard_deviation() -> None:
     for layer in seeded(DCGANGenerator, latent_dim=50, width=64).modules():
         if isinstance(layer, nn.Linear | nn.ConvTranspose2d):
@@ -207,14 +190,6 @@ def test_without_norm_the_variance_is_the_same_in_every_layer(slope: float) -> N
         if isinstance(layer, nn.Linear | nn.ConvTranspose2d):
             inner = x[:, :, 2:-2, 2:-2] if x.ndim == 4 else x
             assert inner.square().mean().item() == pytest.approx(2 / (1 + slope**2), rel=0.3)
-
-
-def test_a_negative_slope_of_zero_makes_the_activations_of_the_generator_relus() -> None:
-    x = noise(4, 5)
-    for layer in tiny_generator(image_size=28, negative_slope=0.0).layers:
-        before, x = x.clone(), layer(x)
-        if isinstance(layer, nn.LeakyReLU):
-            assert torch.equal(x, before.clamp(min=0))
 
 
 def test_max_width_limits_the_channels_of_a_discriminator() -> None:

@@ -11,7 +11,6 @@ from facegan.gan.penalties import (
     GradientPenalty,
     NoPenalty,
     Penalty,
-    squared_gradient_norms,
 )
 
 REAL = torch.tensor([[3.0, 0, 0, 4], [0, 1, 0, 0]]).view(2, 1, 2, 2)  # norms 5 and 1
@@ -38,11 +37,6 @@ class Quadratic:
 
     def __call__(self, images: Tensor) -> Tensor:
         return self.a / 2 * images.square().flatten(1).sum(1)
-
-
-def test_squared_gradient_norms_are_per_image() -> None:
-    assert squared_gradient_norms(Linear(1, 2, 3, 4), REAL).tolist() == [30, 30]
-    assert squared_gradient_norms(Quadratic(2), REAL).tolist() == [100, 4]
 
 
 @pytest.mark.parametrize(
