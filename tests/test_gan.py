@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 import pytorch_lightning as pl
 import torch
+from omegaconf import OmegaConf
 from test_losses import LOSSES
 from test_penalties import PENALTIES
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from torch.utils.data import DataLoader
 
 from facegan.core.batch import Batch
 from facegan.core.images import to_float
+from facegan.core.paths import CONFIG_PATH
 from facegan.gan.augment import ADA, Augmentation, DiffAugment, NoAugmentation
 from facegan.gan.ema import ema_decay, update_ema
 from facegan.gan.losses import AdversarialLoss, Hinge, NonSaturating, RelativisticPairing
@@ -28,6 +30,11 @@ from facegan.gan.penalties import R1, GradientPenalty, NoPenalty, Penalty
 from facegan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 
 SIZE, LATENT, BATCH = 14, 3, 4
+COMBINED = {
+    "loss": LOSSES,
+    "penalty": [NoPenalty(), *PENALTIES],
+    "augment": [NoAugmentation(), DiffAugment(), ADA(p=0.5)],
+}
 
 
 class BareGAN(GAN):
@@ -89,9 +96,18 @@ def equal_states(one: nn.Module, other: nn.Module) -> bool:
     return equal(list(pairs[0].values()), list(pairs[1].values()))
 
 
-@pytest.mark.parametrize("augment", [NoAugmentation(), DiffAugment(), ADA(p=0.5)])
-@pytest.mark.parametrize("penalty", [NoPenalty(), *PENALTIES], ids=lambda p: type(p).__name__)
-@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: type(loss).__name__)
+@pytest.mark.parametrize("group", COMBINED)
+def test_the_combinations_contain_every_shipped_part(group: str) -> None:
+    paths = (CONFIG_PATH / "model" / group).glob("*.yaml")
+    kinds = map(type, COMBINED[group])
+    assert {OmegaConf.load(path)._target_ for path in paths} == {
+        f"{kind.__module__}.{kind.__name__}" for kind in kinds
+    }
+
+
+@pytest.mark.parametrize("augment", COMBINED["augment"])
+@pytest.mark.parametrize("penalty", COMBINED["penalty"], ids=lambda p: type(p).__name__)
+@pytest.mark.parametrize("loss", COMBINED["loss"], ids=lambda loss: type(loss).__name__)
 def test_every_loss_trains_with_every_penalty_and_augmentation(
     loss: AdversarialLoss, penalty: Penalty, augment: Augmentation
 ) -> None:
