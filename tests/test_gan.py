@@ -1,7 +1,9 @@
-"""The training step, on a GAN of a few hundred weights."""
+"""The training step, on a GAN of a few hundred weights, without and with Lightning."""
 
 import copy
+import itertools
 import math
+from collections.abc import Callable
 from functools import partial, partialmethod
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,19 +11,30 @@ from types import SimpleNamespace
 import pytest
 import pytorch_lightning as pl
 import torch
+from omegaconf import OmegaConf
+from test_losses import LOSSES
+from test_penalties import PENALTIES
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, Optimizer
 from torch.utils.data import DataLoader
 
+from facegan.core.batch import Batch
 from facegan.core.images import to_float
-from facegan.data.datamodule import Batch
+from facegan.core.paths import CONFIG_PATH
+from facegan.gan.augment import ADA, Augmentation, DiffAugment, NoAugmentation
 from facegan.gan.ema import ema_decay, update_ema
-from facegan.gan.losses import Hinge, NonSaturating, RelativisticPairing
+from facegan.gan.losses import AdversarialLoss, Hinge, NonSaturating, RelativisticPairing
 from facegan.gan.module import GAN, frozen
-from facegan.gan.penalties import R1, GradientPenalty, NoPenalty
+from facegan.gan.optimizers import SpectralDescent
+from facegan.gan.penalties import R1, GradientPenalty, NoPenalty, Penalty
 from facegan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 
 SIZE, LATENT, BATCH = 14, 3, 4
+COMBINED = {
+    "loss": LOSSES,
+    "penalty": [NoPenalty(), *PENALTIES],
+    "augment": [NoAugmentation(), DiffAugment(), ADA(p=0.5)],
+}
 
 
 class BareGAN(GAN):
@@ -57,8 +70,7 @@ def tiny(**changes: object) -> BareGAN:
 
 def faces(seed: int = 0, count: int = BATCH) -> Batch:
     noise = torch.Generator().manual_seed(seed)
-    shape = (count, 3, SIZE, SIZE)
-    images = torch.randint(256, shape, dtype=torch.uint8, generator=noise)
+    images = torch.randint(256, (count, 3, SIZE, SIZE), dtype=torch.uint8, generator=noise)
     return Batch(images, torch.zeros(count, 0, dtype=torch.bool))
 
 
@@ -70,15 +82,12 @@ def weights(network: nn.Module) -> list[Tensor]:
     return [parameter.detach().clone() for parameter in network.parameters()]
 
 
-def gradients(network: nn.Module) -> list[Tensor | None]:
-    return [None if p.grad is None else p.grad.clone() for p in network.parameters()]
+def gradients(network: nn.Module) -> list[Tensor]:
+    return [p.grad.clone() for p in network.parameters() if p.grad is not None]
 
 
-def equal(some: list, others: list) -> bool:
-    return all(
-        a is b if a is None or b is None else torch.equal(a, b)
-        for a, b in zip(some, others, strict=True)
-    )
+def equal(some: list[Tensor], others: list[Tensor]) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(some, others, strict=True))
 
 
 def equal_states(one: nn.Module, other: nn.Module) -> bool:
@@ -87,57 +96,64 @@ def equal_states(one: nn.Module, other: nn.Module) -> bool:
     return equal(list(pairs[0].values()), list(pairs[1].values()))
 
 
-@pytest.mark.parametrize("loss", [NonSaturating(), Hinge(), RelativisticPairing()])
-def test_the_generators_step_does_not_change_the_discriminator(loss: nn.Module) -> None:
-    gan = tiny(loss=loss)
+@pytest.mark.parametrize("group", COMBINED)
+def test_the_combinations_contain_every_shipped_part(group: str) -> None:
+    paths = (CONFIG_PATH / "model" / group).glob("*.yaml")
+    kinds = map(type, COMBINED[group])
+    assert {OmegaConf.load(path)._target_ for path in paths} == {
+        f"{kind.__module__}.{kind.__name__}" for kind in kinds
+    }
+
+
+@pytest.mark.parametrize("augment", COMBINED["augment"])
+@pytest.mark.parametrize("penalty", COMBINED["penalty"], ids=lambda p: type(p).__name__)
+@pytest.mark.parametrize("loss", COMBINED["loss"], ids=lambda loss: type(loss).__name__)
+def test_every_loss_trains_with_every_penalty_and_augmentation(
+    loss: AdversarialLoss, penalty: Penalty, augment: Augmentation
+) -> None:
+    gan = tiny(norm="none", loss=loss, penalty=penalty, augment=copy.deepcopy(augment))
+    before = weights(gan.generator), weights(gan.discriminator)
+    logs = train(gan, 2)[-1]
+    assert {"D_loss", "G_loss", "D_real_logits", "D_fake_logits"} <= logs.keys()
+    assert all(value.isfinite() for value in logs.values())
+    assert not any(value.requires_grad for value in logs.values())
+    assert not equal(before[0], weights(gan.generator))
+    assert not equal(before[1], weights(gan.discriminator))
+
+
+def test_the_step_of_one_network_does_not_change_the_other() -> None:
+    gan = tiny(loss=RelativisticPairing(), penalty=GradientPenalty())
     train(gan, 1)
-    real = to_float(faces().images)
-    real_logits = gan.discriminator(real).detach()
-    before = weights(gan.discriminator), gradients(gan.discriminator), weights(gan.generator)
-    gan.generator_step(gan.discriminator, gan.generator(gan.sample_latents(real)), real_logits)
-    assert equal(before[0], weights(gan.discriminator))
-    assert equal(before[1], gradients(gan.discriminator))
-    assert not equal(before[2], weights(gan.generator))
+    networks, real = (gan.discriminator, gan.generator), to_float(faces().images)
+    fake = gan.generator(torch.randn(BATCH, LATENT))
+    states = [[(weights(network), gradients(network)) for network in networks]]
+    real_logits, _ = gan.discriminator_step(0, real, fake.detach())
+    states.append([(weights(network), gradients(network)) for network in networks])
+    gan.generator_step(fake, real_logits)
+    states.append([(weights(network), gradients(network)) for network in networks])
+    changed = [
+        [not all(map(equal, old, new)) for old, new in zip(before, after, strict=True)]
+        for before, after in itertools.pairwise(states)
+    ]
+    assert changed == [[True, False], [False, True]]
     assert all(parameter.requires_grad for parameter in gan.discriminator.parameters())
-
-
-@pytest.mark.parametrize("penalty", [NoPenalty(), R1(1.0), GradientPenalty()])
-def test_the_discriminators_step_does_not_change_the_generator(penalty: nn.Module) -> None:
-    gan = tiny(penalty=penalty)
-    train(gan, 1)
-    real = to_float(faces().images)
-    fake = gan.generator(gan.sample_latents(real)).detach()
-    before = weights(gan.generator), gradients(gan.generator), weights(gan.discriminator)
-    gan.discriminator_step(0, gan.discriminator, real, fake)
-    assert equal(before[0], weights(gan.generator))
-    assert equal(before[1], gradients(gan.generator))
-    assert not equal(before[2], weights(gan.discriminator))
 
 
 def test_the_discriminator_evaluates_the_real_images_once() -> None:
     gan, outputs = tiny(norm="none", loss=RelativisticPairing()), []
     gan.discriminator.register_forward_hook(lambda *call: outputs.append(call[2].detach()))
     (logs,) = train(gan, 1)
-    on_real, _, on_fake = outputs  # the last one is the updated discriminator's
-    expected = torch.nn.functional.softplus(on_real - on_fake).mean()
+    on_real, on_fake, on_fake_after_update = outputs
+    expected = torch.nn.functional.softplus(on_real - on_fake_after_update).mean()
     assert torch.equal(logs["G_loss"], expected)
+    assert logs["D_real_logits"] == on_real.mean()
+    assert logs["D_fake_logits"] == on_fake.mean()
 
 
-@pytest.mark.parametrize("n_critic", [1, 2])
-def test_one_batch_of_fakes_serves_both_steps(n_critic: int) -> None:
-    gan, made = tiny(n_critic=n_critic), []
-    gan.generator.register_forward_hook(lambda *call: made.append(call[2]))
-    train(gan, 4)
-    assert [len(fakes) for fakes in made] == [BATCH] * 4
-    turns = [(step + 1) % n_critic == 0 for step in range(4)]
-    assert [fakes.requires_grad for fakes in made] == turns
-
-
-def test_a_step_by_hand() -> None:
-    """Gradient descent without dropout and norm, compared with the algorithm written out."""
+def test_a_step_agrees_with_the_algorithm_written_out() -> None:
     plain = partial(SGD, lr=0.1)
     optimizers = {"generator_optimizer": plain, "discriminator_optimizer": plain}
-    gan = tiny(norm="none", loss=Hinge(), penalty=R1(2.0), **optimizers).eval()
+    gan = tiny(norm="none", loss=Hinge(), penalty=R1(2.0), **optimizers).eval()  # no dropout
     generator, discriminator = copy.deepcopy(gan.generator), copy.deepcopy(gan.discriminator)
     drawn = []
     gan.generator.register_forward_pre_hook(lambda _, inputs: drawn.append(inputs[0]))
@@ -158,39 +174,28 @@ def test_a_step_by_hand() -> None:
 def descend(network: nn.Module, loss: Tensor) -> None:
     parameters = list(network.parameters())
     slopes = torch.autograd.grad(loss, parameters, retain_graph=True)
-    with torch.no_grad():
-        for parameter, slope in zip(parameters, slopes, strict=True):
-            parameter.data = parameter - 0.1 * slope  # a new tensor: the graph keeps the old one
+    for parameter, slope in zip(parameters, slopes, strict=True):
+        parameter.data = parameter.detach() - 0.1 * slope  # a new tensor: the graph keeps the old
 
 
-def test_the_generator_is_updated_at_every_n_critic_th_step() -> None:
-    gan, moves = tiny(n_critic=3), []
-    for step in range(7):
+@pytest.mark.parametrize(
+    ("n_critic", "turns"),
+    [(1, [True, True, True, True, True]), (3, [False, False, True, False, False])],
+)
+def test_one_batch_of_fakes_serves_every_critic_update_and_every_n_critic_th_generator_update(
+    n_critic: int, turns: list[bool]
+) -> None:
+    gan, made, moves = tiny(n_critic=n_critic), [], []
+    gan.generator.register_forward_hook(lambda *call: made.append(call[2]))
+    for step in range(len(turns)):
         before = weights(gan.generator), weights(gan.ema), weights(gan.discriminator)
         (logs,) = train(gan, 1, start=step)
         moved = not equal(before[0], weights(gan.generator))
-        assert moved == (not equal(before[1], weights(gan.ema)))
-        assert moved == ("G_loss" in logs)
+        assert moved == (not equal(before[1], weights(gan.ema))) == ("G_loss" in logs)
         assert not equal(before[2], weights(gan.discriminator))
         moves.append(moved)
-    assert moves == [False, False, True, False, False, True, False]
-
-
-def test_images_seen_counts_images_of_all_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    gan = tiny()
-    train(gan, 3)
-    assert gan.images_seen == 3 * BATCH
-    monkeypatch.setattr(BareGAN, "trainer", SimpleNamespace(world_size=2))
-    gan.training_step(faces(count=BATCH // 2), 3)
-    assert gan.images_seen == 4 * BATCH
-
-
-def test_the_counter_is_in_the_checkpoint() -> None:
-    gan, resumed, checkpoint = tiny(), tiny(), {}
-    train(gan, 2)
-    gan.on_save_checkpoint(checkpoint)
-    resumed.on_load_checkpoint(checkpoint)
-    assert resumed.images_seen == 2 * BATCH
+    assert moves == [fakes.requires_grad for fakes in made] == turns
+    assert [len(fakes) for fakes in made] == [BATCH] * len(turns)
 
 
 def test_the_penalty_is_added_at_every_interval_th_step() -> None:
@@ -198,17 +203,41 @@ def test_the_penalty_is_added_at_every_interval_th_step() -> None:
     assert ["R1" in logs for logs in train(gan, 4)] == [True, False, True, False]
 
 
-@pytest.mark.filterwarnings("ignore:The .grad attribute")  # which torch.compile reads
-def test_compiled_networks_take_the_same_steps_under_the_same_names(
+def test_images_seen_counts_the_images_of_all_devices_and_is_in_the_checkpoint(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    plain, compiled = (tiny(penalty=R1(0.5, interval=2)) for _ in range(2))
-    # without code generation, which needs a C++ compiler
-    monkeypatch.setattr(nn.Module, "compile", partialmethod(nn.Module.compile, backend="aot_eager"))
+    gan, resumed, checkpoint = tiny(), tiny(), {}
+    train(gan, 3)
+    assert gan.images_seen == 3 * BATCH
+    monkeypatch.setattr(BareGAN, "trainer", SimpleNamespace(world_size=2))
+    gan.training_step(faces(count=BATCH // 2), 3)
+    gan.on_save_checkpoint(checkpoint)
+    resumed.on_load_checkpoint(checkpoint)
+    assert gan.images_seen == resumed.images_seen == 4 * BATCH
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # which torch.compile reads
+def test_compiled_networks_take_the_same_steps_and_the_penalty_runs_eagerly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls = []  # of compiled code
+
+    def backend(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable[..., object]:
+        return lambda *arguments: calls.append(graph) or graph.forward(*arguments)
+
+    class EagerR1(R1):
+        def discriminator(self, *arguments):
+            before = len(calls)
+            result = super().discriminator(*arguments)
+            assert len(calls) == before
+            return result
+
+    plain, compiled = (tiny(penalty=EagerR1(0.5, interval=2)) for _ in range(2))
+    monkeypatch.setattr(nn.Module, "compile", partialmethod(nn.Module.compile, backend=backend))
     compiled.compile_networks()
-    for step in range(3):  # the first and the third with the penalty
-        for gan in (plain, compiled):
-            gan.training_step(faces(step), step)
+    for gan in (plain, compiled):
+        train(gan, 2)  # the first with the penalty
+    assert calls
     assert compiled.state_dict().keys() == plain.state_dict().keys()
     for name, value in plain.state_dict().items():
         assert torch.allclose(compiled.state_dict()[name], value, atol=1e-5), name
@@ -233,28 +262,23 @@ def test_without_a_halflife_the_ema_is_a_copy() -> None:
     assert equal_states(gan.ema, gan.generator)
 
 
-def test_the_ema_follows_the_generator() -> None:
+def test_a_weight_of_the_ema_counts_half_after_a_halflife() -> None:
     gan = tiny(ema_halflife=BATCH)
     assert equal_states(gan.ema, gan.generator)
     assert not any(parameter.requires_grad for parameter in gan.ema.parameters())
-    gan.images_seen = 1000 * BATCH  # after the ramp-up: each step halves the old weights
+    gan.images_seen = 1000 * BATCH  # after the ramp-up
     old = weights(gan.ema)
     train(gan, 1)
-    new = weights(gan.generator)
-    for before, after, weight in zip(old, new, weights(gan.ema), strict=True):
-        assert torch.allclose(weight, (before + after) / 2, atol=1e-6)
-
-
-@pytest.mark.parametrize("n_critic", [1, 5])
-def test_an_old_weight_counts_half_after_a_halflife(n_critic: int) -> None:
-    decay = ema_decay(halflife=1000, images_seen=10**6, images=BATCH * n_critic)
-    assert decay ** (1000 / (BATCH * n_critic)) == pytest.approx(0.5)
+    for before, after, average in zip(old, *map(weights, (gan.generator, gan.ema)), strict=True):
+        assert torch.allclose(average, (before + after) / 2, atol=1e-6)
+    for images in (BATCH, 5 * BATCH):
+        assert ema_decay(1000, 10**6, images) ** (1000 / images) == pytest.approx(0.5)
 
 
 def test_the_halflife_grows_with_the_run() -> None:
     decays = [ema_decay(1000, seen, BATCH) for seen in (0, 1000, 10_000, 20_000, 10**6)]
     halflives = [50, 500, 1000, 1000]  # 0.05 of the images seen, up to the full half-life
-    assert decays[0] < 1e-6  # the initial weights are dropped at once
+    assert decays[0] < 1e-6  # drops the initial weights
     assert decays[1:] == pytest.approx([0.5 ** (BATCH / halflife) for halflife in halflives])
 
 
@@ -264,40 +288,27 @@ def test_frozen_passes_gradients_through() -> None:
         layer(x).sum().backward()
     assert torch.equal(x.grad, layer.weight.detach())
     assert layer.weight.grad is None
-    assert all(parameter.requires_grad for parameter in layer.parameters())
 
 
-def test_frozen_restores_after_an_error() -> None:
-    layer = nn.Linear(2, 1)
-    with pytest.raises(ZeroDivisionError), frozen(layer):
-        raise ZeroDivisionError
-    assert layer.weight.requires_grad
-
-
-def test_frozen_keeps_parameters_frozen_that_were_frozen_before() -> None:
+def test_frozen_restores_what_was_trainable_also_after_an_error() -> None:
     layer = nn.Linear(2, 1)
     layer.bias.requires_grad_(False)
-    with frozen(layer):
-        pass
-    assert layer.weight.requires_grad
-    assert not layer.bias.requires_grad
+    with pytest.raises(ZeroDivisionError), frozen(layer):
+        raise ZeroDivisionError
+    assert [layer.weight.requires_grad, layer.bias.requires_grad] == [True, False]
 
 
-def test_the_same_seed_gives_the_same_bits() -> None:
-    one, other = tiny(penalty=GradientPenalty()), tiny(penalty=GradientPenalty())
+def test_the_seed_alone_decides_the_bits() -> None:
+    one, other, third = (tiny(penalty=GradientPenalty(), seed=seed) for seed in (1, 1, 2))
     logs = train(one, 3)
     torch.manual_seed(999)  # other draws from the global generator have no effect
     assert logs == train(other, 3)
     assert equal_states(one, other)
+    train(third, 3)
+    assert not equal_states(one, third)
 
 
-def test_another_seed_gives_other_weights() -> None:
-    one, other = tiny(seed=1), tiny(seed=2)
-    train(one, 1), train(other, 1)
-    assert not equal_states(one, other)
-
-
-def test_the_random_state_of_a_step_depends_on_seed_and_counter_only() -> None:
+def test_a_step_depends_on_state_seed_and_counter_only() -> None:
     through = tiny(penalty=GradientPenalty())
     train(through, 2)
     resumed = tiny(penalty=GradientPenalty())
@@ -309,16 +320,15 @@ def test_the_random_state_of_a_step_depends_on_seed_and_counter_only() -> None:
     assert equal_states(through, resumed)
 
 
-def test_devices_draw_different_latents(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_devices_and_steps_draw_different_latents(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = []
     for rank in (0, 1):
         monkeypatch.setattr(BareGAN, "global_rank", rank)
         gan = tiny()
         gan.generator.register_forward_pre_hook(lambda _, inputs: drawn.append(inputs[0]))
         train(gan, 2)
-    first, second, other_first, other_second = drawn
-    assert first.shape == (BATCH, LATENT)
-    assert len({str(z) for z in (first, second, other_first, other_second)}) == 4
+    assert drawn[0].shape == (BATCH, LATENT)
+    assert len({str(z) for z in drawn}) == 4
 
 
 @pytest.mark.filterwarnings("ignore:.*in eval mode at the start of training")
@@ -340,49 +350,49 @@ def test_lightning_runs_the_same_algorithm(tmp_path: Path) -> None:
     )
     trainer.fit(gan, DataLoader([faces(seed) for seed in range(4)], batch_size=None))
     assert gan.images_seen == 4 * BATCH
-    assert equal(weights(bare), weights(gan))
-    assert equal_states(bare.generator, gan.generator)
+    assert equal_states(bare, gan)
 
 
 @pytest.mark.parametrize(
-    ("network", "message"),
+    ("discriminator", "shape"),
     [
-        (DCGANDiscriminator(3, image_size=28), "image_size, got 14 and 28"),
-        (DCGANDiscriminator(3, image_size=SIZE, channels=1), "channels, got 3 and 1"),
+        (DCGANDiscriminator(3, image_size=28), "(3, 28, 28)"),
+        (DCGANDiscriminator(3, image_size=SIZE, channels=1), "(1, 14, 14)"),
     ],
 )
-def test_networks_of_different_shapes_are_refused(network: nn.Module, message: str) -> None:
-    with pytest.raises(
-        ValueError, match=f"generator and discriminator must have the same {message}"
-    ):
-        tiny(discriminator=network)
+def test_networks_of_different_shapes_are_refused(discriminator: nn.Module, shape: str) -> None:
+    with pytest.raises(ValueError, match="must have the same image_size and channels") as error:
+        tiny(discriminator=discriminator)
+    assert str(error.value).endswith(f"got (3, 14, 14) and {shape}")
 
 
-@pytest.mark.parametrize("player", ["generator", "discriminator"])
-@pytest.mark.parametrize("rate", [-1e-4, 0])
-def test_a_learning_rate_must_be_positive(player: str, rate: float) -> None:
-    message = f"{player}_optimizer.lr must be positive, got {rate}; try 2e-4"
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: tiny(batch_size=0), "batch_size must be a whole number from 1 to"),
+        (lambda: tiny(n_critic=0), "n_critic must be a whole number from 1 to 1000, got 0"),
+        (lambda: tiny(ema_halflife=-1), "ema_halflife must be a number from 0 to"),
+        (lambda: tiny(ema_halflife=math.nan), "ema_halflife must be a number from 0 to"),
+        (lambda: tiny(seed=2**32), "seed must be a whole number from 0 to"),
+        (
+            lambda: tiny(generator_optimizer=partial(Adam, lr=-1)),
+            "generator_optimizer: Invalid learning rate: -1",
+        ),
+        (lambda: NonSaturating(0.5), "label_smoothing must be a number from 0 to 0.49, got 0.5"),
+        (lambda: R1(gamma=-1), "gamma must be a number from 0 to 1000000, got -1"),
+        (lambda: R1(gamma=1, interval=0), "interval must be a whole number from 1 to"),
+        (lambda: GradientPenalty(weight=math.inf), "weight must be a number from 0 to"),
+        (lambda: ADA(p=2), "p must be a number from 0 to 1, got 2"),
+        (lambda: ADA(full_images=0), "full_images must be a whole number from 1 to"),
+        (lambda: ADA(target=1.5), "target must be a number from -1 to 1, got 1.5"),
+        (lambda: DiffAugment(["colour"]), "policy must be one of color, translation, cutout, got"),
+        (lambda: SpectralDescent([], 0.1, beta2=1), "beta2 must be a number from 0 to 0.999999"),
+        (lambda: SpectralDescent([], 0, beta2=0.9), "lr must be a number from 1e-12 to 10, got 0"),
+    ],
+)
+def test_values_out_of_range_are_refused(build: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        tiny(**{f"{player}_optimizer": partial(Adam, lr=rate)})
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "minimum"),
-    [
-        ("n_critic", 0, 1),
-        ("ema_halflife", -1, 0),
-        ("ema_halflife", math.nan, 0),
-        ("final_lr_factor", -0.1, 0),
-    ],
-)
-def test_values_below_their_minimum(name: str, value: float, minimum: int) -> None:
-    with pytest.raises(ValueError, match=f"{name} must be at least {minimum}, got {value}"):
-        tiny(**{name: value})
-
-
-def test_an_unknown_schedule() -> None:
-    with pytest.raises(ValueError, match="lr_schedule must be one of cosine, cooldown, got 'step'"):
-        tiny(lr_schedule="step")
+        build()
 
 
 def test_each_parameter_group_keeps_its_own_learning_rate() -> None:
@@ -393,12 +403,3 @@ def test_each_parameter_group_keeps_its_own_learning_rate() -> None:
     gan = tiny(generator_optimizer=partial(two_groups))
     groups = gan.optimizer_by_name["generator"].param_groups
     assert [group["initial_lr"] for group in groups] == [0.5, 0.1]
-
-
-def test_logits_are_logged_whatever_the_loss() -> None:
-    gan, outputs = tiny(norm="none"), []
-    gan.discriminator.register_forward_hook(lambda *call: outputs.append(call[2].detach()))
-    (logs,) = train(gan, 1)
-    assert logs["D_real_logits"] == outputs[0].mean()
-    assert logs["D_fake_logits"] == outputs[1].mean()
-    assert not any(value.requires_grad for value in logs.values())

@@ -129,9 +129,3 @@ def test_a_closure_is_called_with_gradients_and_its_loss_returned() -> None:
 
     assert optimizer.step(closure) == 12.5
     assert torch.allclose(weight, torch.tensor([3 - RATE, 4 - RATE]))
-
-
-@pytest.mark.parametrize("beta2", [-0.1, 1])
-def test_beta2_out_of_range(beta2: float) -> None:
-    with pytest.raises(ValueError, match=f"beta2 must lie in .*, got {beta2}; try 0.99"):
-        SpectralDescent([nn.Parameter(torch.ones(2))], RATE, beta2)

@@ -1,11 +1,11 @@
-"""The sample command as a user types it, interpolation, and faces in a terminal."""
+"""The sample command, paths between latents, and faces in a terminal."""
 
 import io
 import os
 import pty
 import signal
-import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +44,8 @@ def test_seeds_grid_and_upscale(cli, workdir: Path) -> None:
 
 @pytest.mark.parametrize("video", ["gif", "mp4"])
 def test_interpolation_writes_a_video(cli, workdir: Path, video: str) -> None:
-    result = cli("sample", "interpolate=3,7,12", "frames=9", f"video={video}", "upscale=2", "out=.")
+    arguments = ("weights=lite-28", "interpolate=3,7,12", "frames=9", "upscale=2", "out=.")
+    result = cli("sample", *arguments, f"video={video}")
     assert result.code == 0, result.err
     path = workdir / f"interpolation-3-7-12.{video}"
     assert path.stat().st_size > 500
@@ -56,40 +57,44 @@ def test_interpolation_writes_a_video(cli, workdir: Path, video: str) -> None:
 def test_stream_runs_until_it_is_stopped(
     cli, workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    naps = iter(range(3))
-
-    def nap(_: float) -> None:
-        if next(naps) == 2:
-            signal.raise_signal(signal.SIGINT)
-
-    monkeypatch.setattr(sample.time, "sleep", nap)
-    result = cli("sample", "stream=true", "seeds=5", "out=strip")
+    naps = iter([lambda: None, lambda: None, lambda: signal.raise_signal(signal.SIGINT)])
+    monkeypatch.setattr(sample.time, "sleep", lambda _: next(naps)())
+    result = cli("sample", "weights=lite-28", "stream=true", "seeds=5", "out=strip")
     assert result.code == 130
     names = sorted(path.name for path in (workdir / "strip").iterdir())
     assert names == ["seed-0005.png", "seed-0006.png", "seed-0007.png"]
 
 
-def test_stream_ends_with_its_terminal(workdir: Path) -> None:
+def test_stream_ends_with_its_terminal(cli, workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     terminal, ours = pty.openpty()
-    command = [sys.executable, "-m", "facegan.sample", "stream=true", "fps=50"]
-    with subprocess.Popen(command, stdin=ours, stdout=ours, stderr=ours) as process:
-        os.close(ours)
+
+    def read_two_faces() -> None:
         shown = b""
         while shown.count(RESTORE.encode()) < 2:
             shown += os.read(terminal, 10_000)
         os.close(terminal)
-    assert process.returncode == 0
+
+    threading.Thread(target=read_two_faces, daemon=True).start()
+    with os.fdopen(ours, "w") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        cli("sample", "weights=lite-28", "stream=true", "fps=50")
     assert not list(workdir.rglob("*.png"))
 
 
 @pytest.mark.parametrize(
     ("argument", "words"),
     [
-        ("seeds=3-1", "numbers and ranges"),
+        ("weights=lite-28 seeds=3-1", "numbers and ranges"),
         ("filter=cubic", "nearest, lanczos"),
         ("video=avi", "gif, mp4"),
         ("frames=1", "frames must be a whole number from 2"),
         ("interpolate=1,2 stream=true", "give one of them"),
+        ("sweep=-3:3", "sweep needs edit=Smiling"),
+        ("attributes=Smiling seeds=3", "attributes chooses n seeds by itself"),
+        ("weights=lite-28 attributes=Smilng", "Smilng is not an attribute; did you mean Smiling?"),
+        ("weights=lite-28 edit=Smilling", "did you mean Smiling?"),
+        ("weights=lite-28 edit=Smiling:x", "edit is names with amounts"),
+        ("weights=lite-28 edit=Smiling sweep=3", "sweep is two amounts"),
         ("weights=nobody", "dcgan-28, full-28, full-64, lite-28"),
     ],
 )
@@ -115,25 +120,20 @@ def test_slerp_loop_passes_its_keyframes_and_is_closed() -> None:
     assert steps.max() < 0.3 * keyframes.norm(dim=1).max()  # the last leads back to the first
 
 
-def test_slerp_loop_stays_on_the_sphere() -> None:
-    a = torch.tensor([[3.0, 0.0], [0.0, 3.0]])
-    torch.testing.assert_close(slerp_loop(a, 12).norm(dim=1), torch.full((12,), 3.0))
-    middle = slerp_loop(a, 4)[1]
-    torch.testing.assert_close(middle, torch.tensor([3.0, 3.0]) / 2**0.5)
-
-
 def test_slerp_path_passes_its_keyframes_and_has_two_ends() -> None:
     keyframes = torch.randn(3, 8)
     torch.testing.assert_close(slerp_path(keyframes, 9)[[0, 4, 8]], keyframes)
 
 
-def test_slerp_loop_of_zeros_is_zero() -> None:
-    assert torch.equal(slerp_loop(torch.zeros(2, 4), 6), torch.zeros(6, 4))
+def test_slerp_loop_stays_on_the_sphere() -> None:
+    path = slerp_loop(torch.tensor([[3.0, 0.0], [0.0, 3.0]]), 12)
+    torch.testing.assert_close(path.norm(dim=1), torch.full((12,), 3.0))
+    torch.testing.assert_close(path[3], torch.tensor([3.0, 3.0]) / 2**0.5)
 
 
-def test_slerp_loop_between_equal_keyframes_is_constant() -> None:
-    z = latents([1, 1], 8)
-    torch.testing.assert_close(slerp_loop(z, 6), z[:1].expand(6, -1))
+@pytest.mark.parametrize("keyframe", [latents([1], 8), torch.zeros(1, 8)])
+def test_slerp_loop_between_equal_keyframes_is_constant(keyframe: torch.Tensor) -> None:
+    torch.testing.assert_close(slerp_loop(keyframe.expand(2, -1), 6), keyframe.expand(6, -1))
 
 
 def test_half_blocks_colour_every_pixel(face: Image.Image) -> None:

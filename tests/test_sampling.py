@@ -1,11 +1,15 @@
-"""Seeds and their latents."""
+"""Seeds, their latents, and texts of the command line: seeds, edits, attributes."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 import torch.nn.functional as F
 
+from facegan.core.errors import FaceganError
+from facegan.latent.directions import parse_edit, parse_sweep
+from facegan.latent.selection import parse_attributes
 from facegan.networks.latents import balanced_latents, latents, parse_seeds
 
 
@@ -42,23 +46,36 @@ def test_no_seeds_give_no_latents() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seeds"),
+    ("parse", "text", "value"),
     [
-        ("7", [7]),
-        ("0-3,100", [0, 1, 2, 3, 100]),
-        (" 4 , 1-2 ", [4, 1, 2]),
-        ("5-5", [5]),
-        ("3,3", [3, 3]),
+        (parse_seeds, "7", [7]),
+        (parse_seeds, "0-3,100", [0, 1, 2, 3, 100]),
+        (parse_seeds, " 4 , 1-2,5-5,4 ", [4, 1, 2, 5, 4]),
+        (parse_attributes, "Smiling, -Eyeglasses", {"Smiling": True, "Eyeglasses": False}),
+        (parse_edit, "Smiling", {"Smiling": 1}),
+        (parse_edit, "Smiling:2,Young:-1", {"Smiling": 2, "Young": -1}),
+        (parse_edit, " Male:.5 , PCA_1:1e1", {"Male": 0.5, "PCA_1": 10}),
+        (parse_sweep, "-3:3", (-3, 3)),
     ],
 )
-def test_parse_seeds(text: str, seeds: list[int]) -> None:
-    assert parse_seeds(text) == seeds
+def test_texts_of_the_command_line(parse: Callable, text: str, value: object) -> None:
+    assert parse(text) == value
 
 
-@pytest.mark.parametrize("text", ["", "a", "-3", "3-1", "1-2-3", "1,,2", "1.5", "1;2", "3-"])
-def test_parse_seeds_refuses(text: str) -> None:
-    with pytest.raises(ValueError, match="numbers and ranges of numbers from 0 to") as error:
-        parse_seeds(text)
+REFUSED = {
+    parse_seeds: ("", "a", "-3", "3-1", "1-2-3", "1,,2", "1.5", "1;2", "3-", str(2**32)),
+    parse_attributes: ("", "Smiling,,Male", "-", "Male,-Male"),
+    parse_edit: ("", ":2", "Smiling:", "Smiling:a", "a:nan", "a:1,a:2", "a:101", "1:2:3"),
+    parse_sweep: ("", "3", ":", "a:1", "3:nan", "-101:3", "1:2:3"),
+}
+
+
+@pytest.mark.parametrize(
+    ("parse", "text"), [(parse, text) for parse, texts in REFUSED.items() for text in texts]
+)
+def test_a_text_that_cannot_be_parsed_is_refused_with_the_rule(parse: Callable, text: str) -> None:
+    with pytest.raises(FaceganError, match=r"(is|are) .*(names|amounts|numbers).*; got '") as error:
+        parse(text)
     assert repr(text) in str(error.value)
 
 

@@ -14,15 +14,15 @@ from torch import Tensor, nn
 from facegan.core.checks import MANY, check_choice, check_number
 from facegan.gan.penalties import Logs
 
-SIGN_STEPS = 4  # updates of D whose signs ADA averages (Karras et al. 2020, section 3.2)
-LUMA = 3**-0.5  # of each colour, in the unit vector of greys
+SIGN_STEPS = 4  # updates of D between two changes of ADA's p (Karras et al. 2020, section 3)
+LUMA = 3**-0.5  # every component of the unit vector along the greys
 
 
 class Augmentation(nn.Module):
     """Random transforms, drawn for each image: (B, C, H, W) in [-1, 1] -> the same shape."""
 
     def forward(self, images: Tensor) -> Tensor:
-        # positions of pixels need more digits than half precision has
+        # half precision is too coarse for positions of pixels
         with torch.autocast(images.device.type, enabled=False):
             return self.transform(images.float())
 
@@ -160,17 +160,17 @@ def random_affine(count: int, size: int, device: torch.device, p: Tensor) -> tup
     def normal(deviation: float) -> Tensor:
         return torch.randn(count, device=device) * deviation
 
-    zero, one = torch.zeros(count, device=device), torch.ones(count, device=device)
+    one = torch.ones(count, device=device)
     rotation_p = 1 - (1 - p).sqrt()  # so that one of two rotations happens with probability p
     mirror = torch.where(happens(p), -one, one)
-    quarters = torch.where(happens(p), torch.randint(1, 4, (count,), device=device), zero)
+    quarters = torch.where(happens(p), torch.randint(1, 4, (count,), device=device), 0.0)
     pixels = ((torch.rand(2, count, device=device) - 0.5) / 4 * size).round()
-    whole = torch.where(happens(p), pixels * 2 / size, zero)
-    zoom = torch.where(happens(p), normal(0.2), zero).exp2()
-    before = torch.where(happens(rotation_p), (torch.rand(count, device=device) * 2 - 1), zero)
-    stretch = torch.where(happens(p), normal(0.2), zero).exp2()
-    after = torch.where(happens(rotation_p), (torch.rand(count, device=device) * 2 - 1), zero)
-    fraction = torch.where(happens(p), torch.stack([normal(0.25), normal(0.25)]), zero)
+    whole = torch.where(happens(p), pixels * 2 / size, 0.0)
+    zoom = torch.where(happens(p), normal(0.2), 0.0).exp2()
+    before = torch.where(happens(rotation_p), (torch.rand(count, device=device) * 2 - 1), 0.0)
+    stretch = torch.where(happens(p), normal(0.2), 0.0).exp2()
+    after = torch.where(happens(rotation_p), (torch.rand(count, device=device) * 2 - 1), 0.0)
+    fraction = torch.where(happens(p), torch.stack([normal(0.25), normal(0.25)]), 0.0)
     matrix = _scale(mirror, one) @ _rotate(quarters * math.pi / 2) @ _shift(*whole)
     matrix = matrix @ _scale(zoom, zoom) @ _rotate(before * math.pi) @ _scale(stretch, 1 / stretch)
     matrix = matrix @ _rotate(after * math.pi) @ _shift(*fraction)
@@ -181,12 +181,11 @@ def random_color(count: int, device: torch.device, p: Tensor) -> tuple[Tensor, T
     """ADA's colour transforms: which images change, (N,) bool, and matrices (N, 3, 4)."""
     chosen = torch.rand(5, count, device=device) < p
     normal = torch.randn(3, count, device=device)
-    zero = torch.zeros(count, device=device)
-    brightness = torch.where(chosen[0], normal[0] * 0.2, zero)
-    contrast = torch.where(chosen[1], normal[1] * 0.5, zero).exp2()
+    brightness = torch.where(chosen[0], normal[0] * 0.2, 0.0)
+    contrast = torch.where(chosen[1], normal[1] * 0.5, 0.0).exp2()
     flip = torch.where(chosen[2], torch.rand(count, device=device) < 0.5, False).float()
-    angle = torch.where(chosen[3], (torch.rand(count, device=device) * 2 - 1) * math.pi, zero)
-    saturation = torch.where(chosen[4], normal[2], zero).exp2()
+    angle = torch.where(chosen[3], (torch.rand(count, device=device) * 2 - 1) * math.pi, 0.0)
+    saturation = torch.where(chosen[4], normal[2], 0.0).exp2()
     identity = torch.eye(3, device=device)
     luma = torch.full((3, 3), LUMA**2, device=device)  # the projection on greys
     linear = identity - 2 * luma * flip[:, None, None]
@@ -194,7 +193,7 @@ def random_color(count: int, device: torch.device, p: Tensor) -> tuple[Tensor, T
     linear = (luma + (identity - luma) * saturation[:, None, None]) @ linear
     linear = linear * contrast[:, None, None]
     offset = (brightness * contrast)[:, None, None].expand(-1, 3, 1)
-    # brightness comes first: of what is equal in all channels only the luma flip changes the sign
+    # brightness comes first: the other steps only flip and scale what all channels share
     offset = offset * (1 - 2 * flip[:, None, None])
     return chosen.any(dim=0), torch.cat([linear, offset], dim=2)
 
@@ -244,23 +243,24 @@ def _mirror(index: Tensor, length: int) -> Tensor:
 
 
 def _rotate(angle: Tensor) -> Tensor:
-    zero, one = torch.zeros_like(angle), torch.ones_like(angle)
-    return _matrix([angle.cos(), -angle.sin(), zero], [angle.sin(), angle.cos(), zero], one)
+    cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
+    return _matrices(cos, -sin, zero, sin, cos, zero)
 
 
 def _scale(x: Tensor, y: Tensor) -> Tensor:
     zero = torch.zeros_like(x)
-    return _matrix([x, zero, zero], [zero, y, zero], torch.ones_like(x))
+    return _matrices(x, zero, zero, zero, y, zero)
 
 
 def _shift(x: Tensor, y: Tensor) -> Tensor:
     zero, one = torch.zeros_like(x), torch.ones_like(x)
-    return _matrix([one, zero, x], [zero, one, y], one)
+    return _matrices(one, zero, x, zero, one, y)
 
 
-def _matrix(first: list[Tensor], second: list[Tensor], one: Tensor) -> Tensor:
-    rows = [first, second, [torch.zeros_like(one), torch.zeros_like(one), one]]
-    return torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)  # (N, 3, 3)
+def _matrices(*upper_rows: Tensor) -> Tensor:
+    """Affine matrices (N, 3, 3) of the six entries above the row (0, 0, 1), each (N,)."""
+    zero, one = torch.zeros_like(upper_rows[0]), torch.ones_like(upper_rows[0])
+    return torch.stack([*upper_rows, zero, zero, one], dim=1).unflatten(1, (3, 3))
 
 
 def _turn_hue(angle: Tensor) -> Tensor:

@@ -35,8 +35,8 @@ def recalibrate_batch_norm(generator: nn.Module, batches: Iterable[Tensor]) -> N
 
     The running statistics of the trained generator do not fit averaged weights, whose activations
     have another variance: Izmailov et al. 2018 ("Averaging Weights Leads to Wider Optima and Better
-    Generalization"), algorithm 1. All other layers, dropout included, stay in eval mode, as they
-    are in when images are sampled. The generator is in eval mode afterwards.
+    Generalization"), algorithm 1. All other layers are in eval mode, dropout included, as when
+    images are sampled. The generator is in eval mode afterwards.
     """
     generator.eval()
     norms = [module for module in generator.modules() if isinstance(module, nn.BatchNorm2d)]

@@ -11,12 +11,11 @@ class AdversarialLoss(nn.Module):
 
     Both take the logits of a batch of real and a batch of generated images, (B,) float32, where
     positive means real, and return a scalar to minimize. In the generator's objective the real
-    logits are those of the discriminator's step: they are detached and one update old.
-    `won_margin` is the difference between the mean logits of real and of generated images from
-    which on the discriminator makes no error worth learning from.
+    logits are those of the discriminator's step: they are detached and one update old. If the mean
+    logits of real and generated images differ by `won_margin` or more, the loss is saturated.
     """
 
-    won_margin: float = 10.0  # where the sigmoid is within 1e-4 of 0 and 1
+    won_margin: float = 10.0  # sigmoid(10) is within 1e-4 of 1
 
     def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         """The discriminator's objective."""
@@ -27,7 +26,7 @@ class AdversarialLoss(nn.Module):
         raise NotImplementedError
 
     def real_margin(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-        """(B,), positive where the discriminator recognizes a real image; for `gan.augment.ADA`."""
+        """(B,), positive if the discriminator recognizes a real image; used by ADA."""
         return real_logits
 
 
@@ -55,8 +54,8 @@ class NonSaturating(AdversarialLoss):
 class Minimax(NonSaturating):
     """The original zero-sum game: G minimizes log(1 - D(G(z))) (Goodfellow et al. 2014, eq. 1).
 
-    Its gradient vanishes where the discriminator rejects the fakes with confidence;
-    `NonSaturating` avoids that.
+    Its gradient vanishes when the discriminator rejects the fakes with confidence; that of
+    `NonSaturating` does not.
     """
 
     def generator(self, fake_logits: Tensor, real_logits: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
@@ -12,16 +12,14 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from facegan.core.batch import Batch
-from facegan.core.checks import MANY, check_choice, check_number
+from facegan.core.checks import MANY, check_number
 from facegan.core.images import to_float
 from facegan.core.seeds import derive_seed
 from facegan.gan.augment import Augmentation, NoAugmentation
 from facegan.gan.ema import ema_decay, update_ema
 from facegan.gan.losses import AdversarialLoss
-from facegan.gan.penalties import Critic, Logs, Penalty
+from facegan.gan.penalties import Logs, Penalty
 from facegan.networks.base import Discriminator, Generator
-
-LRSchedule = Literal["cosine", "cooldown"]
 
 
 class GAN(pl.LightningModule):
@@ -30,9 +28,7 @@ class GAN(pl.LightningModule):
     `batch_size` is the number of real images in one step, over all devices. The generator is
     updated after every `n_critic` updates of the discriminator. `ema` is the moving average of the
     generator, with a half-life of `ema_halflife` images; sampling, evaluation and saving use it.
-    With a half-life of 0, `ema` is a copy of the generator. `final_lr_factor` is the learning rate
-    at the end of the budget, as a fraction of the initial one; the way there is a half cosine, or
-    with the `lr_schedule` "cooldown" a line over the last 0.3 of the budget.
+    With a half-life of 0, `ema` is a copy of the generator.
 
     Raises ValueError for values out of range and for networks of different image sizes.
     """
@@ -48,19 +44,19 @@ class GAN(pl.LightningModule):
         batch_size: int,
         n_critic: int = 1,
         ema_halflife: float = 10_000,
-        final_lr_factor: float = 1.0,
-        lr_schedule: LRSchedule = "cosine",
         seed: int = 0,
         augment: Augmentation | None = None,
     ) -> None:
         super().__init__()
-        _check_pair(generator, discriminator)
+        if generator.image_shape != discriminator.image_shape:
+            raise ValueError(
+                "generator and discriminator must have the same image_size and channels, got "
+                f"{generator.image_shape} and {discriminator.image_shape}"
+            )
         check_number("batch_size", batch_size, 1, MANY)
         check_number("n_critic", n_critic, 1, 1000)
         check_number("ema_halflife", ema_halflife, 0, MANY, whole=False)
-        check_number("final_lr_factor", final_lr_factor, 0, 100, whole=False)
         check_number("seed", seed, 0, 2**32 - 1)
-        check_choice("lr_schedule", lr_schedule, get_args(LRSchedule))
         self.automatic_optimization = False
         self.generator = generator.to(memory_format=torch.channels_last)
         self.discriminator = discriminator.to(memory_format=torch.channels_last)
@@ -69,23 +65,19 @@ class GAN(pl.LightningModule):
         self.penalty = penalty
         self.augment = augment or NoAugmentation()
         self.optimizer_by_name = {
-            "discriminator": _optimizer(
-                "discriminator_optimizer", discriminator_optimizer, discriminator
-            ),
-            "generator": _optimizer("generator_optimizer", generator_optimizer, generator),
+            "discriminator": _optimizer("discriminator", discriminator_optimizer, discriminator),
+            "generator": _optimizer("generator", generator_optimizer, generator),
         }
         self.batch_size = batch_size
         self.n_critic = n_critic
         self.ema_halflife = ema_halflife
-        self.final_lr_factor = final_lr_factor
-        self.lr_schedule = lr_schedule
         self.seed = seed
         self.images_seen = 0
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """(channels, height, width) of real and generated images."""
-        return self.generator.channels, self.generator.image_size, self.generator.image_size
+        return self.generator.image_shape
 
     def compile_networks(self) -> None:
         """Compiles both networks in place, which keeps the names of their parameters."""
@@ -97,21 +89,20 @@ class GAN(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Logs:
         """One batch of real images and one batch of fakes, which serves both updates."""
-        # Latents, dropout and penalties are seeded by the position in the run, so a resumed run
-        # needs no saved random state.
+        # seeded by the position in the run, so that a resumed run needs no saved random state
         position = (self.seed, self.images_seen, self.global_rank)
         torch.manual_seed(derive_seed("training step", *position))
         step = self.images_seen // self.batch_size
         update_generator = (step + 1) % self.n_critic == 0
         real = to_float(batch.images)  # (B, C, H, W) uint8 -> float in [-1, 1]
+        z = torch.randn(len(real), self.generator.latent_dim, device=real.device)
         with torch.set_grad_enabled(update_generator):
-            fake = self.generator(self.sample_latents(real))
+            fake = self.generator(z)
 
-        real_logits, logs = self.discriminator_step(step, self.critic, real, fake.detach())
+        real_logits, logs = self.discriminator_step(step, real, fake.detach())
         if update_generator:
-            logs |= self.generator_step(self.critic, fake, real_logits)
-            decay = ema_decay(self.ema_halflife, self.images_seen, self.batch_size * self.n_critic)
-            update_ema(self.ema, self.generator, decay)
+            logs |= self.generator_step(fake, real_logits)
+            self.ema_step()
         self.images_seen += len(real) * self.trainer.world_size
         return logs
 
@@ -119,45 +110,42 @@ class GAN(pl.LightningModule):
         """What losses and penalties differentiate: images (B, C, H, W) -> logits (B,)."""
         return self.discriminator(self.augment(images))
 
-    def discriminator_step(
-        self, step: int, critic: Critic, real: Tensor, fake: Tensor
-    ) -> tuple[Tensor, Logs]:
+    def discriminator_step(self, step: int, real: Tensor, fake: Tensor) -> tuple[Tensor, Logs]:
         """One update of the discriminator; returns the real images' logits, (B,), detached."""
-        optimizer = self.optimizer("discriminator")
-        real_logits, fake_logits = critic(real), critic(fake)  # (B,) each
+        real_logits, fake_logits = self.critic(real), self.critic(fake)  # (B,) each
         loss = self.loss.discriminator(real_logits, fake_logits)
-        penalty, penalty_logs = self.penalty.lazy(step, critic, real, fake)
-        optimizer.zero_grad()
-        self.manual_backward(loss + penalty)
-        optimizer.step()
+        penalty, penalty_logs = self.penalty.lazy(step, self.critic, real, fake)
+        self.update("discriminator", loss + penalty)
+
         real_logits, fake_logits = real_logits.detach(), fake_logits.detach()
         sign = self.loss.real_margin(real_logits, fake_logits).sign().mean()
-        penalty_logs |= self.augment.adapt(sign, self.batch_size)
+        augment_logs = self.augment.adapt(sign, self.batch_size)
         logs = {
             "D_loss": loss.detach(),
             "D_real_logits": real_logits.mean(),
             "D_fake_logits": fake_logits.mean(),
         }
-        return real_logits, logs | penalty_logs
+        return real_logits, logs | penalty_logs | augment_logs
 
-    def generator_step(self, critic: Critic, fake: Tensor, real_logits: Tensor) -> Logs:
+    def generator_step(self, fake: Tensor, real_logits: Tensor) -> Logs:
         """One update of the generator through the frozen discriminator."""
-        optimizer = self.optimizer("generator")
         with frozen(self.discriminator):
-            loss = self.loss.generator(critic(fake), real_logits)
-            optimizer.zero_grad()
-            self.manual_backward(loss)
-        optimizer.step()
+            loss = self.loss.generator(self.critic(fake), real_logits)
+            self.update("generator", loss)
         return {"G_loss": loss.detach()}
 
-    def optimizer(self, name: str) -> Optimizer:
-        """The optimizer of "discriminator" or "generator", as Lightning wraps it for precision."""
-        wrapped = cast(list[Optimizer], self.optimizers())
-        return dict(zip(self.optimizer_by_name, wrapped, strict=True))[name]
+    def ema_step(self) -> None:
+        """One update of the moving average, for the images since the last one."""
+        images = self.batch_size * self.n_critic
+        update_ema(self.ema, self.generator, ema_decay(self.ema_halflife, self.images_seen, images))
 
-    def sample_latents(self, real: Tensor) -> Tensor:
-        """z ~ N(0, 1), (B, latent_dim): one for each real image, on its device."""
-        return torch.randn(len(real), self.generator.latent_dim, device=real.device)
+    def update(self, name: str, loss: Tensor) -> None:
+        """One step of the optimizer of "discriminator" or "generator"."""
+        wrapped = cast(list[Optimizer], self.optimizers())  # by Lightning, for mixed precision
+        optimizer = dict(zip(self.optimizer_by_name, wrapped, strict=True))[name]
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        optimizer.step()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["images_seen"] = self.images_seen
@@ -168,7 +156,7 @@ class GAN(pl.LightningModule):
 
 @contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
-    """Within the block, gradients pass through `module` but are not computed for its weights."""
+    """Within the block, gradients pass through `module`, and its weights get none."""
     weights = [weight for weight in module.parameters() if weight.requires_grad]
     for weight in weights:
         weight.requires_grad_(False)
@@ -179,21 +167,11 @@ def frozen(module: nn.Module) -> Iterator[None]:
             weight.requires_grad_(True)
 
 
-def _check_pair(generator: Generator, discriminator: Discriminator) -> None:
-    for name in ("image_size", "channels"):
-        theirs = getattr(generator, name), getattr(discriminator, name)
-        if theirs[0] != theirs[1]:
-            raise ValueError(
-                f"generator and discriminator must have the same {name}, got {theirs[0]} and "
-                f"{theirs[1]}"
-            )
-
-
-def _optimizer(name: str, factory: partial[Optimizer], network: nn.Module) -> Optimizer:
+def _optimizer(player: str, factory: partial[Optimizer], network: nn.Module) -> Optimizer:
     try:
         optimizer = factory(network.parameters())
     except (TypeError, ValueError) as error:  # torch's own rules
-        raise ValueError(f"{name}: {error}") from error
+        raise ValueError(f"{player}_optimizer: {error}") from error
     for group in optimizer.param_groups:
         group.setdefault("initial_lr", group["lr"])  # as torch's schedulers name it
     return optimizer

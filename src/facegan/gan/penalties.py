@@ -46,43 +46,39 @@ class NoPenalty(Penalty):
         return real.new_zeros(()), {}
 
 
-class R1(Penalty):
-    """gamma/2 · E ||grad_x D(x)||² on real images (Mescheder et al. 2018, eq. 9)."""
+class ZeroCenteredPenalty(Penalty):
+    """gamma/2 · E ||grad_x D(x)||², on the images that a subclass chooses."""
 
     def __init__(self, gamma: float, interval: int = 1) -> None:
         super().__init__(interval)
         check_number("gamma", gamma, 0, 10**6, whole=False)
         self.gamma = gamma
 
-    def discriminator(self, critic: Critic, real: Tensor, fake: Tensor) -> tuple[Tensor, Logs]:
-        penalty = self.gamma / 2 * squared_gradient_norms(critic, real).mean()
-        return penalty, {"R1": penalty.detach()}
+    def term(self, critic: Critic, images: Tensor) -> Tensor:
+        return self.gamma / 2 * squared_gradient_norms(critic, images).mean()
 
 
-class R2(Penalty):
-    """gamma/2 · E ||grad_x D(x)||² on generated images (Mescheder et al. 2018, eq. 10)."""
-
-    def __init__(self, gamma: float, interval: int = 1) -> None:
-        super().__init__(interval)
-        check_number("gamma", gamma, 0, 10**6, whole=False)
-        self.gamma = gamma
+class R1(ZeroCenteredPenalty):
+    """The zero-centered gradient penalty on real images (Mescheder et al. 2018, eq. 9)."""
 
     def discriminator(self, critic: Critic, real: Tensor, fake: Tensor) -> tuple[Tensor, Logs]:
-        penalty = self.gamma / 2 * squared_gradient_norms(critic, fake).mean()
-        return penalty, {"R2": penalty.detach()}
+        r1 = self.term(critic, real)
+        return r1, {"R1": r1.detach()}
 
 
-class R1R2(Penalty):
-    """R1 + R2 with one gamma (Huang et al. 2024, eq. 3 and section 2.4)."""
-
-    def __init__(self, gamma: float, interval: int = 1) -> None:
-        super().__init__(interval)
-        check_number("gamma", gamma, 0, 10**6, whole=False)
-        self.gamma = gamma
+class R2(ZeroCenteredPenalty):
+    """The zero-centered gradient penalty on generated images (Mescheder et al. 2018, eq. 10)."""
 
     def discriminator(self, critic: Critic, real: Tensor, fake: Tensor) -> tuple[Tensor, Logs]:
-        r1 = self.gamma / 2 * squared_gradient_norms(critic, real).mean()
-        r2 = self.gamma / 2 * squared_gradient_norms(critic, fake).mean()
+        r2 = self.term(critic, fake)
+        return r2, {"R2": r2.detach()}
+
+
+class R1R2(ZeroCenteredPenalty):
+    """R1 + R2 with one gamma (Huang et al. 2024, eq. 3)."""
+
+    def discriminator(self, critic: Critic, real: Tensor, fake: Tensor) -> tuple[Tensor, Logs]:
+        r1, r2 = self.term(critic, real), self.term(critic, fake)
         return r1 + r2, {"R1": r1.detach(), "R2": r2.detach()}
 
 

@@ -2,9 +2,10 @@
 
 import difflib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -13,12 +14,12 @@ from torch import Tensor
 from facegan.core.errors import FaceganError
 from facegan.core.files import check_tensors, write_tensors
 
-MAX_AMOUNT = 100.0  # a latent's length is about sqrt(latent_dim); nothing sensible lies beyond
+MAX_AMOUNT = 100.0  # the length of a latent is about sqrt(latent_dim)
 
 
 @dataclass(frozen=True)
 class Directions:
-    """K named unit vectors in the latent space of one generator, with what is known of them.
+    """K named unit vectors in the latent space of one generator, and their measurements.
 
     `vectors`: (K, latent_dim). `fit`: (K,), for an attribute the correlation on held-out faces of
     z · w with the classifier's logit, w being the regression; for a principal component the share
@@ -34,11 +35,11 @@ class Directions:
     weights: str  # digest of the generator's weights
 
     def __getitem__(self, name: str) -> Tensor:
-        """The unit vector of a direction, (latent_dim,); upper and lower case are the same."""
+        """The unit vector of a direction, (latent_dim,)."""
         return self.vectors[self.index(name)]
 
     def index(self, name: str) -> int:
-        return find_direction(name, self.names)
+        return find_name(name, self.names, "a direction of this generator")
 
     def edit(self, z: Tensor, amounts: Mapping[str, float]) -> Tensor:
         """Latents moved along directions: (N, latent_dim) -> (N, latent_dim)."""
@@ -46,126 +47,116 @@ class Directions:
             z = z + amount * self[name]
         return z
 
-    def own_effect(self, name: str) -> float | None:
-        """Change of the probability of the attribute `name` per unit; None for a component."""
-        if name not in self.attributes:
-            return None
-        return self.effect(name, name)
-
     def effect(self, name: str, attribute: str) -> float:
         """Change of the probability of `attribute` per unit along the direction `name`."""
         return float(self.effects[self.index(name), self.attributes.index(attribute)])
 
+    def own_effect(self, name: str) -> float | None:
+        """Change of the probability of the attribute `name` per unit; None for a component."""
+        return self.effect(name, name) if name in self.attributes else None
+
     def side_effects(self, name: str, count: int = 3) -> list[tuple[str, float]]:
         """The other attributes that change most along a direction, with their change per unit."""
-        effects = self.effects[self.index(name)].tolist()
-        others = [
-            (attribute, effect)
-            for attribute, effect in zip(self.attributes, effects, strict=True)
-            if attribute != name
-        ]
+        pairs = zip(self.attributes, self.effects[self.index(name)].tolist(), strict=True)
+        others = [(attribute, effect) for attribute, effect in pairs if attribute != name]
         return sorted(others, key=lambda pair: -abs(pair[1]))[:count]
 
     def __str__(self) -> str:
-        """A table: name, fit, effect per unit, what else changes."""
+        """A table: name, fit, effect per unit, side effects."""
         width = max(map(len, self.names))
         lines = [f"{'direction':{width}}    fit  effect  what else changes per unit"]
         for name, fit in zip(self.names, self.fit.tolist(), strict=True):
             own = self.own_effect(name)
-            effect = "      " if own is None else f"{own:+.3f}"
+            effect = "" if own is None else f"{own:+.3f}"
             others = ", ".join(f"{other} {by:+.3f}" for other, by in self.side_effects(name))
-            lines.append(f"{name:{width}}  {fit:5.2f}  {effect}  {others}")
+            lines.append(f"{name:{width}}  {fit:5.2f}  {effect:6}  {others}")
         return "\n".join(lines)
 
     def save(self, path: Path) -> None:
         """Writes a safetensors file, atomically."""
-        metadata = {
-            "names": json.dumps(self.names),
-            "attributes": json.dumps(self.attributes),
-            "weights": self.weights,
-        }
+        names, attributes = json.dumps(self.names), json.dumps(self.attributes)
+        metadata = {"names": names, "attributes": attributes, "weights": self.weights}
         tensors = {"vectors": self.vectors, "fit": self.fit, "effects": self.effects}
         write_tensors(path, {name: t.contiguous() for name, t in tensors.items()}, metadata)
 
     @classmethod
     def load(cls, path: Path) -> "Directions":
-        """Reads a file of `save`. Raises FaceganError for any other."""
+        """Reads a file of `save`. Raises FaceganError for any other file."""
         try:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
                 check_tensors(path, metadata)
                 tensors = {name: file.get_tensor(name) for name in ("vectors", "fit", "effects")}
             names, attributes = (tuple(json.loads(metadata[k])) for k in ("names", "attributes"))
+            return cls(names=names, attributes=attributes, weights=metadata["weights"], **tensors)
         except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
             raise FaceganError(
-                f"{path} holds no directions ({error}): remove it, and they are computed again"
+                f"{path} has no directions ({error}): remove it, and they are computed again"
             ) from error
-        return cls(names=names, attributes=attributes, weights=metadata["weights"], **tensors)
-
-
-def find_direction(name: str, known: Sequence[str]) -> int:
-    """The place of a direction in `known`; upper and lower case are the same.
-
-    Raises FaceganError, with the nearest name or all of them.
-    """
-    return find_name(name, known, "direction of this generator")
 
 
 def find_name(name: str, known: Sequence[str], kind: str) -> int:
-    """The place of a name of some kind in `known`, as `find_direction`."""
-    lower = [direction.lower() for direction in known]
+    """The index of `name` in `known`, whatever its case.
+
+    Raises FaceganError for an unknown name, with the nearest one or all of them.
+    """
+    lower = [other.lower() for other in known]
     if name.lower() in lower:
         return lower.index(name.lower())
-    close = difflib.get_close_matches(name.lower(), lower, n=1)
-    hint = (
-        f"did you mean {known[lower.index(close[0])]}?"
-        if close
-        else f"known are {', '.join(known)}"
-    )
-    raise FaceganError(f"{name} is no {kind}; {hint}")
+    near = difflib.get_close_matches(name.lower(), lower, n=1)
+    hint = f"did you mean {known[lower.index(near[0])]}?" if near else f"known: {', '.join(known)}"
+    raise FaceganError(f"{name} is not {kind}; {hint}")
 
 
 def parse_edit(text: str) -> dict[str, float]:
-    """Amounts as a user types them: "Smiling:2,Young:-1" -> {"Smiling": 2.0, "Young": -1.0}.
-
-    A name alone means 1. Raises ValueError.
-    """
-    amounts: dict[str, float] = {}
-    for part in text.split(","):
-        name, colon, amount = part.strip().partition(":")
-        value = _parse_amount(amount, text) if colon else 1.0
-        if not name or name in amounts:
-            raise ValueError(_edit_rule(text))
-        amounts[name] = value
-    return amounts
+    """Parses amounts: "Smiling:2,Young" -> {"Smiling": 2.0, "Young": 1.0}. Raises FaceganError."""
+    try:
+        return unique(_parse_part(part) for part in text.split(","))
+    except ValueError:
+        raise FaceganError(
+            f"edit is names with amounts from -{MAX_AMOUNT:g} to {MAX_AMOUNT:g}, each name once, "
+            f"such as Smiling:2,Young:-1; got {text!r}"
+        ) from None
 
 
 def parse_sweep(text: str) -> tuple[float, float]:
-    """The ends of a sweep as a user types them: "-3:3" -> (-3.0, 3.0). Raises ValueError."""
-    first, colon, last = text.partition(":")
-    if not colon:
-        raise ValueError(f"a sweep is two amounts such as -3:3, got {text!r}")
-    return _parse_amount(first, text), _parse_amount(last, text)
+    """Parses the ends of a sweep: "-3:3" -> (-3.0, 3.0). Raises FaceganError."""
+    try:
+        first, last = map(_parse_amount, text.split(":"))
+    except ValueError:
+        raise FaceganError(
+            f"sweep is two amounts from -{MAX_AMOUNT:g} to {MAX_AMOUNT:g}, such as -3:3; "
+            f"got {text!r}"
+        ) from None
+    return first, last
+
+
+def unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """A dict of names and values. Raises ValueError for a name that is empty or repeated."""
+    values: dict[str, Any] = {}
+    for name, value in pairs:
+        if not name.strip() or name.strip() in values:
+            raise ValueError(name)
+        values[name.strip()] = value
+    return values
+
+
+def _parse_part(text: str) -> tuple[str, float]:
+    name, colon, amount = text.partition(":")
+    return name, _parse_amount(amount) if colon else 1.0
+
+
+def _parse_amount(text: str) -> float:
+    amount = float(text)
+    if not abs(amount) <= MAX_AMOUNT:  # also refuses NaN
+        raise ValueError(text)
+    return amount
 
 
 def sweep_amounts(first: float, last: float, frames: int) -> Tensor:
     """Amounts of a video that plays in a loop, (frames,): from `first` to `last` and back.
 
-    The speed follows a cosine, so that the ends show no jump.
+    The speed follows a cosine, so that it does not jump at the ends.
     """
     phase = torch.arange(frames, dtype=torch.float64) / frames * 2 * torch.pi
     return (first + (last - first) * (1 - phase.cos()) / 2).float()
-
-
-def _parse_amount(text: str, whole: str) -> float:
-    try:
-        amount = float(text)
-    except ValueError:
-        raise ValueError(_edit_rule(whole)) from None
-    if not abs(amount) <= MAX_AMOUNT:  # not of NaN either
-        raise ValueError(f"an amount must be from -{MAX_AMOUNT:g} to {MAX_AMOUNT:g}, got {text}")
-    return amount
-
-
-def _edit_rule(text: str) -> str:
-    return f"an edit is names with amounts, such as Smiling:2,Young:-1; got {text!r}"

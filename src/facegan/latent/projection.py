@@ -6,20 +6,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from facegan.core.errors import FaceganError
+from facegan.core.checks import check_number
 from facegan.core.images import to_float
 from facegan.networks.attributes import AttributeNetwork, bundled_classifier
-from facegan.networks.base import Generator
-from facegan.networks.latents import latents
+from facegan.networks.base import Generator, eval_mode
 
 CANDIDATES = 256  # seeds whose images are compared with the target before the descent
 BATCH = 32
 STARTS = 3  # the nearest candidates; a descent starts from each
-MAX_STEPS = 1000
-MAX_SIDE = 4096  # pixels of a target
 LEARNING_RATE = 0.1  # of Adam, at the first step; latents have unit variance
 PIXELS = 2.0  # weight of the pixels' mean squared difference; that of the features is 1
-PRIOR = 0.05  # weight of the latent's mean square, since images far from the mean look worse
+PRIOR = 0.05  # weight of the latent's mean square: images far from the mean look worse
 
 
 @dataclass(frozen=True)
@@ -64,26 +61,27 @@ def project(generator: Generator, image: Tensor, steps: int = 100) -> Projection
     The image is resized to the generator's size; it should be cropped as the training images were.
     Adam descends from the STARTS nearest of CANDIDATES random latents (Abdal et al. 2019,
     "Image2StyleGAN", section 4, in the input space). Deterministic on one machine; takes seconds
-    on a CPU. Raises FaceganError for other shapes, sides or steps.
+    on a CPU. Raises ValueError for another shape or dtype, and for a number of steps out of range.
     """
-    _check(generator, image, steps)
-    device = next(generator.parameters()).device
-    network = bundled_classifier(generator.image_size).to(device)
-    distance = Distance(network, _resized(image.to(device), generator.image_size))
-    was_training = generator.training
-    generator.eval()
-    try:
+    check_number("steps", steps, 1, 1000)
+    if image.dtype != torch.uint8 or image.ndim != 3 or len(image) != generator.channels:
+        expected, got = f"uint8 ({generator.channels}, H, W)", f"{image.dtype} {tuple(image.shape)}"
+        raise ValueError(f"image must be {expected}, got {got}")
+    size = (generator.image_size, generator.image_size)
+    floats = to_float(image[None].to(generator.device))
+    target = F.interpolate(floats, size, mode="bicubic", antialias=True).clamp(-1, 1)
+    network = bundled_classifier(generator.image_size).to(generator.device)
+    distance = Distance(network, target)
+    with eval_mode(generator):
         starts, unrelated = _nearest_candidates(generator, distance)
         latent, nearest = _descend(generator, distance, starts, steps)
-    finally:
-        generator.train(was_training)
     return Projection(latent.cpu(), nearest, unrelated)
 
 
 @torch.no_grad()
 def _nearest_candidates(generator: Generator, distance: Distance) -> tuple[Tensor, float]:
     """The STARTS nearest latents, (STARTS, latent_dim), and the median distance of all."""
-    z = latents(range(CANDIDATES), generator.latent_dim).to(distance.target.device)
+    z = generator.latents(range(CANDIDATES)).to(generator.device)
     distances = torch.cat([distance(generator(batch)) for batch in z.split(BATCH)])
     return z[distances.argsort()[:STARTS]], distances.median().item()
 
@@ -97,31 +95,10 @@ def _descend(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for _ in range(steps):
         loss = distance(generator(z)) + PRIOR * z.square().mean(dim=1)
-        (z.grad,) = torch.autograd.grad(loss.sum(), z)  # none of the parameters
+        (z.grad,) = torch.autograd.grad(loss.sum(), z)  # not of the weights
         optimizer.step()
         schedule.step()
     with torch.no_grad():
         distances = distance(generator(z))
     best = int(distances.argmin())
     return z[best].detach(), distances[best].item()
-
-
-def _resized(image: Tensor, size: int) -> Tensor:
-    """(C, H, W) uint8 -> (1, C, size, size) in [-1, 1], antialiased."""
-    floats = to_float(image[None])
-    return F.interpolate(floats, (size, size), mode="bicubic", antialias=True).clamp(-1, 1)
-
-
-def _check(generator: Generator, image: Tensor, steps: int) -> None:
-    if not 1 <= steps <= MAX_STEPS:
-        raise FaceganError(f"steps must be from 1 to {MAX_STEPS}, got {steps}")
-    if image.dtype != torch.uint8 or image.ndim != 3 or len(image) != generator.channels:
-        raise FaceganError(
-            f"the image must be uint8 ({generator.channels}, H, W), got {image.dtype} "
-            f"{tuple(image.shape)}"
-        )
-    if not 8 <= min(image.shape[1:]) <= max(image.shape[1:]) <= MAX_SIDE:
-        raise FaceganError(
-            f"the image must have sides of 8 to {MAX_SIDE} pixels, got "
-            f"{image.shape[2]}x{image.shape[1]}; resize it"
-        )

@@ -1,15 +1,14 @@
-"""Faces to order: seeds whose faces have attributes, by the bundled classifier."""
+"""Faces with attributes to order: the seeds of them, by the bundled classifier."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import torch
-from torch import Tensor
 
 from facegan.core.errors import FaceganError
-from facegan.latent.directions import find_name
+from facegan.latent.directions import find_name, unique
 from facegan.networks.attributes import bundled_classifier, classify
 from facegan.networks.base import Generator
-from facegan.networks.latents import MAX_SEED, latents
+from facegan.networks.latents import MAX_SEED
 
 CANDIDATES = 10_000
 BATCH = 96  # seeds at a time
@@ -24,42 +23,36 @@ def find_seeds(
     candidates: int = CANDIDATES,
     truncation: float = 1.0,
 ) -> list[int]:
-    """Up to `count` seeds, from `first` on, whose faces have the attributes, and lack others.
+    """Up to `count` seeds, from `first` on, whose faces have some attributes and lack others.
 
     `wanted`: {"Smiling": True, "Eyeglasses": False}. At most `candidates` faces are drawn: rare
     attributes may give fewer seeds, or none. Raises FaceganError for an unknown attribute.
     """
-    classifier = bundled_classifier(generator.image_size).to(next(generator.parameters()).device)
-    columns = [find_name(name, classifier.attributes, "attribute") for name in wanted]
+    classifier = bundled_classifier(generator.image_size).to(generator.device)
+    columns = [find_name(name, classifier.attributes, "an attribute") for name in wanted]
     signs = torch.tensor([1.0 if has else -1.0 for has in wanted.values()])
     found: list[int] = []
-    seeds = range(first, min(first + candidates, MAX_SEED + 1))
-    for start in range(0, len(seeds), BATCH):
-        batch = seeds[start : start + BATCH]
-        images = generator.draw(latents(batch, generator.latent_dim) * truncation)
-        logits = classify(classifier, images)[:, columns] * signs
-        found += _rows(batch, (logits > MARGIN).all(dim=1))
+    end = min(first + candidates, MAX_SEED + 1)
+    for start in range(first, end, BATCH):
+        seeds = range(start, min(start + BATCH, end))
+        logits = classify(classifier, generator.sample(seeds=seeds, truncation=truncation))
+        fits = (logits[:, columns] * signs > MARGIN).all(dim=1)
+        found += [seeds[row] for row in fits.nonzero().flatten().tolist()]
         if len(found) >= count:
             break
     return found[:count]
 
 
-def _rows(seeds: Iterable[int], chosen: Tensor) -> list[int]:
-    return [seed for seed, take in zip(seeds, chosen.tolist(), strict=True) if take]
-
-
 def parse_attributes(text: str) -> dict[str, bool]:
-    """As a user types them: "Smiling,-Eyeglasses" -> {"Smiling": True, "Eyeglasses": False}.
+    """Parses "Smiling,-Eyeglasses" -> {"Smiling": True, "Eyeglasses": False}.
 
     Raises FaceganError.
     """
-    wanted: dict[str, bool] = {}
-    for part in text.split(","):
-        name = part.strip().removeprefix("-")
-        if not name or name in wanted:
-            raise FaceganError(
-                "attributes are names, each once, with - before those that a face must lack, such "
-                f"as Smiling,-Eyeglasses; got {text!r}"
-            )
-        wanted[name] = not part.strip().startswith("-")
-    return wanted
+    try:
+        parts = [part.strip() for part in text.split(",")]
+        return unique((part.removeprefix("-"), not part.startswith("-")) for part in parts)
+    except ValueError:
+        raise FaceganError(
+            "attributes are names, each once, with - before those that a face must lack, such as "
+            f"Smiling,-Eyeglasses; got {text!r}"
+        ) from None

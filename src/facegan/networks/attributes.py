@@ -1,7 +1,7 @@
 """A small classifier of CelebA's attributes; the evaluation uses its pooled features."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -40,12 +40,8 @@ class AttributeNetwork(nn.Module):
         check_number("dropout", dropout, 0, 0.99, whole=False)
         self.attributes = tuple(attributes)
         self.image_size = image_size
-        self.config: dict[str, Any] = {
-            "attributes": list(attributes),
-            "width": width,
-            "image_size": image_size,
-            "dropout": dropout,
-        }
+        self.config: dict[str, Any] = {"attributes": list(attributes), "width": width}
+        self.config |= {"image_size": image_size, "dropout": dropout}
         self.trunk = nn.Sequential(
             *_block(3, width, stem_stride),
             *_block(width, 2 * width, stride=2),
@@ -83,7 +79,7 @@ class AttributeNetwork(nn.Module):
         return maps
 
     def logits(self, features: Tensor) -> Tensor:
-        """(B, 8·width) -> (B, A); positive means that the face has the attribute."""
+        """(B, 8·width) -> (B, A); positive if the face has the attribute."""
         return self.head(self.dropout(features))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -92,22 +88,17 @@ class AttributeNetwork(nn.Module):
 
 def bundled_classifier(image_size: int) -> AttributeNetwork:
     """The bundled classifier whose image size is nearest to `image_size`, as a ratio."""
-
-    def octaves(size: int) -> float:
-        return abs(math.log2(size / image_size))
-
-    return pretrained.load(f"attributes-{min(BUNDLED_SIZES, key=octaves)}", AttributeNetwork)
+    nearest = min(BUNDLED_SIZES, key=lambda size: abs(math.log2(size / image_size)))
+    return pretrained.load(f"attributes-{nearest}", AttributeNetwork)
 
 
 @torch.inference_mode()
 def classify(classifier: AttributeNetwork, images: Tensor, progress: str | None = None) -> Tensor:
     """uint8 (N, C, H, W) with C = 1 or 3 -> logits (N, A) on the CPU. `progress`: a bar's title."""
     device = next(classifier.parameters()).device
-    parts: Iterable[Tensor] = images.expand(-1, 3, -1, -1).split(BATCH)
-    if progress is not None:
-        parts = progress_bar(parts, desc=progress)
-    features = [classifier.embed(part.to(device)) for part in parts]
-    return torch.cat([classifier.logits(part).cpu() for part in features])
+    parts = images.expand(-1, 3, -1, -1).split(BATCH)
+    bar = progress_bar(parts, desc=progress, disable=progress is None)
+    return torch.cat([classifier.logits(classifier.embed(part.to(device))).cpu() for part in bar])
 
 
 def _block(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:

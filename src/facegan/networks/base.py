@@ -1,6 +1,7 @@
 """The contract of every architecture: the base classes of generators and discriminators."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,36 +15,48 @@ from facegan.core.console import progress_bar
 from facegan.core.images import to_uint8
 from facegan.networks.latents import latents
 
-DRAW_BATCH = 32  # images; larger batches draw no faster on a CPU
+DRAW_BATCH = 32  # images; larger batches are no faster on a CPU
 
 
-class Generator(nn.Module):
-    """Latents z ~ N(0, 1), (B, latent_dim) -> images in [-1, 1], (B, channels, size, size).
+class FaceNetwork(nn.Module):
+    """A network on images of one shape, which `config` rebuilds.
 
     A subclass passes all of its constructor arguments to `super().__init__`, which keeps them in
-    `config`. A weights file stores it: `Subclass(**generator.config)` rebuilds the network.
+    `config`. A weights file stores it: `Subclass(**network.config)` rebuilds the network.
     """
 
-    def __init__(self, latent_dim: int, image_size: int, channels: int, **structure: Any) -> None:
+    def __init__(self, image_size: int, channels: int, **structure: Any) -> None:
         super().__init__()
-        check_number("latent_dim", latent_dim, 1, 8192)
         check_number("channels", channels, 1, 4)
-        self.latent_dim = latent_dim
         self.image_size = image_size
         self.channels = channels
-        self.source: Path | None = None  # the file that the weights were loaded from
-        self.config = {
-            "latent_dim": latent_dim,
-            "image_size": image_size,
-            "channels": channels,
-            **structure,
-        }
+        self.config = {"image_size": image_size, "channels": channels, **structure}
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width)."""
+        return self.channels, self.image_size, self.image_size
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the weights."""
+        return next(self.parameters()).device
+
+
+class Generator(FaceNetwork):
+    """Latents z ~ N(0, 1), (B, latent_dim) -> images in [-1, 1], (B, channels, size, size)."""
+
+    def __init__(self, latent_dim: int, image_size: int, channels: int, **structure: Any) -> None:
+        super().__init__(image_size, channels, latent_dim=latent_dim, **structure)
+        check_number("latent_dim", latent_dim, 1, 8192)
+        self.latent_dim = latent_dim
+        self.source: Path | None = None  # the file of the weights
 
     @classmethod
     def from_pretrained(cls, source: str | Path) -> Self:
         """A generator in eval mode: bundled ("full-64"), of a run folder, of a safetensors file.
 
-        Also hf:OWNER/REPOSITORY/FILE and https://…/FILE#sha256=…, which are fetched first.
+        Also hf:OWNER/REPOSITORY/FILE and https://…/FILE#sha256=…, which are downloaded first.
 
         Raises `FaceganError` for what is missing, damaged, foreign or of another kind.
         """
@@ -53,10 +66,9 @@ class Generator(nn.Module):
         return generator
 
     def save_pretrained(self, path: str | Path, about: dict[str, str] | None = None) -> None:
-        """Writes weights and config as one safetensors file; `about` joins its metadata."""
+        """Writes weights and config as one safetensors file; `about` is added to its metadata."""
         pretrained.save(self, Path(path), about)
 
-    @torch.no_grad()
     def sample(
         self,
         n: int | None = None,
@@ -72,8 +84,11 @@ class Generator(nn.Module):
         """
         if (n is None) == (seeds is None):
             raise ValueError(f"give n or seeds, one of the two; got n={n}, seeds={seeds}")
-        z = latents(range(n or 0) if seeds is None else seeds, self.latent_dim)
-        return self.draw(z * truncation)
+        return self.draw(self.latents(range(n or 0) if seeds is None else seeds, truncation))
+
+    def latents(self, seeds: Iterable[int], truncation: float = 1.0) -> Tensor:
+        """The latents that `sample` draws: (N, latent_dim), on the CPU."""
+        return latents(seeds, self.latent_dim) * truncation
 
     @torch.no_grad()
     def draw(self, z: Tensor, progress: str | None = None) -> Tensor:
@@ -81,14 +96,9 @@ class Generator(nn.Module):
 
         `progress` is the title of a progress bar.
         """
-        was_training = self.training
-        self.eval()
-        batches = z.split(DRAW_BATCH)
-        if progress:
-            batches = progress_bar(batches, desc=progress)
-        images = join((to_uint8(self._draw_batch(batch)).cpu() for batch in batches), len(z))
-        self.train(was_training)
-        return images
+        batches = progress_bar(z.split(DRAW_BATCH), desc=progress, disable=progress is None)
+        with eval_mode(self):
+            return join((to_uint8(self._draw_batch(batch)).cpu() for batch in batches), len(z))
 
     def _draw_batch(self, z: Tensor) -> Tensor:
         """(B, latent_dim) -> (B, C, H, W), as part of a batch of DRAW_BATCH.
@@ -96,9 +106,23 @@ class Generator(nn.Module):
         Libraries choose a kernel, and with it the order of a sum, by the shape of a batch. All
         batches have one shape, so that the result for one latent does not depend on the others.
         """
-        device = next(self.parameters()).device
-        padded = F.pad(z, (0, 0, 0, DRAW_BATCH - len(z))).to(device)
+        padded = F.pad(z, (0, 0, 0, DRAW_BATCH - len(z))).to(self.device)
         return self(padded)[: len(z)]
+
+
+class Discriminator(FaceNetwork):
+    """Images in [-1, 1], (B, channels, size, size) -> one logit each, (B,): positive means real."""
+
+
+@contextmanager
+def eval_mode(network: nn.Module) -> Iterator[None]:
+    """Within the block, `network` is in eval mode."""
+    was_training = network.training
+    network.eval()
+    try:
+        yield
+    finally:
+        network.train(was_training)
 
 
 def join(parts: Iterable[Tensor], count: int) -> Tensor:
@@ -116,13 +140,3 @@ def join(parts: Iterable[Tensor], count: int) -> Tensor:
         whole[start : start + len(part)] = part
         start += len(part)
     return whole
-
-
-class Discriminator(nn.Module):
-    """Images in [-1, 1], (B, channels, size, size) -> one logit each, (B,): positive means real."""
-
-    def __init__(self, image_size: int, channels: int, **structure: Any) -> None:
-        super().__init__()
-        self.image_size = image_size
-        self.channels = channels
-        self.config = {"image_size": image_size, "channels": channels, **structure}

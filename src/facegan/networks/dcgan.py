@@ -7,17 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
-from facegan.core.checks import check_number
+from facegan.core.checks import check_choice, check_number
 from facegan.core.resolutions import MAX_WIDTH, base_and_levels, channels_per_level
 from facegan.networks.base import Discriminator, Generator
-from facegan.networks.layers import (
-    LEAKY_SLOPE,
-    MAX_HIDDEN,
-    MinibatchStdDev,
-    SelfModulation,
-    norm_layer,
-)
+from facegan.networks.layers import LEAKY_SLOPE, MAX_HIDDEN, MinibatchStdDev, SelfModulation
 
+NORMS = ("batch", "none")
 INIT_STD = 0.02  # Radford et al. 2016, section 4
 
 
@@ -51,26 +46,22 @@ class DCGANGenerator(Generator):
             negative_slope=negative_slope,
         )
         check_number("dropout", dropout, 0, 0.99, whole=False)
+        check_choice("norm", norm, NORMS)
         check_number("negative_slope", negative_slope, 0, 1, whole=False)
         base, levels = base_and_levels(image_size)
         widths = channels_per_level(width, levels)
+        plain = norm == "none"
 
         def finish(depth: int) -> list[nn.Module]:
-            modulation = [SelfModulation(latent_dim, depth)] if modulated else []
-            return [
-                norm_layer(norm, depth),
-                *modulation,
-                nn.LeakyReLU(negative_slope, inplace=True),
-                nn.Dropout(dropout),
-            ]
+            normalize = nn.Identity() if plain else nn.BatchNorm2d(depth)
+            modulate = [SelfModulation(latent_dim, depth)] if modulated else []
+            activate = nn.LeakyReLU(negative_slope, inplace=True)
+            return [normalize, *modulate, activate, nn.Dropout(dropout)]
 
-        layers = [
-            nn.Linear(latent_dim, base * base * width, bias=norm == "none"),
-            nn.Unflatten(1, (width, base, base)),
-            *finish(width),
-        ]
+        dense = nn.Linear(latent_dim, base * base * width, bias=plain)
+        layers = [dense, nn.Unflatten(1, (width, base, base)), *finish(width)]
         for wide, narrow in itertools.pairwise(widths):
-            up = nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1, bias=norm == "none")
+            up = nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1, bias=plain)
             layers += [up, *finish(narrow)]
         layers += [nn.ConvTranspose2d(widths[-1], channels, 3, padding=1), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
@@ -82,7 +73,7 @@ class DCGANGenerator(Generator):
         for layer in self.layers:
             x = layer(x, z) if isinstance(layer, SelfModulation) else layer(x)
             if self.training and isinstance(layer, nn.Unflatten):
-                # the layout of the gradients that the convolutions return: mixed ones are slow
+                # as the gradients of the convolutions: mixed memory formats are slow
                 x = x.contiguous(memory_format=torch.channels_last)
         return x
 
@@ -125,14 +116,14 @@ class DCGANDiscriminator(Discriminator):
         check_number("dropout", dropout, 0, 0.99, whole=False)
         if max_width is not None:
             check_number("max_width", max_width, 1, MAX_WIDTH)
-        norm_layer(norm, width)  # refuses an unknown name, also where no layer has a norm
+        check_choice("norm", norm, NORMS)
         layers: list[nn.Module] = []
         side, wide, narrow = image_size, channels, width
         while side > 4:
             plain = norm == "none" or not layers
             layers += [
                 nn.Conv2d(wide, narrow, 4, stride=2, padding=1, bias=plain),
-                nn.Identity() if plain else norm_layer(norm, narrow),
+                nn.Identity() if plain else nn.BatchNorm2d(narrow),
                 nn.LeakyReLU(LEAKY_SLOPE, inplace=True),
                 nn.Dropout(dropout),
             ]
@@ -141,9 +132,9 @@ class DCGANDiscriminator(Discriminator):
         self.layers = nn.Sequential(*layers)
         _init_weights(self.layers, norm)
         if spectral_norm:
-            for module in self.layers:
-                if isinstance(module, nn.Conv2d | nn.Linear):
-                    parametrizations.spectral_norm(module)
+            for layer in self.layers:
+                if isinstance(layer, nn.Conv2d | nn.Linear):
+                    parametrizations.spectral_norm(layer)
 
     def forward(self, images: Tensor) -> Tensor:
         # (B, channels, image_size, image_size) -> (B,), in fp32 for the losses under autocast
@@ -171,7 +162,7 @@ def _head(channels: int, side: int, hidden: int, minibatch_stddev: bool) -> list
 def _init_weights(layers: nn.Sequential, norm: str, negative_slope: float = LEAKY_SLOPE) -> None:
     """Draws weights from N(0, 0.02²) (Radford et al. 2016, section 4).
 
-    Without norm layers, activations would vanish at this scale; then the standard deviation is
+    Without norm layers, activations would vanish at this scale. The standard deviation is then
     that of He et al. 2015, which keeps the variance of the activations constant.
     """
     for module in layers:

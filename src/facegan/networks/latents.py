@@ -5,6 +5,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from facegan.core.errors import FaceganError
+
 MAX_SEED = 2**32 - 1  # the CPU generator's mt19937 takes 32-bit seeds
 MAX_SEEDS = 10**6
 
@@ -14,12 +16,11 @@ def latents(seeds: Iterable[int], latent_dim: int) -> Tensor:
 
     Each seed has its own random stream, so a latent depends on neither the batch nor the machine.
     """
-    drawn = [_latent(int(seed), latent_dim) for seed in seeds]
+    drawn = [
+        torch.randn(latent_dim, generator=torch.Generator().manual_seed(int(seed)))
+        for seed in seeds
+    ]
     return torch.stack(drawn) if drawn else torch.empty(0, latent_dim)
-
-
-def _latent(seed: int, latent_dim: int) -> Tensor:
-    return torch.randn(latent_dim, generator=torch.Generator().manual_seed(seed))
 
 
 def balanced_latents(seeds: Iterable[int], latent_dim: int) -> Tensor:
@@ -27,25 +28,24 @@ def balanced_latents(seeds: Iterable[int], latent_dim: int) -> Tensor:
 
     Statistics over them vary less than over as many independent latents: antithetic variates and
     moment matching (Glasserman 2004, "Monte Carlo Methods in Financial Engineering", sections 4.2
-    and 4.5). They are made from the latents of N different `seeds`; D = `latent_dim` must not be
-    above N.
+    and 4.5). They are made of the latents of N different `seeds`; D = `latent_dim` is at most N.
     """
     drawn = latents(seeds, latent_dim)
-    half = torch.linalg.qr(drawn).Q * len(drawn) ** 0.5  # its columns are orthogonal
+    half = torch.linalg.qr(drawn).Q * len(drawn) ** 0.5  # orthogonal columns
     return torch.stack([half, -half], dim=1).flatten(0, 1)
 
 
 def parse_seeds(text: str) -> list[int]:
-    """Parses seeds from the command line: "0-3,100" -> [0, 1, 2, 3, 100]. Raises ValueError."""
+    """Parses seeds: "0-3,100" -> [0, 1, 2, 3, 100]. Raises FaceganError."""
     try:
-        ranges = [_parse_range(part.strip()) for part in text.split(",")]
+        ranges = [_parse_range(part) for part in text.split(",")]
     except ValueError:
-        raise ValueError(
+        raise FaceganError(
             f"seeds are numbers and ranges of numbers from 0 to {MAX_SEED}, such as 0-63,100; "
             f"got {text!r}"
         ) from None
     if sum(map(len, ranges)) > MAX_SEEDS:
-        raise ValueError(f"at most {MAX_SEEDS:,} seeds at a time, got {text!r}")
+        raise FaceganError(f"at most {MAX_SEEDS:,} seeds at a time, got {text!r}")
     return [seed for seeds in ranges for seed in seeds]
 
 

@@ -1,33 +1,19 @@
 """Layers that several architectures use."""
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facegan.core.checks import check_choice
-
 MAX_HIDDEN = 65_536  # units of a head
 LEAKY_SLOPE = 0.2  # of leaky ReLUs: Radford et al. 2016, section 4
 LEAKY_GAIN = nn.init.calculate_gain("leaky_relu", LEAKY_SLOPE)  # He et al. 2015, eq. 15
-NORMS: dict[str, Callable[[int], nn.Module]] = {
-    "batch": nn.BatchNorm2d,
-    "none": lambda channels: nn.Identity(),
-}
-
-
-def norm_layer(name: str, channels: int) -> nn.Module:
-    """The norm called `name` for (B, channels, H, W); raises ValueError for an unknown name."""
-    check_choice("norm", name, NORMS)
-    return NORMS[name](channels)
 
 
 class SelfModulation(nn.Module):
     """Conditions a feature map on the latents: x · (1 + scale(z)) + shift(z) for each channel.
 
     Chen et al. 2019 ("On Self Modulation for Generative Adversarial Networks"), section 2, with
-    two differences: the norm before it keeps its own weights, and scale and shift are linear in
+    two differences: the norm before it has weights, too, and scale and shift are linear in
     both z and a hidden layer of `latent_dim` units, not in the hidden layer alone.
     """
 

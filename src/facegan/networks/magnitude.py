@@ -34,9 +34,11 @@ class MPDiscriminator(Discriminator):
     ) -> None:
         super().__init__(image_size, channels, width=width, max_width=max_width, hidden=hidden)
         base, levels = base_and_levels(image_size)
+        check_number("width", width, 1, MAX_WIDTH)
+        check_number("max_width", max_width, width, MAX_WIDTH)
         check_number("hidden", hidden, 1, MAX_HIDDEN)
         halvings = levels + (base == 7)
-        widths = _doubling(width, max_width, halvings)
+        widths = [min(width << level, max_width) for level in range(halvings + 1)]
         self.from_image = MPConv2d(channels, width, 3)
         self.blocks = nn.Sequential(
             *(DiscriminatorBlock(*pair) for pair in itertools.pairwise(widths))
@@ -94,10 +96,10 @@ class MPConv2d(nn.Module):
 class MPLinear(nn.Module):
     """A linear layer that keeps unit variance: weights of unit length for each output."""
 
-    def __init__(self, inputs: int, outputs: int, bias: bool = True) -> None:
+    def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs))
-        self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
+        self.bias = nn.Parameter(torch.zeros(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         return F.linear(x, F.normalize(self.weight, dim=1), self.bias)
@@ -106,10 +108,3 @@ class MPLinear(nn.Module):
 def _activate(x: Tensor) -> Tensor:
     """Leaky ReLU with the gain that keeps the variance of a normal input."""
     return F.leaky_relu(x, LEAKY_SLOPE) * LEAKY_GAIN
-
-
-def _doubling(width: int, max_width: int, times: int) -> list[int]:
-    """Channels from full size to the smallest feature map: (40, 144, 2) -> [40, 80, 144]."""
-    check_number("width", width, 1, MAX_WIDTH)
-    check_number("max_width", max_width, width, MAX_WIDTH)
-    return [min(width << level, max_width) for level in range(times + 1)]

@@ -38,13 +38,11 @@ class ResidualGenerator(Generator):
         depth = blocks * len(widths)
         self.basis = nn.Parameter(torch.randn(width, base, base))
         self.weighting = _scaled(nn.Linear(latent_dim, width, bias=False), gain=1)
-        layers: list[nn.Module] = [ResidualBlock(width, depth) for _ in range(blocks)]
+        layers = _stage(width, blocks, depth)
         for wide, narrow in itertools.pairwise(widths):
-            layers += [
-                _scaled(nn.Conv2d(wide, narrow, 1, bias=False), gain=1),
-                nn.Upsample(scale_factor=2, mode="bilinear"),
-                *(ResidualBlock(narrow, depth) for _ in range(blocks)),
-            ]
+            mix = _scaled(nn.Conv2d(wide, narrow, 1, bias=False), gain=1)
+            up = nn.Upsample(scale_factor=2, mode="bilinear")
+            layers += [mix, up, *_stage(narrow, blocks, depth)]
         layers += [_scaled(nn.Conv2d(widths[-1], channels, 1), gain=1), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
 
@@ -65,16 +63,11 @@ class ResidualDiscriminator(Discriminator):
         base, levels = base_and_levels(image_size)
         widths = channels_per_level(width, levels)[::-1]
         depth = blocks * len(widths)
-        layers: list[nn.Module] = [
-            _scaled(nn.Conv2d(channels, widths[0], 1), gain=1),
-            *(ResidualBlock(widths[0], depth) for _ in range(blocks)),
-        ]
+        from_image = _scaled(nn.Conv2d(channels, widths[0], 1), gain=1)
+        layers = [from_image, *_stage(widths[0], blocks, depth)]
         for narrow, wide in itertools.pairwise(widths):
-            layers += [
-                nn.AvgPool2d(2),
-                _scaled(nn.Conv2d(narrow, wide, 1, bias=False), gain=1),
-                *(ResidualBlock(wide, depth) for _ in range(blocks)),
-            ]
+            mix = _scaled(nn.Conv2d(narrow, wide, 1, bias=False), gain=1)
+            layers += [nn.AvgPool2d(2), mix, *_stage(wide, blocks, depth)]
         pool = _scaled(nn.Conv2d(width, width, base, groups=width, bias=False), gain=1)
         layers += [pool, nn.Flatten(), _scaled(nn.Linear(width, 1, bias=False), gain=1)]
         self.layers = nn.Sequential(*layers)
@@ -105,6 +98,11 @@ class ResidualBlock(nn.Module):
         y = F.leaky_relu(self.expand(x), LEAKY_SLOPE)
         y = F.leaky_relu(self.mix(y), LEAKY_SLOPE)
         return x + self.project(y)
+
+
+def _stage(width: int, blocks: int, depth: int) -> list[nn.Module]:
+    """The blocks at one size, of a network of `depth` blocks."""
+    return [ResidualBlock(width, depth) for _ in range(blocks)]
 
 
 def _scaled(layer: nn.Conv2d | nn.Linear, gain: float) -> nn.Module:
