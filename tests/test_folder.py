@@ -10,8 +10,8 @@ from facegan.core.errors import FaceganError
 from facegan.data import folder as folders
 from facegan.data.decode import Decoder
 from facegan.data.folder import FolderDataset
+from facegan.data.labels import split_by_name
 from facegan.data.photos import PhotoZip, open_photos
-from facegan.data.splits import split_by_name
 
 NAMES = [
     f"album{i % 3}/photo{i}.{kind}"

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from facegan.core.errors import FaceganError
+from facegan.data.dataset import read_names
 from facegan.data.decode import Decoder
 from facegan.data.hub import HubDataset
-from facegan.data.listing import read_names
 
 datasets = pytest.importorskip("datasets", reason="pip install -e '.[datasets]'")
 SPLITS = {"train": 14, "validation": 3, "test": 4}

@@ -14,12 +14,11 @@ from PIL import Image
 from facegan.core.errors import FaceganError
 from facegan.data import decode as decoding
 from facegan.data import photos as stores
-from facegan.data.dataset import SPLITS, PackedDataset
+from facegan.data.dataset import LEFT_OUT, SPLITS, PackedDataset
 from facegan.data.decode import Decoder
 from facegan.data.folder import FolderDataset
-from facegan.data.listing import LEFT_OUT
+from facegan.data.labels import held_out_share, split_by_folder
 from facegan.data.photos import PhotoFolder, PhotoZip, open_photos, suffixes
-from facegan.data.splits import held_out_share, split_by_folder
 
 
 @pytest.fixture
