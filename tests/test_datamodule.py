@@ -135,7 +135,7 @@ def test_on_device_and_memory_mapped_batches_are_equal(labelled: PackedDataset) 
         assert torch.equal(a.attributes, b.attributes)
 
 
-def test_val_and_test_are_complete_in_order_and_not_mirrored(labelled: PackedDataset) -> None:
+def test_val_and_test_are_complete_in_order_and_not_flipped(labelled: PackedDataset) -> None:
     data = attached(FaceDataModule(labelled, 3))
     for loader, rows in (
         (data.val_dataloader(), range(30, 37)),

@@ -1,7 +1,6 @@
 """Batches gathered from the packed array: no worker processes, no sampler state."""
 
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytorch_lightning as pl
@@ -70,49 +69,37 @@ class FaceDataModule(pl.LightningDataModule):
                 f"try {self.batch_size // world * world or world}"
             )
 
-    def train_dataloader(self) -> "DeviceLoader":
-        assert self.trainer is not None
-        trainer = self.trainer
-        rows = torch.from_numpy(self.dataset.indices("train"))
-        whole = self.passes * len(rows) // self.batch_size * self.batch_size  # drops the last batch
+    def train_dataloader(self) -> "EpochLoader":
+        return self._loader("train")
 
-        def order() -> tuple[Tensor, Tensor]:
-            first = 0 if self.fixed_order else trainer.current_epoch * self.passes
-            parts = [shuffle(rows, self.seed, first + number) for number in range(self.passes)]
-            shuffled, flips = (torch.cat(part)[:whole] for part in zip(*parts, strict=True))
-            return shuffled, flips & self.flip
+    def val_dataloader(self) -> "EpochLoader":
+        return self._loader("val")
 
-        return self._batches(order, whole, lambda: batches_done(trainer))
+    def test_dataloader(self) -> "EpochLoader":
+        return self._loader("test")
 
-    def val_dataloader(self) -> "DeviceLoader":
-        return self._ordered("val")
-
-    def test_dataloader(self) -> "DeviceLoader":
-        return self._ordered("test")
-
-    def _ordered(self, split: str) -> "DeviceLoader":
-        rows = torch.from_numpy(self.dataset.indices(split))
-        return self._batches(lambda: (rows, torch.zeros(len(rows), dtype=torch.bool)), len(rows))
-
-    def _batches(
-        self, order: "Order", count: int, first_batch: Callable[[], int] = lambda: 0
-    ) -> "DeviceLoader":
+    def _loader(self, split: str) -> "EpochLoader":
         assert self.trainer is not None
         images = torch.from_numpy(self.dataset.images)
         attributes = torch.from_numpy(self.dataset.labels.attributes)
         device = self.trainer.strategy.root_device
         if self.on_device and fits(images.nbytes, device):
             images, attributes = images.to(device), attributes.to(device)
-        return DeviceLoader(
-            images,
-            attributes,
-            order,
-            count,
-            self.batch_size,
-            rank_slice=slice(self.trainer.global_rank, None, self.trainer.world_size),
-            release=self.dataset.release_memory,
-            first_batch=first_batch,
-        )
+        return EpochLoader(self, self.trainer, split, images, attributes)
+
+    def order(self, split: str, epoch: int) -> tuple[Tensor, Tensor]:
+        """An epoch's rows of images, (N,) int64, and which of them are flipped, (N,) bool.
+
+        Training images are shuffled, and fill whole batches.
+        """
+        rows = torch.from_numpy(self.dataset.indices(split))
+        if split != "train":
+            return rows, torch.zeros(len(rows), dtype=torch.bool)
+        first = 0 if self.fixed_order else epoch * self.passes
+        parts = [shuffle(rows, self.seed, first + number) for number in range(self.passes)]
+        whole = self.passes * len(rows) // self.batch_size * self.batch_size
+        shuffled, flips = (torch.cat(part)[:whole] for part in zip(*parts, strict=True))
+        return shuffled, flips & self.flip
 
 
 def fits(size: int, device: torch.device) -> bool:
@@ -123,32 +110,29 @@ def fits(size: int, device: torch.device) -> bool:
     return False
 
 
-Order = Callable[[], tuple[Tensor, Tensor]]  # -> rows (N,) int64, flips (N,) bool
-
-
 @dataclass(frozen=True, eq=False)
-class DeviceLoader:
-    """One epoch of batches, in the order that `order` returns when the epoch begins."""
+class EpochLoader:
+    """The batches of the trainer's current epoch, or the rest of it if a checkpoint is loaded."""
 
+    data: FaceDataModule
+    trainer: pl.Trainer
+    split: str
     images: Tensor  # (N, H, W, C) uint8
     attributes: Tensor  # (N, A) bool
-    order: Order
-    count: int  # images of an epoch
-    batch_size: int
-    rank_slice: slice  # the part of each batch for this process
-    release: Callable[[], None]  # called after a batch is read
-    first_batch: Callable[[], int]  # the batch at which an interrupted epoch continues
 
     def __len__(self) -> int:
-        return -(-self.count // self.batch_size)
+        rows, _ = self.data.order(self.split, self.trainer.current_epoch)
+        return -(-len(rows) // self.data.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         # moved once per epoch, so that a step copies nothing from the host
-        rows, flips = (part.to(self.images.device) for part in self.order())
-        batches = zip(rows.split(self.batch_size), flips.split(self.batch_size), strict=True)
-        for some, flip in itertools.islice(batches, self.first_batch(), None):
-            batch = self._gather(some[self.rank_slice], flip[self.rank_slice])
-            self.release()
+        order = self.data.order(self.split, self.trainer.current_epoch)
+        rows, flips = (part.to(self.images.device).split(self.data.batch_size) for part in order)
+        rank_slice = slice(self.trainer.global_rank, None, self.trainer.world_size)
+        first = batches_done(self.trainer) if self.split == "train" else 0
+        for some, flip in zip(rows[first:], flips[first:], strict=True):
+            batch = self._gather(some[rank_slice], flip[rank_slice])
+            self.data.dataset.release_memory()
             yield batch
 
     def _gather(self, rows: Tensor, flip: Tensor) -> Batch:
