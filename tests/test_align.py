@@ -6,7 +6,6 @@ import importlib.util
 import io
 import zipfile
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -53,6 +52,20 @@ def encoded(image: Image.Image) -> bytes:
 def noise(size: int) -> Image.Image:
     values = np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)
     return Image.fromarray(values)
+
+
+def source(root: Path, size: int = 8, **options: object) -> FolderDataset:
+    options = {"align": True} | options
+    return FolderDataset(str(root), str(root.parent / "packed_dir"), size, **options)
+
+
+def packed(root: Path, size: int = 8) -> PackedDataset:
+    return source(root, size).dataset()
+
+
+def left_out(dataset: PackedDataset) -> list[tuple[str, str]]:
+    with (dataset.path / LEFT_OUT).open(newline="") as file:
+        return [(row["name"], row["reason"]) for row in csv.DictReader(file)]
 
 
 @pytest.fixture
@@ -172,63 +185,44 @@ def test_a_missing_detector_is_named(photo_folder: Path, monkeypatch: pytest.Mon
 
 @needs_detector
 def test_photographs_without_a_face_are_left_out(photo_folder: Path) -> None:
-    with pytest.raises(FaceganError, match=r"0 faces are no data set.*not used: .*9 no face"):
+    with pytest.raises(FaceganError, match=r"0 faces are too few.*not used: .*9 no face"):
         packed(photo_folder)
-
-
-class Pasted(NamedTuple):
-    """An original in a larger photograph, with its landmarks there."""
-
-    photo: Image.Image
-    landmarks: Points
-    face_width: float
-
-
-def paste(original: Image.Image, rng: np.random.Generator) -> Pasted:
-    """Rotated by up to 25 degrees, scaled by 0.7 to 2, half of them mirrored."""
-    landmarks, width = reference(original)
-    if rng.random() < 0.5:
-        original, landmarks = (
-            original.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
-            mirror(landmarks, original.width),
-        )
-    scale = np.exp(rng.uniform(np.log(0.7), np.log(2)))
-    turn = complex(scale * np.exp(1j * np.deg2rad(rng.uniform(-25, 25))))
-    centre = complex(*rng.uniform((270, 270), (630, 430)))
-    move = Similarity(turn, centre - turn * (89 + 109j))
-    a, b = 1 / move.scale_turn, -move.shift / move.scale_turn
-    coefficients = (a.real, -a.imag, b.real, a.imag, a.real, b.imag)
-    photo = Image.new("RGB", (900, 700), tuple(rng.integers(0, 256, 3)))
-    filled = Image.new("L", original.size, 255)
-    layer, mask = (
-        part.transform(photo.size, Image.Transform.AFFINE, coefficients, Image.Resampling.BICUBIC)
-        for part in (original, filled)
-    )
-    photo.paste(layer, (0, 0), mask)
-    return Pasted(photo, move(landmarks), scale * width)
-
-
-def reference(original: Image.Image) -> tuple[Points, float]:
-    """The landmarks in an original, the mean of eight detections, and the face's width."""
-    boxes = centerface.detect_faces(np.asarray(original)).boxes
-    shifts = [(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1) if (x, y) != (0, 0)]
-    found = [refine_landmarks(original, CELEBA_LANDMARKS + shift) for shift in shifts]
-    return np.mean([points for points in found if points is not None], axis=0), np.ptp(
-        boxes[0, ::2]
-    )
 
 
 @needs_detector
 @pytest.mark.celeba
 def test_landmarks_are_accurate(originals: list[Image.Image]) -> None:
+    """Of photographs that are pasted with a rotation of up to 25 degrees, scaled by 0.7 to 2."""
     rng = np.random.default_rng(0)
     errors = []
-    for pasted in (paste(original, rng) for original in originals):
-        (found,) = find_landmarks(pasted.photo)
-        distances = np.linalg.norm((found - pasted.landmarks)[:2], axis=1)
-        errors.append(distances.mean() / pasted.face_width)
+    for original in originals[:20]:
+        width = np.ptp(centerface.detect_faces(np.asarray(original)).boxes[0, ::2])
+        turn = np.exp(rng.uniform(np.log(0.7), np.log(2)) + 1j * np.deg2rad(rng.uniform(-25, 25)))
+        centre = complex(*rng.uniform((270, 270), (630, 430)))
+        move = Similarity(turn, centre - turn * (89 + 109j))
+        (found,) = find_landmarks(paste(original, move), largest_only=True)
+        distances = np.linalg.norm((found - move(reference(original)))[:2], axis=1)
+        errors.append(distances.mean() / (abs(turn) * width))
     assert np.median(errors) < 0.015
     assert np.percentile(errors, 95) < 0.03
+
+
+def reference(original: Image.Image) -> Points:
+    """The landmarks in an original: the mean of eight detections."""
+    shifts = [(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1) if (x, y) != (0, 0)]
+    found = [refine_landmarks(original, CELEBA_LANDMARKS + shift) for shift in shifts]
+    return np.mean([points for points in found if points is not None], axis=0)
+
+
+def paste(original: Image.Image, move: Similarity) -> Image.Image:
+    """A photograph of 900x700 with the original in it."""
+    a, b = 1 / move.scale_turn, -move.shift / move.scale_turn
+    inverse = (a.real, -a.imag, b.real, a.imag, a.real, b.imag)
+    photo = Image.new("RGBA", (900, 700), "green")
+    layer = original.convert("RGBA").transform(
+        photo.size, Image.Transform.AFFINE, inverse, Image.Resampling.BICUBIC
+    )
+    return Image.alpha_composite(photo, layer).convert("RGB")
 
 
 @needs_detector
@@ -262,17 +256,3 @@ def test_a_folder_of_real_photographs(originals: list[Image.Image], tmp_path: Pa
     assert sum(dataset.manifest["counts"].values()) == 12
     assert left_out(dataset) == [("blurred.png", align.BLURRED), ("wall.png", align.NO_FACE)]
     assert dataset.manifest["photographs"] == 14
-
-
-def source(root: Path, size: int = 8, **options: object) -> FolderDataset:
-    options = {"align": True} | options
-    return FolderDataset(str(root), str(root.parent / "packed_dir"), size, **options)
-
-
-def packed(root: Path, size: int = 8) -> PackedDataset:
-    return source(root, size).dataset()
-
-
-def left_out(dataset: PackedDataset) -> list[tuple[str, str]]:
-    with (dataset.path / LEFT_OUT).open(newline="") as file:
-        return [(row["name"], row["reason"]) for row in csv.DictReader(file)]

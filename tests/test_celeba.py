@@ -113,7 +113,7 @@ def truncate_the_zip(folder: Path) -> None:
         (write("identity_CelebA.txt", "<html>\n<body>Quota\n"), "name different photographs"),
         (write("identity_CelebA.txt", "000001.jpg one\n"), r"identity_CelebA\.txt cannot be read"),
         (write("identity_CelebA.txt", ""), r"identity_CelebA\.txt cannot be read"),
-        (truncate_the_zip, rf"{ZIP} is no complete zip"),
+        (truncate_the_zip, rf"{ZIP} is not a complete zip"),
     ],
 )
 def test_missing_and_damaged_files_are_named(

@@ -136,7 +136,7 @@ def test_a_root_without_a_photograph(tmp_path: Path, name: str | None) -> None:
     if name:
         (tmp_path / "empty" / name).parent.mkdir(exist_ok=True)
         (tmp_path / "empty" / name).touch()
-    with pytest.raises(FaceganError, match=r"holds no image \(\.jpg, \.png, …\); found: "):
+    with pytest.raises(FaceganError, match=r"contains no image \(\.jpg, \.png, …\); found: "):
         source(tmp_path / "empty")
 
 
@@ -216,21 +216,10 @@ def test_names_may_be_any_bytes(folder: Path) -> None:
     assert dataset.manifest["left_out"] == "?.png (no image)"
 
 
-def test_few_bad_photographs_are_left_out_and_many_are_an_error(folder: Path) -> None:
-    for number in range(5):
-        (folder / f"{number:02}.png").write_bytes(b"")
-    dataset = packed(folder)
-    assert sum(dataset.manifest["counts"].values()) == 15
-    assert sorted(left_out(dataset)) == [f"{number:02}.png" for number in range(5)]
-    (folder / "05.png").write_bytes(b"not an image")
-    with pytest.raises(FaceganError, match=r"6 of 20 photographs.*00\.png \(no image\).*remove"):
-        packed(folder)
-
-
 @pytest.mark.parametrize("count", [1, 7])
 def test_too_few_photographs_are_refused(tmp_path: Path, count: int) -> None:
     save(tmp_path / "photos", count)
-    with pytest.raises(FaceganError, match=rf"{count} faces are no data set.*at least 8"):
+    with pytest.raises(FaceganError, match=rf"{count} faces are too few.*at least 8"):
         packed(tmp_path / "photos")
     assert not any((tmp_path / "packed").iterdir())
 
@@ -318,7 +307,7 @@ def test_damaged_entries_of_a_zip_are_left_out(folder: Path) -> None:
 def test_a_truncated_zip_is_refused(photo_zip: Path) -> None:
     for content in (photo_zip.read_bytes()[:-200], b"hello"):
         photo_zip.write_bytes(content)
-        with pytest.raises(FaceganError, match=r"is no complete zip"):
+        with pytest.raises(FaceganError, match=r"is not a complete zip"):
             PhotoZip(photo_zip)
 
 
@@ -409,7 +398,7 @@ def test_a_csv_of_labels(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ("nowhere.csv", r"data\.labels=nowhere\.csv is no file"),
+        ("nowhere.csv", r"data\.labels=nowhere\.csv is not a file"),
         ("subfolder", r"data\.labels=subfolder gives 0 classes"),
         (__file__, "names none of the photographs"),
     ],

@@ -41,8 +41,8 @@ def find_duplicates(images: NDArray[np.uint8]) -> Duplicates:
     leaders = first[inverse]
     exact = int((leaders != rows).sum())
     distinct = np.flatnonzero(leaders == rows)
-    for row, twin in _near_pairs(distinct, _hashes(images, distinct)):
-        one, other = sorted((leaders[row], leaders[twin]))
+    for row, later in _near_pairs(distinct, _hashes(images, distinct)):
+        one, other = sorted((leaders[row], leaders[later]))
         leaders[leaders == other] = one
     return Duplicates(leaders, exact, int((leaders != rows).sum()) - exact)
 

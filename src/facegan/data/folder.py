@@ -67,7 +67,7 @@ class PhotoSource(FaceSource):
         unused += self.photos.unused()
         if len(kept) < MINIMUM:
             raise FaceganError(
-                f"{len(kept)} faces are no data set: a GAN needs at least {MINIMUM}, better a few "
+                f"{len(kept)} faces are too few: a GAN needs at least {MINIMUM}, better a few "
                 f"hundred; not used: {summarize(unused) or 'nothing'}"
             )
         duplicates = find_duplicates(np.load(images, mmap_mode="r"))

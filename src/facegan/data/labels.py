@@ -127,7 +127,7 @@ def _csv(names: Sequence[str], source: str) -> list[str]:
     path = Path(source).expanduser()
     if not path.is_file():
         raise FaceganError(
-            f"data.labels={source} is no file; give {SUBFOLDER}, or a CSV of name and label"
+            f"data.labels={source} is not a file; give {SUBFOLDER}, or a CSV of name and label"
         )
     with path.open(newline="", encoding="utf-8-sig") as file:
         table = {row[0].strip(): row[1].strip() for row in csv.reader(file) if len(row) >= 2}

@@ -1,4 +1,4 @@
-"""Stores of photographs: a folder, or a zip that stays as it is."""
+"""Stores of photographs: a folder, or a zip that is not unpacked."""
 
 import functools
 import hashlib
@@ -16,7 +16,7 @@ from facegan.core.errors import FaceganError, NotFoundError
 from facegan.data.decode import register_heif
 
 HEIF_SUFFIXES = (".heic", ".heif", ".hif")  # also without pillow-heif
-# known to Pillow, but no photographs, or only decoded by another program
+# of Pillow: not photographs, or decoded by another program
 EXCLUDED_FORMATS = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
 MAX_FILE_BYTES = 256 << 20  # of one photograph, unpacked
 
@@ -83,7 +83,7 @@ class PhotoZip(PhotoStore):
             self._zip = zipfile.ZipFile(path)
         except zipfile.BadZipFile as error:
             raise FaceganError(
-                f"{path} is no complete zip ({error}); remove it and fetch it again"
+                f"{path} is not a complete zip ({error}); remove it and fetch it again"
             ) from error
 
     def _list(self) -> tuple[list[str], list[Unused]]:
@@ -108,7 +108,7 @@ def open_photos(root: Path, key: str = "data.root") -> PhotoStore:
     store = PhotoFolder(root) if root.is_dir() else PhotoZip(root)
     if not store.names():
         found = summarize(store.unused()) or "nothing"
-        raise NotFoundError(f"{key}={root} holds no image (.jpg, .png, …); found: {found}")
+        raise NotFoundError(f"{key}={root} contains no image (.jpg, .png, …); found: {found}")
     return store
 
 
@@ -149,7 +149,7 @@ def list_files(root: Path) -> tuple[set[str], list[Unused]]:
                 skip(path, "a link to what is read already")
                 subfolders[:] = [name for name in subfolders if name != path.name]
             elif not is_folder and not os.path.isfile(real):
-                skip(path, "a broken link, or no file")
+                skip(path, "a broken link, or not a file")
             elif not is_folder:
                 found.add(path.relative_to(root).as_posix())
             seen.add(real)
