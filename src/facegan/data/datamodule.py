@@ -44,8 +44,8 @@ class FaceDataModule(pl.LightningDataModule):
         count = len(dataset.indices("train"))
         if not 1 <= batch_size <= MAX_REPEATS * count:
             raise FaceganError(
-                f"model.batch_size must be from 1 to {MAX_REPEATS * count}, {MAX_REPEATS} times "
-                f"the number of training faces, got {batch_size}"
+                f"model.batch_size must be a whole number from 1 to {MAX_REPEATS * count}, "
+                f"{MAX_REPEATS} times the number of training faces, got {batch_size}"
             )
         self.passes = max(1, -(-max(epoch_images, batch_size) // count))
 
