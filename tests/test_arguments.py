@@ -94,7 +94,7 @@ def test_interpolations_in_a_value_are_escaped_for_hydra(tmp_path: Path) -> None
     (tmp_path / "${x}").mkdir()
     node = {"_target_": "facegan.data.folder.FolderDataset", "root": f"{tmp_path}/\\${{x}}"}
     cfg = OmegaConf.create({**node, "packed_dir": "a", "crop": None, "image_size": 28})
-    with pytest.raises(FaceganError, match=r"/\$\{x\} holds no image"):
+    with pytest.raises(FaceganError, match=r"/\$\{x\} contains no image"):
         instantiate(cfg, "data")
 
 

@@ -125,7 +125,7 @@ def test_a_root_that_is_missing_empty_or_without_an_image(cli: Cli, tmp_path: Pa
     check_message(cli, ("data=folder", "data.root=nowhere"), "/nowhere does not exist", "give")
     (tmp_path / "photos").mkdir()
     for _ in range(2):
-        check_message(cli, ("data=folder", "data.root=photos"), "/photos holds no image", ".jpg")
+        check_message(cli, ("data=folder", "data.root=photos"), "/photos contains no image", ".jpg")
         (tmp_path / "photos" / "readme.txt").touch()
 
 
@@ -135,7 +135,7 @@ def test_a_truncated_zip(cli: Cli, photo_folder: Path, tmp_path: Path) -> None:
     data = (tmp_path / "cut.zip").read_bytes()
     (tmp_path / "cut.zip").write_bytes(data[:-30])
     check_message(
-        cli, ("data=folder", "data.root=cut.zip"), "cut.zip is no complete zip", "fetch it again"
+        cli, ("data=folder", "data.root=cut.zip"), "cut.zip is not a complete zip", "fetch it again"
     )
 
 
@@ -145,7 +145,7 @@ def test_celeba_without_its_files(cli: Cli) -> None:
 
 
 def test_a_wrong_md5(cli: Cli, tiny_celeba: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    wrong = RemoteFile("identity_CelebA.txt", "0" * 32, "id", ())
+    wrong = RemoteFile("identity_CelebA.txt", "0" * 32, ())
     monkeypatch.setattr(celeba, "CELEBA_FILES", (wrong,))
     parts = (
         "identity_CelebA.txt has the md5",

@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +32,12 @@ def path(tmp_path: Path) -> Path:
     return write_dataset(tmp_path / "test", RECIPE, write_images).path
 
 
-def test_what_is_written_is_read(path: Path) -> None:
+def test_a_written_data_set_is_read(path: Path) -> None:
     dataset = open_dataset(path)
     dataset.verify()
     assert np.array_equal(dataset.images, IMAGES)
-    assert np.array_equal(dataset.labels.splits, LABELS.splits)
-    assert np.array_equal(dataset.labels.attributes, LABELS.attributes)
-    assert np.array_equal(dataset.labels.identities, LABELS.identities)
-    assert dataset.labels.attribute_names == ("Smiling", "Young")
+    for name in ("splits", "attributes", "identities", "attribute_names"):
+        assert np.array_equal(getattr(dataset.labels, name), getattr(LABELS, name))
     assert dataset.image_size == 8
     assert isinstance(dataset.images, np.memmap)
 
@@ -68,50 +67,50 @@ def test_a_failed_write_leaves_no_files(tmp_path: Path, error: type[BaseExceptio
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_temporary_files_are_left(path: Path) -> None:
-    assert [entry.name for entry in path.parent.iterdir()] == ["test"]
-    names = {entry.name for entry in path.iterdir()}
-    assert names == {"images.npy", "labels.npz", "manifest.json"}
+def test_temporary_files_are_removed_also_of_killed_processes(tmp_path: Path) -> None:
+    (tmp_path / ".test.killed").mkdir()
+    path = write_dataset(tmp_path / "test", RECIPE, write_images).path
+    assert list(tmp_path.iterdir()) == [path]
+    assert {file.name for file in path.iterdir()} == {"images.npy", "labels.npz", "manifest.json"}
 
 
-@pytest.mark.parametrize("change", [{"crop": 108}, {"image_size": 28}, {"source": "other"}])
-def test_a_changed_recipe_has_another_folder(change: dict[str, Any]) -> None:
-    assert dataset_path(Path("a"), RECIPE) != dataset_path(Path("a"), {**RECIPE, **change})
+def test_the_folder_is_named_by_the_content_of_the_recipe() -> None:
+    recipes = [RECIPE, RECIPE | {"crop": 108}, RECIPE | {"image_size": 28}, {"image_size": 8}]
+    recipes[3]["source"] = "other"
+    assert len({dataset_path(Path("a"), recipe) for recipe in recipes}) == 4
+    again = dict(reversed(RECIPE.items()))
+    assert dataset_path(Path("a"), again) == dataset_path(Path("a"), RECIPE)
 
 
-def test_a_recipe_keeps_its_folder() -> None:
-    assert dataset_path(Path("a"), dict(reversed(RECIPE.items()))) == dataset_path(
-        Path("a"), RECIPE
-    )
+def truncate(name: str, keep: int) -> Callable[[Path], None]:
+    return lambda path: (path / name).write_bytes((path / name).read_bytes()[:keep])
 
 
-@pytest.mark.parametrize("name", ["images.npy", "labels.npz", "manifest.json"])
-@pytest.mark.parametrize("keep", [0, 100])
-def test_a_truncated_file(path: Path, name: str, keep: int) -> None:
-    data = (path / name).read_bytes()
-    (path / name).write_bytes(data[:keep])
-    with pytest.raises(FaceganError, match=r"damaged.*delete that folder.*prepare"):
-        open_dataset(path)
+def empty_the_labels(path: Path) -> None:
+    zipfile.ZipFile(path / "labels.npz", "w").close()
 
 
-@pytest.mark.parametrize("name", ["images.npy", "labels.npz", "manifest.json"])
-def test_a_missing_file(path: Path, name: str) -> None:
-    (path / name).unlink()
-    with pytest.raises(FaceganError, match=f"damaged.*{name}"):
-        open_dataset(path)
-
-
-def test_labels_without_identities(path: Path) -> None:
-    (path / "labels.npz").unlink()
-    with zipfile.ZipFile(path / "labels.npz", "w"):
-        pass
-    with pytest.raises(FaceganError, match=r"damaged.*splits"):
-        open_dataset(path)
-
-
-def test_images_and_labels_of_different_length(path: Path) -> None:
-    np.save(path / "images.npy", IMAGES[:3])
-    with pytest.raises(FaceganError, match="3 images but 5 labels"):
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        *(
+            (truncate(name, keep), "delete that folder.*prepare")
+            for name in ("images.npy", "labels.npz", "manifest.json")
+            for keep in (0, 100)
+        ),
+        *(
+            (lambda path, name=name: (path / name).unlink(), name)
+            for name in ("images.npy", "labels.npz", "manifest.json")
+        ),
+        (empty_the_labels, "splits"),
+        (lambda path: np.save(path / "images.npy", IMAGES[:3]), "3 images but 5 labels"),
+    ],
+)
+def test_damaged_and_missing_files_are_found(
+    path: Path, damage: Callable[[Path], None], message: str
+) -> None:
+    damage(path)
+    with pytest.raises(FaceganError, match=f"damaged.*{message}"):
         open_dataset(path)
 
 
@@ -123,19 +122,11 @@ def test_a_flipped_bit_is_found(path: Path) -> None:
         open_dataset(path).verify()
 
 
-def test_a_damaged_data_set_is_replaced(path: Path) -> None:
-    (path / "images.npy").unlink()
-    write_dataset(path, RECIPE, write_images).verify()
-
-
 def test_a_data_set_written_by_another_process_is_kept(path: Path) -> None:
-    before = (path / "images.npy").stat().st_ino
-    write_dataset(path, RECIPE, write_images).verify()
-    assert (path / "images.npy").stat().st_ino == before
-    assert [found.name for found in path.parent.iterdir()] == [path.name]
+    write_dataset(path, RECIPE, lambda _: pytest.fail("written again")).verify()
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_changes_of_the_images_are_not_written_to_disk(path: Path) -> None:
-    dataset = open_dataset(path)
-    dataset.images[:] = 0
+    open_dataset(path).images[:] = 0
     assert np.array_equal(open_dataset(path).images, IMAGES)

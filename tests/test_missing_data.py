@@ -1,5 +1,6 @@
-"""A run goes on, and is evaluated, from its packed data set when the photographs are gone."""
+"""A run continues, and is evaluated, from its packed data set if the photographs are missing."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,24 +9,69 @@ import pytest
 from conftest import TINY, Cli, smooth_images
 from PIL import Image
 
+from facegan.core.errors import NotFoundError
 from facegan.core.pretrained import BUNDLED
+from facegan.data.base import FaceSource
+from facegan.data.folder import FolderDataset
+from facegan.data.generated import GeneratedDataset
+from facegan.data.recorded import data_record, source_or_recorded
 
 Go = Callable[..., str]
-LOSSES: dict[str, Callable[[Path], object]] = {
-    "deleted": lambda photos: shutil.rmtree(photos),
-    "a disk that is not mounted": lambda photos: [path.unlink() for path in photos.iterdir()],
-    "moved": lambda photos: photos.rename("elsewhere"),
-}
 
 
-@pytest.fixture
-def home(workdir: Path, cli: Cli) -> Path:
-    """A folder with a project in it: photographs, a packed data set and a run of one epoch."""
-    photos = workdir / "project" / "photos"
-    photos.mkdir(parents=True)
+def save_photos(folder: Path) -> None:
+    folder.mkdir(parents=True)
     for number, image in enumerate(smooth_images(60, 8)):
-        Image.fromarray(image).save(photos / f"{number}.png")
-    return workdir
+        Image.fromarray(image).save(folder / f"{number}.png")
+
+
+def record(source: FaceSource, run: Path) -> None:
+    """Packs the data set of `source`, and writes a run folder's record of it."""
+    run.mkdir()
+    (run / "run.json").write_text(json.dumps({"data": data_record(source, source.dataset())}))
+
+
+@pytest.mark.parametrize(
+    "lose",
+    [
+        lambda photos: shutil.rmtree(photos),
+        lambda photos: [path.unlink() for path in photos.iterdir()],  # a disk is not mounted
+        lambda photos: photos.rename(photos.with_name("elsewhere")),
+    ],
+)
+def test_the_packed_data_set_replaces_missing_photographs(
+    tmp_path: Path, lose: Callable[[Path], object]
+) -> None:
+    def make() -> FaceSource:
+        return FolderDataset(str(tmp_path / "photos"), str(tmp_path / "packed"), 8)
+
+    save_photos(tmp_path / "photos")
+    record(make(), tmp_path / "run")
+    path = make().dataset().path
+    assert isinstance(source_or_recorded(make, None, tmp_path / "run"), FolderDataset)
+    lose(tmp_path / "photos")
+    assert source_or_recorded(make, None, tmp_path / "run").dataset().path == path
+    moved = (tmp_path / "packed").rename(tmp_path / "moved")
+    with pytest.raises(NotFoundError, match=r"by data\.packed_dir=…"):
+        source_or_recorded(make, None, tmp_path / "run")
+    assert source_or_recorded(make, str(moved), tmp_path / "run").dataset().path.parent == moved
+    with pytest.raises(NotFoundError, match="photos"):
+        source_or_recorded(make, None, tmp_path / "no run")
+
+
+def test_the_packed_data_set_replaces_missing_weights(tmp_path: Path) -> None:
+    weights = tmp_path / "mine.safetensors"
+
+    def make() -> FaceSource:
+        return GeneratedDataset(str(tmp_path / "packed"), str(weights), 100, 28)
+
+    shutil.copy(BUNDLED / "lite-28.safetensors", weights)
+    source = make()
+    record(source, tmp_path / "run")
+    weights.unlink()
+    found = source_or_recorded(make, None, tmp_path / "run")
+    assert (found.images_are, found.license) == (source.images_are, source.license)
+    assert found.recipe() == source.packed_recipe
 
 
 @pytest.fixture
@@ -40,62 +86,24 @@ def go(cli: Cli) -> Go:
     return run
 
 
-@pytest.fixture
-def project(home: Path, go: Go, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(home / "project")
+def test_commands_use_the_packed_data_set(
+    workdir: Path, cli: Cli, go: Go, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = ("train", "resume=run")
+    evaluate = ("evaluate", "weights=run", "evaluation.faces=50", "out=report")
+    save_photos(workdir / "project" / "photos")
+    monkeypatch.chdir("project")
     data = ("data=folder", "data.root=photos", "data.image_size=8")
     go("train", *TINY, *data, "model.batch_size=16", "trainer.max_epochs=1", "hydra.run.dir=run")
-    return home / "project"
-
-
-def evaluate(run: str, *arguments: str) -> tuple[str, ...]:
-    return ("evaluate", f"weights={run}", "evaluation.faces=50", "out=report", *arguments)
-
-
-@pytest.mark.parametrize(
-    ("loss", "place"),
-    [("deleted", "other"), ("a disk that is not mounted", "project"), ("moved", ".")],
-)
-def test_a_run_without_its_photographs(
-    loss: str, place: str, project: Path, go: Go, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    LOSSES[loss](project / "photos")
-    (project.parent / place).mkdir(exist_ok=True)
-    monkeypatch.chdir(project.parent / place)
-    run = str(project / "run")
-    assert "packed data set" in go("train", f"resume={run}", "trainer.max_epochs=2")
-    assert "packed data set" in go(*evaluate(run))
-
-
-def test_a_project_that_was_moved(
-    project: Path, cli: Cli, go: Go, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    moved = project.rename(project.with_name("moved"))
-    shutil.rmtree(moved / "photos")
-    monkeypatch.chdir(moved)
-    for command in (evaluate("run"), ("train", "resume=run", "trainer.max_epochs=2")):
-        result = cli(*command)
-        assert result.code == 2
-        assert "by data.packed_dir=…" in result.err
-        assert "packed data set" in go(*command, "data.packed_dir=data/packed")
-
-
-def test_photographs_that_were_moved(project: Path, go: Go) -> None:
-    shutil.move("photos", "elsewhere")
-    out = go("train", "resume=run", "trainer.max_epochs=2", "data.root=elsewhere")
+    Path("photos").rename("elsewhere")
+    out = go(*train, "trainer.max_epochs=2", "data.root=elsewhere")
     assert "packed data set" not in out
-
-
-def test_generated_faces_without_their_weights(home: Path, go: Go) -> None:
-    shutil.copy(BUNDLED / "lite-28.safetensors", "mine.safetensors")
-    data = ("data=generated", "data.weights=mine.safetensors", "data.count=100")
-    go("train", *TINY, *data, "model.batch_size=16", "trainer.max_epochs=1", "hydra.run.dir=run")
-    Path("mine.safetensors").unlink()
-    assert "packed data set" in go("train", "resume=run", "trainer.max_epochs=2")
-    assert "packed data set" in go(*evaluate("run"))
-
-
-def test_other_data_that_is_missing_is_not_replaced(project: Path, cli: Cli) -> None:
-    result = cli(*evaluate("run", "data.root=nowhere"))
+    shutil.rmtree("elsewhere")
+    assert "packed data set" in go(*evaluate)
+    result = cli(*evaluate, "data.root=nowhere")  # other data is not replaced
     assert result.code == 2
     assert "nowhere does not exist" in result.err
+    monkeypatch.chdir((workdir / "project").rename(workdir / "moved"))
+    for command in (evaluate, (*train, "trainer.max_epochs=3")):
+        assert "by data.packed_dir=…" in cli(*command).err
+        assert "packed data set" in go(*command, "data.packed_dir=data/packed")

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from facegan.data.celeba import CelebA
-from facegan.data.dataset import PackedDataset
+from facegan.data.dataset import PackedDataset, read_names
 from facegan.data.folder import FolderDataset
-from facegan.data.listing import read_names
 from facegan.data.photos import Unused
 from facegan.data.quality import brightness, is_blurred, sharpness
 from facegan.evaluation.preview import PNG, Reason, outliers, reasons, write_preview

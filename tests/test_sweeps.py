@@ -41,7 +41,7 @@ def test_joblib(tmp_path: Path) -> None:
     assert before == [(run / "generator.safetensors").stat().st_mtime_ns for run in runs]
     bad = sweep(tmp_path, *jobs, "model.batch_size=0", "hydra.sweep.dir=bad")
     assert bad.returncode == 2
-    assert "model.batch_size must lie between 1 and" in bad.stderr
+    assert "model.batch_size must be a whole number from 1" in bad.stderr
 
 
 def test_optuna_minimizes_the_best_distance(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ class PrepareConfig:
 
 @command("prepare", PrepareConfig)
 def main(cfg: DictConfig) -> None:
-    from facegan.data.listing import read_left_out
+    from facegan.data.dataset import read_left_out
     from facegan.data.photos import summarize
     from facegan.evaluation.preview import write_preview
 

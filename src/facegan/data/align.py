@@ -1,26 +1,26 @@
-"""One photograph's bytes -> its faces, each turned, scaled and cropped as CelebA's are."""
+"""One photograph's bytes -> its faces, each rotated, scaled and cropped as in CelebA."""
 
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from facegan.core.errors import FaceganError
+from facegan.core.checks import check_choice
 from facegan.data.centerface import Points, detect_faces, locate_landmarks, mirror
 from facegan.data.decode import OVERSAMPLING, Decoder, Faces, flatten, open_photo
 from facegan.data.quality import is_blurred
 
-# Median landmarks of CelebA's aligned photographs, 178x218: eyes, nose, corners of the mouth.
+# Median landmarks of CelebA's aligned photographs, 178x218: eyes, nose, mouth corners
 CELEBA_LANDMARKS = np.array(
     [(70.2, 112.5), (108.5, 111.5), (88.7, 135.9), (73.0, 153.9), (105.1, 153.1)]
 )
-EYES_AND_MOUTH = [0, 1, 3, 4]  # the nose moves as the head turns
+EYES_AND_MOUTH = [0, 1, 3, 4]  # the nose moves when the head turns
 DETECTION_SIDE = 640  # pixels of the longer side, for the first detection
-SMALLEST = 1 / 40  # of the longer side: the side of a crop whose face the detector still finds
-LOOK_SIDE = 160  # pixels of the upright crop, for the second detection
-MAX_OUTSIDE = 0.25  # share of a crop beyond the photograph's edge, which is filled by reflection
+SMALLEST = 1 / 40  # of the longer side: the side of the smallest crop that the detector finds
+UPRIGHT_SIDE = 160  # pixels of the upright crop, for the second detection
+MAX_OUTSIDE = 0.25  # share of a crop outside the photograph, which is filled by reflection
 
 
 class Frame(NamedTuple):
@@ -31,10 +31,10 @@ class Frame(NamedTuple):
     side: float
 
 
-# FFHQ's square (Karras et al. 2019): four times the distance of the eyes, and its centre a tenth
-# of the way from the eyes to the mouth.
+# FFHQ's square (Karras et al. 2019): its side is four times the distance of the eyes, and its
+# centre a tenth of the way from the eyes to the mouth.
 FRAMES = {"true": Frame(89, 109, 108), "wide": Frame(89.3, 116.2, 153)}
-LOOK = Frame(89, 128, 140)  # the whole face in the middle
+UPRIGHT = Frame(89, 128, 140)  # the whole face, centred
 NO_FACE, UNCLEAR = "no face", "a face that is not found again in its upright crop"
 CUT_OFF, BLURRED = "a face cut off by the photograph's edge", "a face too blurred"
 FACES = ("all", "one")
@@ -56,26 +56,19 @@ class Similarity(NamedTuple):
 class FaceAligner(Decoder):
     """Every face in a photograph: bytes -> (size, size, channels) uint8 each.
 
-    A face is mapped by the similarity that brings its eyes and the corners of its mouth to where
-    CelebA's aligned photographs have them. `crop` is in the pixels of these, and by default 108
-    for `align` "true", 153 for "wide". `faces` "one" takes the largest face alone. Raises
-    FaceganError where the detector's packages are missing.
+    A similarity maps a face's eyes and mouth corners to their positions in CelebA's aligned
+    photographs. `crop` is in pixels of these; by default 108 for `align` "true", 153 for "wide".
+    `faces` "one" uses the largest face only. A call raises FaceganError if the detector's packages
+    are missing.
     """
 
     align: str = "true"
     faces: str = "all"
 
-    chunk: ClassVar[int] = 16  # photographs take longer than in Decoder
-
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.align not in FRAMES:
-            raise FaceganError(
-                f"data.align={self.align} must be true (cropped as CelebA is), wide (as FFHQ) or "
-                "false (no face is looked for)"
-            )
-        if self.faces not in FACES:
-            raise FaceganError(f"data.faces={self.faces} must be all, or one for the largest")
+        check_choice("align", self.align, FRAMES)
+        check_choice("faces", self.faces, FACES)
 
     def __call__(self, data: bytes) -> Faces:
         photo, scale = open_photo(data, self._least_scale)
@@ -97,7 +90,7 @@ class FaceAligner(Decoder):
     def _crop(
         self, photo: Image.Image, landmarks: Points | None, scale: float
     ) -> NDArray[np.uint8] | str:
-        """The face's image, or why it is left out."""
+        """The face's image, or the reason for leaving it out."""
         if landmarks is None:
             return UNCLEAR
         to_photo = fit_similarity(landmarks, self._frame)
@@ -112,7 +105,7 @@ class FaceAligner(Decoder):
 
 
 def frame_name(align: bool | str) -> str:
-    """The key in FRAMES of data.align=true, or of a name."""
+    """The key in FRAMES of data.align, true or a name."""
     return "true" if align is True else str(align)
 
 
@@ -128,23 +121,23 @@ def find_landmarks(photo: Image.Image, largest_only: bool = False) -> list[Point
     widths, heights = (detected.boxes[:, 2:] - detected.boxes[:, :2]).T
     order = np.argsort(-widths * heights, kind="stable")[: 1 if largest_only else None]
     ratios = np.divide(photo.size, small.size)
-    return [look_again(photo, detected.landmarks[face] * ratios) for face in order]
+    return [refine_landmarks(photo, detected.landmarks[face] * ratios) for face in order]
 
 
-def look_again(photo: Image.Image, landmarks: Points) -> Points | None:
-    """Refines landmarks, (5, 2): the mean over the face's upright crop and its mirror image."""
-    to_photo = fit_similarity(landmarks, LOOK)
-    crop = np.asarray(crop_square(photo, to_photo, LOOK_SIDE))
+def refine_landmarks(photo: Image.Image, landmarks: Points) -> Points | None:
+    """Detects landmarks, (5, 2), again: the mean over the upright crop and its mirror image."""
+    to_photo = fit_similarity(landmarks, UPRIGHT)
+    crop = np.asarray(crop_square(photo, to_photo, UPRIGHT_SIDE))
     upright, mirrored = locate_landmarks(np.stack([crop, crop[:, ::-1]]))
     if upright is None or mirrored is None:
         return None
-    return to_photo((upright + mirror(mirrored, LOOK_SIDE)) / 2 / LOOK_SIDE)
+    return to_photo((upright + mirror(mirrored, UPRIGHT_SIDE)) / 2 / UPRIGHT_SIDE)
 
 
 def fit_similarity(landmarks: Points, frame: Frame) -> Similarity:
-    """From the unit square to the square around a face, whose landmarks (5, 2) lie as in `frame`.
+    """From the unit square to the square around a face with landmarks (5, 2), framed as `frame`.
 
-    The least squares over eyes and mouth have a closed form (Umeyama 1991, in two dimensions).
+    Least squares over eyes and mouth, in closed form (Umeyama 1991, in two dimensions).
     """
     corner = np.array([frame.x, frame.y]) - frame.side / 2
     source = (CELEBA_LANDMARKS[EYES_AND_MOUTH] - corner) / frame.side @ (1, 1j)
@@ -155,9 +148,9 @@ def fit_similarity(landmarks: Points, frame: Frame) -> Similarity:
 
 
 def crop_square(photo: Image.Image, to_photo: Similarity, size: int) -> Image.Image:
-    """The image of the unit square, (size, size), antialiased; reflected beyond the edges.
+    """The image of the unit square, (size, size), antialiased; reflected outside the photograph.
 
-    It is sampled at up to OVERSAMPLING times `size`, and resized as Decoder resizes.
+    It is sampled at up to OVERSAMPLING times `size`, and resized as by Decoder.
     """
     side = abs(to_photo.scale_turn)
     inner = round(min(max(side, size), OVERSAMPLING * size))
@@ -186,7 +179,7 @@ def _region(photo: Image.Image, to_photo: Similarity) -> tuple[Image.Image, int,
 
 
 def _share_outside(photo: Image.Image, to_photo: Similarity) -> float:
-    """The share of the square that lies beyond the photograph's edges."""
+    """The share of the square outside the photograph."""
     steps = (np.arange(32) + 0.5) / 32
     points = to_photo(np.stack(np.meshgrid(steps, steps), axis=-1))
     return float(1 - np.all((points >= 0) & (points < photo.size), axis=-1).mean())

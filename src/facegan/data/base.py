@@ -1,4 +1,4 @@
-"""What every source of faces promises."""
+"""The contract of a source of faces."""
 
 import dataclasses
 import functools
@@ -8,7 +8,7 @@ from typing import Any
 
 from facegan.core.resolutions import base_and_levels
 from facegan.data.dataset import Labels, PackedDataset, dataset_path, open_dataset, write_dataset
-from facegan.data.decode import check_mode
+from facegan.data.decode import channels_of
 
 
 class FaceSource(ABC):
@@ -22,15 +22,15 @@ class FaceSource(ABC):
     license = ""  # of weights that are trained on these images; empty: no terms are known
 
     def __init__(self, packed_dir: str, image_size: int, mode: str = "RGB") -> None:
-        base_and_levels(image_size)  # refuses a size that no network makes, before hours of packing
+        base_and_levels(image_size)  # refuses a size that no network supports before packing
         self.packed_dir = Path(packed_dir)
         self.image_size = image_size
         self.mode = mode
-        self.channels = check_mode(mode)
+        self.channels = channels_of(mode)
 
     @abstractmethod
     def recipe(self) -> dict[str, Any]:
-        """All that decides the dataset's content, as JSON; "source" and "image_size" among it."""
+        """All that the data set's content depends on, as JSON, with "source" and "image_size"."""
 
     @abstractmethod
     def write(self, images: Path) -> tuple[Labels, dict[str, Any]]:
@@ -38,11 +38,11 @@ class FaceSource(ABC):
 
     @functools.cached_property
     def packed_recipe(self) -> dict[str, Any]:
-        """`recipe()`, for which the photographs are looked at once."""
+        """`recipe()`, computed once."""
         return self.recipe()
 
     def dataset(self) -> PackedDataset:
-        """The dataset of this recipe, made first where there is none."""
+        """The data set of this recipe, which is packed if it is missing."""
         recipe = self.packed_recipe
         path = dataset_path(self.packed_dir, recipe)
         packed = open_dataset(path) if path.exists() else write_dataset(path, recipe, self.write)

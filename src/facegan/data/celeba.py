@@ -2,39 +2,36 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facegan.core.errors import FaceganError, NotFoundError
 from facegan.data.base import FaceSource
-from facegan.data.celeba_annotations import (
-    annotation_files,
-    is_kaggle,
-    read_annotations,
-    require_annotations,
-)
-from facegan.data.dataset import Labels
+from facegan.data.dataset import Labels, write_lists
 from facegan.data.decode import Decoder
 from facegan.data.download import CELEBA_FILES, fetch, md5_of
-from facegan.data.listing import write_left_out, write_names
 from facegan.data.pack import PACK_VERSION, describe, pack
 from facegan.data.photos import PhotoFolder, PhotoStore, PhotoZip, Unused
 
 PHOTOGRAPHS = 202_599
 ZIP = "img_align_celeba.zip"
 FOLDER = "img_align_celeba"
+# annotation files: splits, attributes, identities -> lines before the first photograph
+OFFICIAL = {"list_eval_partition.txt": 0, "list_attr_celeba.txt": 2, "identity_CelebA.txt": 0}
+KAGGLE = {"list_eval_partition.csv": 1, "list_attr_celeba.csv": 1}
 
 
 class CelebA(FaceSource):
     """CelebA in torchvision's or Kaggle's layout, in `root`/celeba/ or in `root` itself.
 
-    With `verify`, the data set is complete: missing files are downloaded, and every file must have
-    its md5. Without, any part of it is taken as it is, and nothing is downloaded. The photographs
-    may lie in the zip or in an extracted img_align_celeba/.
+    The photographs are read from the zip or from an extracted img_align_celeba/. With `verify`,
+    missing files are downloaded, and every file must have its md5. Without it, any part of CelebA
+    is used as it is.
 
-    Kaggle's layout has CSV files without identities, which have no known md5: with `verify`, only
-    the number of photographs is checked, and nothing is downloaded.
+    Kaggle's CSV files have no known md5 and no identities. With `verify`, only the number of
+    photographs is checked, and nothing is downloaded.
     """
 
     aligned = True
@@ -55,8 +52,8 @@ class CelebA(FaceSource):
         super().__init__(packed_dir, image_size, mode)
         self.decode = Decoder(image_size, crop, mode)
         self.verify = verify
-        self.folder = _celeba_folder(Path(root))
-        self.official = verify and not is_kaggle(self.folder)
+        self.folder = _celeba_folder(Path(root).resolve())
+        self.official = verify and annotation_files(self.folder) is OFFICIAL
 
     def recipe(self) -> dict[str, Any]:
         return {
@@ -71,15 +68,15 @@ class CelebA(FaceSource):
             self._fetch()
         photos = self._photos()
         names, labels = read_annotations(self.folder)
-        where = {name.rpartition("/")[2]: name for name in photos.names()}
-        there = np.array([name in where for name in names])
-        self._check_count(int(there.sum()), len(names))
-        paths = [where[name] for name in names if name in where]
-        packed = pack(photos, paths, self.decode, images)
-        write_left_out(images.parent, (Unused(paths[row], why) for row, why in packed.failures))
-        write_names(images.parent, (paths[row] for row in packed.rows))
-        notes = {"listed": len(names), "left_out": describe(paths, packed.failures)}
-        return labels.rows(np.flatnonzero(there)[packed.rows]), notes
+        paths = {name.rpartition("/")[2]: name for name in photos.names()}
+        found = np.array([name in paths for name in names])
+        self._check_count(int(found.sum()), len(names))
+        listed = [paths[name] for name in names if name in paths]
+        packed = pack(photos, listed, self.decode, images)
+        left_out = (Unused(listed[row], reason) for row, reason in packed.failures)
+        write_lists(images.parent, left_out, (listed[row] for row in packed.rows))
+        notes = {"listed": len(names), "left_out": describe(listed, packed.failures)}
+        return labels.rows(np.flatnonzero(found)[packed.rows]), notes
 
     def _fetch(self) -> None:
         extracted = (self.folder / FOLDER).is_dir() and not (self.folder / ZIP).exists()
@@ -89,17 +86,14 @@ class CelebA(FaceSource):
         for path, store in ((self.folder / ZIP, PhotoZip), (self.folder / FOLDER, PhotoFolder)):
             if path.exists():
                 return store(path)
-        raise NotFoundError(
-            f"{self.folder} has neither {ZIP} nor {FOLDER}/; data.root must be a folder with "
-            "CelebA in torchvision's or Kaggle's layout; data.verify=true downloads it"
-        )
+        raise _lacks(self.folder, f"{ZIP} or {FOLDER}/")
 
-    def _check_count(self, there: int, listed: int) -> None:
-        if there == 0 or (self.verify and there != PHOTOGRAPHS):
+    def _check_count(self, found: int, listed: int) -> None:
+        if found == 0 or (self.verify and found != PHOTOGRAPHS):
             raise FaceganError(
-                f"{self.folder} has {there} of the {listed} photographs in "
-                f"list_eval_partition, CelebA has {PHOTOGRAPHS}: unpack {ZIP} again, or use "
-                "the part that is there with data.verify=false"
+                f"{self.folder} has {found} of the {listed} photographs in list_eval_partition, "
+                f"CelebA has {PHOTOGRAPHS}: unpack {ZIP} again, or use a part of CelebA with "
+                "data.verify=false"
             )
 
     def _fingerprint(self) -> str:
@@ -109,6 +103,66 @@ class CelebA(FaceSource):
 
 
 def _celeba_folder(root: Path) -> Path:
-    """`root` itself if CelebA's files lie right in it, else torchvision's `root`/celeba."""
+    """`root` if CelebA's files are right in it, else torchvision's `root`/celeba."""
     inside = any((root / name).exists() for name in (ZIP, FOLDER, *annotation_files(root)))
-    return root.resolve() if inside else root.resolve() / "celeba"
+    return root if inside else root / "celeba"
+
+
+def annotation_files(folder: Path) -> dict[str, int]:
+    """KAGGLE if `folder` has its CSV files and none of the text files, else OFFICIAL."""
+    csv, txt = (any((folder / name).exists() for name in files) for files in (KAGGLE, OFFICIAL))
+    return KAGGLE if csv and not txt else OFFICIAL
+
+
+def require_annotations(folder: Path) -> None:
+    """Raises NotFoundError if an annotation file is missing."""
+    missing = [name for name in annotation_files(folder) if not (folder / name).is_file()]
+    if missing:
+        raise _lacks(folder, ", ".join(missing))
+
+
+def _lacks(folder: Path, missing: str) -> NotFoundError:
+    return NotFoundError(
+        f"{folder} lacks {missing}; data.root must be a folder with CelebA in torchvision's or "
+        "Kaggle's layout (data=folder reads photographs without annotations); data.verify=true "
+        "downloads what is missing"
+    )
+
+
+class _Table(NamedTuple):
+    """An annotation file."""
+
+    names: list[str]  # (N,) of files
+    numbers: NDArray[np.int64]  # (N, columns)
+    header: list[str]  # words of the line before the first photograph
+
+
+def read_annotations(folder: Path) -> tuple[list[str], Labels]:
+    """File names and labels, from the text files or from Kaggle's CSV files."""
+    require_annotations(folder)
+    tables = [_read_table(folder / name, lines) for name, lines in annotation_files(folder).items()]
+    (names, splits, _), (_, signs, header), *others = tables
+    if any(table.names != names for table in tables):
+        raise FaceganError(
+            f"the lists in {folder} name different photographs; take all from one source"
+        )
+    return names, Labels(
+        splits=splits[:, 0].astype(np.uint8),
+        attributes=signs > 0,
+        identities=others[0].numbers[:, 0] if others else np.full(len(names), -1),
+        attribute_names=tuple(header[-signs.shape[1] :]),
+    )
+
+
+def _read_table(path: Path, header_lines: int) -> _Table:
+    lines = [line.replace(",", " ") for line in path.read_text(encoding="utf-8").splitlines()]
+    header, rows = lines[:header_lines], lines[header_lines:]
+    try:
+        columns = range(1, len(rows[0].split()))
+        numbers = np.loadtxt(rows, dtype=np.int64, usecols=columns, ndmin=2)
+        return _Table([row.split()[0] for row in rows], numbers, " ".join(header[-1:]).split())
+    except (ValueError, IndexError) as error:
+        raise FaceganError(
+            f"{path} cannot be read ({error}): each line must have a file name and whole numbers; "
+            "download it again"
+        ) from error

@@ -13,17 +13,17 @@ STRIDE = 4  # pixels of the image for each cell of the network's output
 PADDING = 32  # the network takes sides that are multiples of this
 MAX_OVERLAP = 0.3  # intersection over union of two faces
 OUTPUTS = ("537", "538", "539", "540")  # heatmap, log size / 4, offset, landmarks
-LEFT_FIRST = [1, 0, 2, 4, 3]  # the landmarks of a mirrored face: eyes, nose, mouth's corners
+LEFT_FIRST = [1, 0, 2, 4, 3]  # order of a mirrored face's landmarks: eyes, nose, mouth corners
 
 Points = NDArray[np.float64]  # (..., 2): x and y in pixels
 
 
 class Detections(NamedTuple):
-    """K faces, the most certain first."""
+    """K faces, in descending order of their scores."""
 
     scores: NDArray[np.float64]  # (K,) in [0, 1]
     boxes: NDArray[np.float64]  # (K, 4): left, top, right, bottom in pixels
-    landmarks: Points  # (K, 5, 2): left eye, right eye, nose, left and right corner of the mouth
+    landmarks: Points  # (K, 5, 2): left eye, right eye, nose, left and right mouth corner
 
 
 def detect_faces(image: NDArray[np.uint8], threshold: float = 0.5) -> Detections:
@@ -38,7 +38,7 @@ def detect_faces(image: NDArray[np.uint8], threshold: float = 0.5) -> Detections
 def locate_landmarks(images: NDArray[np.uint8], threshold: float = 0.3) -> list[Points | None]:
     """The landmarks, (5, 2), of the face nearest to the centre of each image, (B, H, W, 3).
 
-    Averages the estimates of neighbouring cells, weighted by their scores. None for no face.
+    The average over neighbouring cells, weighted by their scores. None for no face.
     """
     return [_central_landmarks(maps, threshold) for maps in _run(images)]
 
@@ -76,7 +76,7 @@ def _decode(
 
 
 def _suppress_overlaps(scores: NDArray[np.float64], boxes: NDArray[np.float64]) -> list[int]:
-    """The rows of the most certain box of each face."""
+    """Non-maximum suppression: the rows of the boxes that are kept."""
     keep: list[int] = []
     order = np.argsort(-scores, kind="stable")
     while len(order):
@@ -105,10 +105,7 @@ def _run(images: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 @functools.cache
 def _session() -> Any:
-    """The network in onnxruntime, once a process.
-
-    One thread, since the photographs are packed by one process a core.
-    """
+    """The network in onnxruntime; one thread per call, since calls run in parallel."""
     try:
         import onnx
         import onnxruntime
@@ -122,7 +119,7 @@ def _session() -> Any:
         batch.dim_param, height.dim_param, width.dim_param = "B", f"H{value.name}", f"W{value.name}"
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    options.log_severity_level = 3  # it warns of initializers of this model that nothing uses
+    options.log_severity_level = 3  # else it warns of this model's unused initializers
     return onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )

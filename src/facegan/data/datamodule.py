@@ -1,7 +1,7 @@
-"""Whole uint8 batches by index: no worker processes, no sampler state."""
+"""Batches gathered from the packed array: no worker processes, no sampler state."""
 
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytorch_lightning as pl
 import torch
@@ -16,14 +16,12 @@ MAX_REPEATS = 16  # of a photograph in one batch
 
 
 class FaceDataModule(pl.LightningDataModule):
-    """The splits of a packed data set as (B, 3, H, W) uint8 batches in channels_last.
+    """The splits of a packed data set as (B, C, H, W) uint8 batches in channels_last.
 
     `batch_size` is the number of images over all devices. With `on_device`, the images are kept on
     the training device, where a batch is one gather without a copy from the host. With
-    `fixed_order`, every epoch has the batches of the first.
-
-    Few photographs are shuffled again within an epoch, until it has at least `epoch_images` and a
-    whole batch.
+    `fixed_order`, every epoch has the batches of the first. An epoch makes as many passes over the
+    training images as `epoch_images` and one whole batch need.
     """
 
     def __init__(
@@ -46,8 +44,8 @@ class FaceDataModule(pl.LightningDataModule):
         count = len(dataset.indices("train"))
         if not 1 <= batch_size <= MAX_REPEATS * count:
             raise FaceganError(
-                f"model.batch_size must lie between 1 and {MAX_REPEATS} times the number of "
-                f"training faces, {count}; got {batch_size}"
+                f"model.batch_size must be a whole number from 1 to {MAX_REPEATS * count}, "
+                f"{MAX_REPEATS} times the number of training faces, got {batch_size}"
             )
         self.passes = max(1, -(-max(epoch_images, batch_size) // count))
 
@@ -58,8 +56,8 @@ class FaceDataModule(pl.LightningDataModule):
         began, now = state_dict["dataset"], self.dataset.path.name
         if began != now:
             raise FaceganError(
-                f"the run was started with the data set {began}, and the data is {now} now: "
-                "restore the photographs, or start a new run"
+                f"the run was started with the data set {began}, but the data is {now}: restore "
+                "the photographs, or start a new run"
             )
 
     def setup(self, stage: str) -> None:
@@ -71,97 +69,70 @@ class FaceDataModule(pl.LightningDataModule):
                 f"try {self.batch_size // world * world or world}"
             )
 
-    def train_dataloader(self) -> "DeviceLoader":
-        assert self.trainer is not None
-        trainer = self.trainer
-        rows = torch.from_numpy(self.dataset.indices("train"))
-        passes = self.passes
-        # no batch is smaller than another
-        whole = passes * len(rows) // self.batch_size * self.batch_size
+    def train_dataloader(self) -> "EpochLoader":
+        return self._loader("train")
 
-        def order() -> tuple[Tensor, Tensor]:
-            first = 0 if self.fixed_order else trainer.current_epoch * passes
-            parts = [shuffle(rows, self.seed, first + number) for number in range(passes)]
-            shuffled, flips = (torch.cat(part)[:whole] for part in zip(*parts, strict=True))
-            return shuffled, flips & self.flip
+    def val_dataloader(self) -> "EpochLoader":
+        return self._loader("val")
 
-        return self._batches(order, whole, lambda: batches_done(trainer))
+    def test_dataloader(self) -> "EpochLoader":
+        return self._loader("test")
 
-    def val_dataloader(self) -> "DeviceLoader":
-        return self._ordered("val")
-
-    def test_dataloader(self) -> "DeviceLoader":
-        return self._ordered("test")
-
-    def _ordered(self, split: str) -> "DeviceLoader":
-        rows = torch.from_numpy(self.dataset.indices(split))
-        return self._batches(lambda: (rows, torch.zeros(len(rows), dtype=torch.bool)), len(rows))
-
-    def _batches(
-        self, order: "Order", count: int, first_batch: Callable[[], int] = lambda: 0
-    ) -> "DeviceLoader":
+    def _loader(self, split: str) -> "EpochLoader":
         assert self.trainer is not None
         images = torch.from_numpy(self.dataset.images)
         attributes = torch.from_numpy(self.dataset.labels.attributes)
         device = self.trainer.strategy.root_device
         if self.on_device and fits(images.nbytes, device):
             images, attributes = images.to(device), attributes.to(device)
-        rank_slice = slice(self.trainer.global_rank, None, self.trainer.world_size)
-        release = self.dataset.release_memory
-        return DeviceLoader(
-            images, attributes, order, count, self.batch_size, rank_slice, release, first_batch
-        )
+        return EpochLoader(self, self.trainer, split, images, attributes)
+
+    def order(self, split: str, epoch: int) -> tuple[Tensor, Tensor]:
+        """An epoch's rows of images, (N,) int64, and which of them are flipped, (N,) bool.
+
+        Training images are shuffled, and fill whole batches.
+        """
+        rows = torch.from_numpy(self.dataset.indices(split))
+        if split != "train":
+            return rows, torch.zeros(len(rows), dtype=torch.bool)
+        first = 0 if self.fixed_order else epoch * self.passes
+        parts = [shuffle(rows, self.seed, first + number) for number in range(self.passes)]
+        whole = self.passes * len(rows) // self.batch_size * self.batch_size
+        shuffled, flips = (torch.cat(part)[:whole] for part in zip(*parts, strict=True))
+        return shuffled, flips & self.flip
 
 
 def fits(size: int, device: torch.device) -> bool:
-    """Whether `size` bytes leave half of the device's free memory to the training."""
+    """Whether `size` bytes take at most half of the device's free memory."""
     if device.type != "cuda" or size <= torch.cuda.mem_get_info(device)[0] // 2:
         return True
     print(f"the data set ({size / 2**30:.1f} GB) stays in the host's memory", flush=True)
     return False
 
 
-Order = Callable[[], tuple[Tensor, Tensor]]  # -> rows (N,) int64, flips (N,) bool
+@dataclass(frozen=True, eq=False)
+class EpochLoader:
+    """The batches of the trainer's current epoch, or the rest of it if a checkpoint is loaded."""
 
-
-class DeviceLoader:
-    """One epoch of batches, in the order that `order` gives when the epoch begins.
-
-    `first_batch` is the number of the batch that an interrupted epoch goes on with.
-    `rank_slice` selects the part of each batch that belongs to this process. `release` is called
-    when a batch is read.
-    """
-
-    def __init__(
-        self,
-        images: Tensor,
-        attributes: Tensor,
-        order: Order,
-        count: int,
-        batch_size: int,
-        rank_slice: slice,
-        release: Callable[[], None],
-        first_batch: Callable[[], int] = lambda: 0,
-    ) -> None:
-        self.images = images  # (N, H, W, 3) uint8
-        self.attributes = attributes  # (N, A) bool
-        self.order = order
-        self.first_batch = first_batch
-        self.count = count
-        self.batch_size = batch_size
-        self.rank_slice = rank_slice
-        self.release = release
+    data: FaceDataModule
+    trainer: pl.Trainer
+    split: str
+    images: Tensor  # (N, H, W, C) uint8
+    attributes: Tensor  # (N, A) bool
 
     def __len__(self) -> int:
-        return -(-self.count // self.batch_size)
+        rows, _ = self.data.order(self.split, self.trainer.current_epoch)
+        return -(-len(rows) // self.data.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        # to the device once an epoch: a step copies nothing from the host
-        rows, flips = (part.to(self.images.device) for part in self.order())
-        batches = zip(rows.split(self.batch_size), flips.split(self.batch_size), strict=True)
-        for some, flip in itertools.islice(batches, self.first_batch(), None):
-            batch = self._gather(some[self.rank_slice], flip[self.rank_slice])
-            self.release()
+        # moved once per epoch, so that a step copies nothing from the host
+        order = self.data.order(self.split, self.trainer.current_epoch)
+        rows, flips = (part.to(self.images.device).split(self.data.batch_size) for part in order)
+        rank_slice = slice(self.trainer.global_rank, None, self.trainer.world_size)
+        first = batches_done(self.trainer) if self.split == "train" else 0
+        for some, flip in zip(rows[first:], flips[first:], strict=True):
+            batch = self._gather(some[rank_slice], flip[rank_slice])
+            self.data.dataset.release_memory()
             yield batch
 
     def _gather(self, rows: Tensor, flip: Tensor) -> Batch:
@@ -171,16 +142,16 @@ class DeviceLoader:
 
 
 def batches_done(trainer: pl.Trainer) -> int:
-    """The batches of the current epoch before the checkpoint that the trainer goes on from."""
+    """The batches of the current epoch before the checkpoint that the trainer has loaded."""
     if not trainer.fit_loop.restarting:
         return 0
     return trainer.fit_loop.epoch_loop.batch_progress.current.ready
 
 
 def shuffle(rows: Tensor, seed: int, epoch: int) -> tuple[Tensor, Tensor]:
-    """The epoch's order of `rows` and which of them are mirrored: (N,) int64 and (N,) bool.
+    """An epoch's order of `rows` and which of them are flipped: (N,) int64 and (N,) bool.
 
-    A pure function of seed, epoch and position, so that there is no state to lose.
+    A pure function of its arguments, so that there is no state to restore.
     """
     stream = torch.Generator().manual_seed(derive_seed("photographs", seed, epoch))
     order = torch.randperm(len(rows), generator=stream)

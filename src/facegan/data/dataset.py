@@ -1,31 +1,33 @@
-"""The dataset: one uint8 array of faces, with what is known about them."""
+"""A packed data set: one uint8 array of faces, their labels and a manifest."""
 
+import csv
 import hashlib
 import json
 import mmap
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from facegan.core.errors import FaceganError
 from facegan.core.files import named_errors, write_json
+from facegan.data.photos import Unused
 
 SPLITS = ("train", "val", "test")
 LARGE = 2**30  # bytes of images
+LEFT_OUT, NAMES = "left_out.csv", "names.csv"
 
 
 @dataclass(frozen=True)
 class Labels:
-    """What is known about N photographs beside their pixels."""
+    """The annotations of N images."""
 
     splits: NDArray[np.uint8]  # (N,) index into SPLITS
     attributes: NDArray[np.bool_]  # (N, A)
@@ -33,7 +35,7 @@ class Labels:
     attribute_names: tuple[str, ...]
 
     def rows(self, keep: NDArray[np.bool_] | NDArray[np.int64]) -> "Labels":
-        """The labels of the photographs in `keep`: (N,) bool, or row numbers of any count."""
+        """The labels of some images; `keep` is (N,) bool, or row numbers."""
         return Labels(
             self.splits[keep], self.attributes[keep], self.identities[keep], self.attribute_names
         )
@@ -41,7 +43,7 @@ class Labels:
 
 @dataclass(frozen=True)
 class PackedDataset:
-    """A packed set of faces, read from `path`; the images stay on the disk until they are used."""
+    """A packed data set in the folder `path`; images are read from the disk when they are used."""
 
     path: Path
     images: NDArray[np.uint8]  # (N, H, W, channels), memory-mapped
@@ -58,7 +60,7 @@ class PackedDataset:
         return np.flatnonzero(self.labels.splits == SPLITS.index(split))
 
     def release_memory(self) -> None:
-        """Unmaps the images that were read, which count as this process's memory until then.
+        """Unmaps the images that were read, which would count as this process's memory.
 
         They stay in the system's cache. A data set that is not LARGE stays mapped.
         """
@@ -69,16 +71,16 @@ class PackedDataset:
             memory.madvise(mmap.MADV_DONTNEED)
 
     def verify(self) -> None:
-        """Reads the images once and compares their checksum with the manifest's."""
+        """Raises FaceganError if the images' checksum is not the manifest's."""
         if _checksum(self.path / "images.npy") != self.manifest["sha256"]:
             raise _damaged(self.path, "images.npy does not match its checksum")
 
 
 def open_dataset(path: Path) -> PackedDataset:
-    """The dataset at `path`; raises FaceganError if a part of it is missing or cut short."""
+    """The data set at `path`; raises FaceganError if a part of it is missing or damaged."""
     try:
         manifest = json.loads((path / "manifest.json").read_text())
-        # copy on write: torch warns of arrays that it could not write to
+        # copy on write, since torch warns of read-only arrays
         images = np.load(path / "images.npy", mmap_mode="c")
         # opened here, since numpy leaves a damaged file open
         with (path / "labels.npz").open("rb") as file, np.load(file) as parts:
@@ -96,7 +98,7 @@ def open_dataset(path: Path) -> PackedDataset:
 
 
 def dataset_path(folder: Path, recipe: dict[str, Any]) -> Path:
-    """Where the dataset of `recipe` lies: a changed recipe has another name."""
+    """The folder of the data set of `recipe`, named by a digest of it."""
     digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
     return folder / f"{recipe['source']}-{recipe['image_size']}-{digest[:10]}"
 
@@ -106,33 +108,18 @@ def write_dataset(
 ) -> PackedDataset:
     """Writes a data set into a temporary folder, which is then renamed to `path`.
 
-    Where another process is writing the same data set, its end is waited for.
-
     `write` gets the path of images.npy, writes it, and returns labels and notes for the manifest.
+    Another process that needs the same data set waits, and opens it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _packing_lock(path):
-        if not _is_whole(path):
-            with named_errors(path):
+    lock = path.with_name(f".{path.name}.lock")
+    with FileLock(lock), named_errors(path):
+        try:
+            if not path.exists():
                 _write(path, recipe, write)
+        finally:
+            lock.unlink(missing_ok=True)
     return open_dataset(path)
-
-
-@contextmanager
-def _packing_lock(path: Path) -> Iterator[None]:
-    """Within the block, no other process writes the data set `path`."""
-    file = path.with_name(f".{path.name}.lock")
-    lock = FileLock(file, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        print(f"waiting for another process that writes {path}", flush=True)
-        lock.acquire(timeout=-1)
-    try:
-        yield
-    finally:
-        file.unlink(missing_ok=True)
-        lock.release()
 
 
 def _write(
@@ -140,8 +127,9 @@ def _write(
 ) -> None:
     for abandoned in path.parent.glob(f".{path.name}.*/"):  # by a process that was killed
         shutil.rmtree(abandoned)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+        temporary = Path(folder, "packed")  # with the permissions of a new folder
+        temporary.mkdir()
         labels, notes = write(temporary / "images.npy")
         np.savez(
             temporary / "labels.npz",
@@ -157,19 +145,7 @@ def _write(
             **notes,
         }
         write_json(temporary / "manifest.json", manifest)
-        temporary.chmod(0o755)  # mkdtemp keeps others out
-        shutil.rmtree(path, ignore_errors=True)
         temporary.rename(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _is_whole(path: Path) -> bool:
-    try:
-        open_dataset(path)
-    except FaceganError:
-        return False
-    return True
 
 
 def _checksum(path: Path) -> str:
@@ -179,6 +155,35 @@ def _checksum(path: Path) -> str:
 
 def _damaged(path: Path, why: str) -> FaceganError:
     return FaceganError(
-        f"the dataset {path} is damaged ({why}): delete that folder, and "
-        "facegan.prepare packs it again"
+        f"the data set {path} is damaged ({why}): delete that folder, and facegan.prepare packs it "
+        "again"
     )
+
+
+def write_lists(folder: Path, left_out: Iterable[Unused], names: Iterable[str]) -> None:
+    """Writes the files that are not used, and the name of each packed image's photograph."""
+    _write_csv(folder / LEFT_OUT, [Unused._fields, *left_out])
+    _write_csv(folder / NAMES, [("name",), *((name,) for name in names)])
+
+
+def read_left_out(folder: Path) -> list[Unused]:
+    """The files that are not used; empty if they are not recorded."""
+    return [Unused(name, reason) for name, reason in _read_csv(folder / LEFT_OUT)]
+
+
+def read_names(folder: Path) -> list[str]:
+    """The name of each packed image's photograph; empty if they are not recorded."""
+    return [name for (name,) in _read_csv(folder / NAMES)]
+
+
+def _write_csv(path: Path, rows: Iterable[Sequence[str]]) -> None:
+    # file names may be any bytes
+    with path.open("w", newline="", encoding="utf-8", errors="replace") as file:
+        csv.writer(file).writerows(rows)
+
+
+def _read_csv(path: Path) -> list[list[str]]:
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))[1:]

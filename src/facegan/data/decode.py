@@ -2,29 +2,30 @@
 
 import functools
 import io
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageOps
 
-from facegan.core.checks import check_number
-from facegan.core.errors import FaceganError
+from facegan.core.checks import check_choice, check_number
 
 MODES = {"RGB": 3, "L": 1}  # channels by data.mode
 MAX_PIXELS = 100_000_000  # of a decoded photograph: 300 MB in RGB
 LARGE = 4_000_000  # pixels from which a JPEG is decoded at a reduced size
 OVERSAMPLING = 4  # pixels that a reduced size keeps for each pixel of the packed image
 
+_limit_lock = threading.Lock()  # of Pillow's global limit
+
 
 class Faces(NamedTuple):
-    """What a photograph becomes."""
+    """The faces of a photograph."""
 
     images: list[NDArray[np.uint8]]  # (size, size, channels) each
-    left_out: Sequence[str] = ()  # why further faces in it are not used, a reason for each
+    left_out: Sequence[str] = ()  # the reason for each face that is not used
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ class Decoder:
     """Centre crop, then one antialiased resize: bytes -> (size, size, channels) uint8.
 
     `crop` is the side of the centre square in pixels; None means the largest that fits. Transparent
-    pixels are composited on `background`, a colour that Pillow knows. Raises ValueError where a
-    photograph has no such square, and whatever Pillow raises on damaged bytes.
+    pixels are composited on `background`, one of Pillow's colours. A call raises ValueError for a
+    photograph that is smaller than `crop`, and Pillow's errors for damaged bytes.
     """
 
     image_size: int
@@ -41,18 +42,11 @@ class Decoder:
     mode: str = "RGB"
     background: str = "white"
 
-    chunk: ClassVar[int] = 256  # photographs per task of a process: it hides the queue
-
     def __post_init__(self) -> None:
-        check_mode(self.mode)
+        channels_of(self.mode)
         if self.crop is not None:
             check_number("crop", self.crop, 1, 10**5)
-        try:
-            ImageColor.getrgb(self.background)
-        except ValueError as error:
-            raise FaceganError(
-                f"data.background={self.background} is no colour; try white, black or '#808080'"
-            ) from error
+        ImageColor.getrgb(self.background)  # raises ValueError for an unknown colour
 
     @property
     def channels(self) -> int:
@@ -75,23 +69,19 @@ class Decoder:
         return OVERSAMPLING * self.image_size / (self.crop or min(width, height))
 
 
-def check_mode(mode: str) -> int:
-    """The channels of images of `mode`. Raises FaceganError for a mode that is not in MODES."""
-    if mode not in MODES:
-        raise FaceganError(f"data.mode must be one of {', '.join(MODES)}, got {mode}")
+def channels_of(mode: str) -> int:
+    """The channels of images of `mode`. Raises ValueError for another mode than RGB and L."""
+    check_choice("mode", mode, MODES)
     return MODES[mode]
 
 
 def open_photo(data: bytes, least_scale: Callable[[int, int], float]) -> tuple[Image.Image, float]:
     """An upright photograph, and the scale at which it was decoded: 1, 1/2, 1/4 or 1/8.
 
-    A large JPEG is decoded at the smallest of these that is at least `least_scale(width, height)`,
-    which takes less time and memory. Raises ValueError for more than MAX_PIXELS after that.
+    A large JPEG is decoded at the smallest of these that is at least `least_scale(width, height)`.
+    Raises ValueError for more than MAX_PIXELS after that.
     """
-    register_heif()
-    with _without_pixel_limit():
-        opened = Image.open(io.BytesIO(data))
-    with opened:
+    with _open_unlimited(data) as opened:
         width, height = opened.size
         if width * height > LARGE:
             least = min(least_scale(width, height), 1)
@@ -103,37 +93,36 @@ def open_photo(data: bytes, least_scale: Callable[[int, int], float]) -> tuple[I
         return ImageOps.exif_transpose(opened), opened.width / width
 
 
+def _open_unlimited(data: bytes) -> Image.Image:
+    """Opens without Pillow's limit of the size, which `open_photo` checks after `draft`."""
+    register_heif()
+    with _limit_lock:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            return Image.open(io.BytesIO(data))
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
 def flatten(photo: Image.Image, background: str) -> Image.Image:
-    """`photo` without transparency and with 8 bits a channel; colours under alpha 0 do not show."""
+    """`photo` on `background` without transparency, with 8 bits per channel."""
     if photo.has_transparency_data:
         photo = photo.convert("RGBA")
-        canvas = Image.new("RGBA", photo.size, background)
-        return Image.alpha_composite(canvas, photo)
+        return Image.alpha_composite(Image.new("RGBA", photo.size, background), photo)
     if photo.mode.startswith("I"):
         values = np.asarray(photo)
         if photo.mode != "I" or 0 <= values.min() <= values.max() < 1 << 16:
-            return Image.fromarray((values >> 8).astype(np.uint8))  # the byte that a screen shows
+            return Image.fromarray((values >> 8).astype(np.uint8))
     if photo.mode in ("I", "F"):
         raise ValueError(f"its pixels have no fixed range (Pillow's mode {photo.mode})")
     return photo
 
 
 @functools.cache
-def register_heif() -> bool:
-    """Teaches Pillow HEIC, where pillow-heif is installed; returns whether it is."""
+def register_heif() -> None:
+    """Registers HEIC with Pillow if pillow-heif is installed."""
     try:
         import pillow_heif
     except ImportError:
-        return False
+        return
     pillow_heif.register_heif_opener()
-    return True
-
-
-@contextmanager
-def _without_pixel_limit() -> Iterator[None]:
-    """Pillow refuses by the size of the file; here the size after `draft` decides."""
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-    try:
-        yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit

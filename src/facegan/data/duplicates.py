@@ -1,4 +1,4 @@
-"""Photographs that are there twice: the same pixels, or the same picture saved another way."""
+"""Duplicates: photographs with the same pixels, or the same picture in another encoding."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -9,27 +9,27 @@ from numpy.typing import NDArray
 from PIL import Image
 
 HASH_SIDE = 16  # of a hash: 256 bits
-# Bits in which twins may differ. Of 1,200 photographs of CelebA at 28x28, no two people's differ in
-# fewer than 35; the same ones saved at JPEG quality 50 differ in 14 at most.
+# Bits in which duplicates may differ. Of 1,200 photographs of CelebA at 28x28, no two people's
+# differ in fewer than 35; the same ones saved at JPEG quality 50 differ in 14 at most.
 MAX_DISTANCE = 24
 CHUNK = 2048
 
 
 class Duplicates(NamedTuple):
-    """Twins among N photographs: for each the row of the first like it, which may be its own."""
+    """The duplicates among N photographs."""
 
-    leaders: NDArray[np.int64]  # (N,)
+    leaders: NDArray[np.int64]  # (N,) the row of the first of its duplicates, or its own row
     exact: int  # photographs that repeat the pixels of an earlier one
     near: int  # others that look like an earlier one
 
     def groups(self) -> NDArray[np.int64]:
-        """A number that twins share, (N,); -1 for photographs without a twin."""
+        """A number that duplicates share, (N,); -1 for photographs without one."""
         sizes = np.bincount(self.leaders, minlength=len(self.leaders))
         return np.where(sizes[self.leaders] > 1, self.leaders, -1)
 
 
 def find_duplicates(images: NDArray[np.uint8]) -> Duplicates:
-    """The twins among packed images, (N, size, size, channels).
+    """The duplicates among packed images, (N, size, size, channels).
 
     The hash compares each pixel of a 17x16 thumbnail with its neighbour, so that brightness and
     JPEG's quality change few bits.
@@ -41,8 +41,8 @@ def find_duplicates(images: NDArray[np.uint8]) -> Duplicates:
     leaders = first[inverse]
     exact = int((leaders != rows).sum())
     distinct = np.flatnonzero(leaders == rows)
-    for row, twin in _near_pairs(distinct, _hashes(images, distinct)):
-        one, other = sorted((leaders[row], leaders[twin]))
+    for row, later in _near_pairs(distinct, _hashes(images, distinct)):
+        one, other = sorted((leaders[row], leaders[later]))
         leaders[leaders == other] = one
     return Duplicates(leaders, exact, int((leaders != rows).sum()) - exact)
 

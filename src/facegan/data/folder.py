@@ -1,4 +1,4 @@
-"""Anybody's own photographs: a folder tree or a zip of images of any format and size."""
+"""Your own photographs: a folder tree or a zip of images of any format and size."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -8,26 +8,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facegan.core.checks import check_number
 from facegan.core.errors import FaceganError
 from facegan.data.align import FaceAligner, frame_name
 from facegan.data.base import FaceSource
-from facegan.data.dataset import Labels
+from facegan.data.dataset import LEFT_OUT, Labels, write_lists
 from facegan.data.decode import Decoder
 from facegan.data.duplicates import find_duplicates
-from facegan.data.labels import class_labels
-from facegan.data.listing import LEFT_OUT, write_left_out, write_names
+from facegan.data.labels import class_labels, split_twins, unite
 from facegan.data.pack import PACK_VERSION, describe, pack
 from facegan.data.photos import PhotoStore, Unused, open_photos, summarize
-from facegan.data.splits import split_twins, unite
 
 MINIMUM = 8  # photographs
 
 
 class PhotoSource(FaceSource):
-    """The photographs of a store, whichever it is.
+    """The photographs of any store.
 
     `split` is the share of the photographs held out for "val", and as much for "test"; by default
-    it depends on their number. Folders called train, val and test are honoured. `labels` is
+    it depends on their number, and folders called train, val and test take precedence. `labels` is
     "subfolder" or a CSV of name and label.
     """
 
@@ -42,12 +41,9 @@ class PhotoSource(FaceSource):
         labels: str | None = None,
     ) -> None:
         super().__init__(packed_dir, decode.image_size, decode.mode)
+        if split is not None:
+            check_number("split", split, 0, 0.49, whole=False)
         self.decode = decode
-        if split is not None and not 0 <= split < 0.5:
-            raise FaceganError(
-                f"data.split is the share of the photographs in each of val and test, and must lie "
-                f"in [0, 0.5), got {split}; try 0.1"
-            )
         self.photos = photos
         self.split = split
         self.labels = labels
@@ -67,25 +63,26 @@ class PhotoSource(FaceSource):
         attributes, classes = self.class_labels(names)
         packed = pack(self.photos, names, self.decode, images)
         kept = [names[row] for row in packed.rows]
-        not_used = [Unused(names[row], reason) for row, reason in packed.left_out]
-        not_used += self.photos.unused()
+        unused = [Unused(names[row], reason) for row, reason in packed.left_out]
+        unused += self.photos.unused()
         if len(kept) < MINIMUM:
             raise FaceganError(
-                f"{len(kept)} faces are no data set: a GAN needs at least {MINIMUM}, and a few "
-                "hundred to learn from; add photographs"
-                + (f"; not used: {summarize(not_used)}" if not_used else "")
+                f"{len(kept)} faces are too few: a GAN needs at least {MINIMUM}, better a few "
+                f"hundred; not used: {summarize(unused) or 'nothing'}"
             )
         duplicates = find_duplicates(np.load(images, mmap_mode="r"))
         failed = [Unused(names[row], reason) for row, reason in packed.failures]
-        write_left_out(images.parent, failed + not_used)
-        write_names(images.parent, kept)
+        write_lists(images.parent, failed + unused, kept)
         notes = {
             "photographs": len(names),
             "left_out": describe(names, packed.failures),
-            "unused": summarize(not_used),
+            "unused": summarize(unused),
             "duplicates": {"exact": duplicates.exact, "near": duplicates.near},
         }
-        _print_notes(notes)
+        if unused:
+            print(f"not used: {notes['unused']}; each is listed in {LEFT_OUT}", flush=True)
+        if duplicates.exact or duplicates.near:
+            print(f"duplicates: {duplicates.exact} exact, {duplicates.near} near", flush=True)
         labels = Labels(
             splits=split_twins(kept, unite(duplicates.leaders, packed.rows), self.split),
             attributes=attributes[packed.rows],
@@ -104,9 +101,10 @@ class PhotoSource(FaceSource):
 
 
 class FolderDataset(PhotoSource):
-    """Every image at `root`, a folder or a zip. Without `crop`, each gives its largest square.
+    """Every image at `root`, a folder or a zip: its centre square of `crop` pixels.
 
-    With `align`, true or "wide", each face in an image gives one instead (see FaceAligner).
+    Without `crop`, the largest square. With `align`, true or "wide", each face in an image is
+    used instead (see FaceAligner).
     """
 
     def __init__(
@@ -122,29 +120,16 @@ class FolderDataset(PhotoSource):
         align: bool | str | None = None,
         faces: str = "all",
     ) -> None:
-        decode = choose_decoder(image_size, crop, mode, background, align, faces)
+        decode = choose_decoder(align, faces, (image_size, crop, mode, background))
         super().__init__(open_photos(Path(root)), decode, packed_dir, split, labels)
 
 
 def choose_decoder(
-    image_size: int,
-    crop: int | None,
-    mode: str,
-    background: str,
-    align: bool | str | None,
-    faces: str,
+    align: bool | str | None, faces: str, arguments: tuple[int, int | None, str, str]
 ) -> Decoder:
-    """What crops the centre square of a photograph or, with `align`, its faces."""
+    """A Decoder of the centre square or, with `align`, a FaceAligner; both have `arguments`."""
     if align:
-        return FaceAligner(image_size, crop, mode, background, frame_name(align), faces)
+        return FaceAligner(*arguments, frame_name(align), faces)
     if faces != "all":
-        raise FaceganError(f"data.faces={faces} needs data.align=true, which finds the faces")
-    return Decoder(image_size, crop, mode, background)
-
-
-def _print_notes(notes: dict[str, Any]) -> None:
-    if notes["unused"]:
-        print(f"not used: {notes['unused']}; each is listed in {LEFT_OUT}", flush=True)
-    exact, near = notes["duplicates"].values()
-    if exact or near:
-        print(f"duplicates: {exact} exact, {near} near; twins share a split", flush=True)
+        raise ValueError(f"faces must be all without align=true, got {faces}")
+    return Decoder(*arguments)

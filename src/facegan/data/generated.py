@@ -8,11 +8,9 @@ import numpy as np
 
 from facegan.core import pretrained
 from facegan.core.checks import check_number
-from facegan.core.errors import FaceganError
 from facegan.data.base import FaceSource
 from facegan.data.dataset import Labels
-from facegan.data.pack import write_header
-from facegan.data.splits import split_by_name
+from facegan.data.labels import split_by_name
 from facegan.networks.attributes import bundled_classifier, classify
 from facegan.networks.base import Generator
 from facegan.networks.latents import latents
@@ -21,8 +19,8 @@ from facegan.networks.latents import latents
 class GeneratedDataset(FaceSource):
     """`count` synthetic faces (seeds 0 … count-1) of the generator in `weights`.
 
-    Their attributes are predicted by the bundled classifier. A GAN that is trained on them can at
-    best be as good as that generator.
+    The bundled classifier predicts their attributes. A GAN that is trained on them can at best be
+    as good as that generator.
     """
 
     images_are = "training images"
@@ -38,15 +36,11 @@ class GeneratedDataset(FaceSource):
         self.license = pretrained.metadata(weights).get("license", "")
         self.classifier = bundled_classifier(image_size)
         if self.generator.channels != 3 or mode != "RGB":
-            raise FaceganError(
-                f"data.weights={weights} makes images of {self.generator.channels} channels, and "
-                f"data.mode is {mode}; choose RGB and a generator of 3 channels, such as full-28"
-            )
+            raise ValueError("mode must be RGB, and weights must be of a generator of RGB images")
         if self.generator.image_size != image_size:
-            raise FaceganError(
-                f"data.image_size={image_size}, but data.weights={weights} generates faces of "
-                f"{self.generator.image_size} pixels; set "
-                f"data.image_size={self.generator.image_size}, or other weights by data.weights"
+            raise ValueError(
+                f"image_size must be {self.generator.image_size}, the size of {weights}, "
+                f"got {image_size}"
             )
 
     def recipe(self) -> dict[str, Any]:
@@ -62,10 +56,7 @@ class GeneratedDataset(FaceSource):
     def write(self, images: Path) -> tuple[Labels, dict[str, Any]]:
         z = latents(range(self.count), self.generator.latent_dim)
         faces = self.generator.draw(z, progress="drawing faces")
-        pixels = faces.permute(0, 2, 3, 1).contiguous().numpy()
-        with images.open("wb") as file:  # np.save's error for a full disk says neither
-            write_header(file, pixels.shape)
-            file.write(pixels.data)
+        np.save(images, faces.permute(0, 2, 3, 1).contiguous().numpy())
         attributes = (classify(self.classifier, faces, "predicting attributes") > 0).numpy()
         labels = Labels(
             splits=split_by_name([str(seed) for seed in range(self.count)]),

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facegan.core.errors import FaceganError, NotFoundError
+from facegan.core.checks import check_choice
+from facegan.core.errors import NotFoundError
 from facegan.data.folder import PhotoSource, choose_decoder
 from facegan.data.labels import one_hot
 from facegan.data.photos import PhotoStore, Unused, digest
@@ -19,20 +20,16 @@ class HubPhotos(PhotoStore):
     def __init__(self, splits: dict[str, Any], column: str) -> None:
         from datasets import Image
 
-        # without its other columns, and as encoded bytes, which worker processes decode
+        # without its other columns, and as encoded bytes
         self._splits = {
             split: rows.select_columns([column]).cast_column(column, Image(decode=False))
             for split, rows in splits.items()
         }
         self.column = column
 
-    def names(self) -> list[str]:
-        return [
-            f"{split}/{row:07}" for split, rows in self._splits.items() for row in range(len(rows))
-        ]
-
-    def unused(self) -> list[Unused]:
-        return []
+    def _list(self) -> tuple[list[str], list[Unused]]:
+        rows = self._splits.items()
+        return [f"{split}/{row:07}" for split, images in rows for row in range(len(images))], []
 
     def read(self, name: str) -> bytes:
         split, row = locate(name)
@@ -50,10 +47,10 @@ class HubPhotos(PhotoStore):
 class HubDataset(PhotoSource):
     """The image data set `name`, OWNER/NAME on the Hub or a folder that `datasets` reads.
 
-    `subset` is one of its configurations. `column` holds the images; by default it is the only one
-    of images. Splits called train, validation and test are honoured. `labels` is a column of
-    classes. The other arguments are those of FolderDataset. Raises FaceganError where the package
-    is missing, and where there is no such data set, subset or column.
+    `subset` is one of its configurations. `column` is the column of images; by default the only
+    one. `labels` is a column of classes. Splits called train, validation and test are honoured.
+    The other arguments are those of FolderDataset. Raises NotFoundError if the data set or the
+    package is missing, and ValueError for an unknown column.
     """
 
     kind = "hub"
@@ -74,11 +71,12 @@ class HubDataset(PhotoSource):
         align: bool | str | None = None,
         faces: str = "all",
     ) -> None:
-        decode = choose_decoder(image_size, crop, mode, background, align, faces)
+        decode = choose_decoder(align, faces, (image_size, crop, mode, background))
         self.splits = load_splits(name, subset, revision)
-        photos = HubPhotos(self.splits, image_column(self.splits, column))
+        features = next(iter(self.splits.values())).features  # the same in every split
         if labels is not None:
-            _check_column(self.splits, "labels", labels)
+            check_choice("labels", labels, features)
+        photos = HubPhotos(self.splits, image_column(features, column))
         super().__init__(photos, decode, packed_dir, split, labels)
         if not Path(name).exists():
             self.license = f"LicenseRef-Dataset: see the terms of the data set {name} on the Hub"
@@ -91,7 +89,7 @@ class HubDataset(PhotoSource):
 
 
 def _origin(rows: Any) -> list[str]:
-    """Folder names in the cache of `datasets`: hashes of what the split is made from."""
+    """Folder names in the cache of `datasets`: hashes of the files that the split is made from."""
     return [Path(file["filename"]).parent.name for file in rows.cache_files]
 
 
@@ -102,7 +100,7 @@ def locate(name: str) -> tuple[str, int]:
 
 
 def load_splits(name: str, subset: str | None, revision: str | None) -> dict[str, Any]:
-    """The splits of a data set, downloaded where `datasets` has not cached them."""
+    """The splits of a data set, downloaded if `datasets` has not cached them."""
     try:
         import datasets
     except ImportError as error:
@@ -110,38 +108,21 @@ def load_splits(name: str, subset: str | None, revision: str | None) -> dict[str
     try:
         return dict(datasets.load_dataset(name, subset, revision=revision))
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        raise NotFoundError(
-            f"data.name={name} cannot be loaded: {error}; give OWNER/NAME of an image data set on "
-            "the Hugging Face Hub, or a folder in one of the formats of datasets"
-        ) from error
+        raise NotFoundError(f"data.name={name} cannot be loaded: {error}") from error
 
 
-def image_column(splits: dict[str, Any], column: str | None) -> str:
+def image_column(features: dict[str, Any], column: str | None) -> str:
     """The column of images: `column`, or the only one."""
     from datasets import Image
 
-    features = next(iter(splits.values())).features
     images = [name for name, kind in features.items() if isinstance(kind, Image)]
-    if column is None and len(images) == 1:
-        return images[0]
-    if column not in images:
-        raise FaceganError(
-            f"data.column={column} must be one of the columns of images: "
-            f"{', '.join(images) or 'there is none'}"
-        )
-    return str(column)
-
-
-def _check_column(splits: dict[str, Any], key: str, column: str) -> None:
-    for split, rows in splits.items():
-        if column not in rows.features:
-            raise FaceganError(
-                f"data.{key}={column} is no column of the split {split}: {', '.join(rows.features)}"
-            )
+    chosen = images[0] if column is None and len(images) == 1 else column
+    check_choice("column", chosen, images)
+    return str(chosen)
 
 
 def _class_names(rows: Any, column: str) -> list[str]:
-    """The class of each row; empty where there is none."""
+    """The class of each row; empty for rows without one."""
     from datasets import ClassLabel
 
     kind, values = rows.features[column], rows[column]

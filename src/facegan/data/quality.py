@@ -1,10 +1,10 @@
-"""How bright and how sharp packed images are."""
+"""Brightness and sharpness of packed images."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 # Least sharpness times the root of the size. Of 1,500 faces of CelebA, under 1% at 28, 64 and
-# 108 pixels lie below; after a Gaussian blur with a deviation of 1.5 packed pixels, over 95% do.
+# 108 pixels are below it; after a Gaussian blur with a deviation of 1.5 packed pixels, over 95%.
 MIN_SHARPNESS = 1.4
 
 
@@ -14,15 +14,15 @@ def brightness(images: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def is_blurred(image: NDArray[np.uint8]) -> bool:
-    """Whether (size, size, channels) shows less detail than its pixels could."""
+    """Whether (size, size, channels) has less detail than its pixels could show."""
     return bool(sharpness(image) * len(image) ** 0.5 < MIN_SHARPNESS)
 
 
 def sharpness(images: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """The contrast of neighbouring pixels relative to the image's, at the packed size.
+    """The contrast between neighbouring pixels relative to the image's, (…).
 
     The standard deviation of the Laplacian of (…, size, size, channels) over that of the pixels:
-    4.5 for white noise, 0 for an image of one colour or with smooth changes alone.
+    4.5 for white noise, 0 for an image of one colour or a smooth gradient.
     """
     grey = images.mean(axis=-1)
     inner = grey[..., 1:-1, 1:-1]

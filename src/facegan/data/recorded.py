@@ -1,4 +1,4 @@
-"""The packed data set of a run, where what it was packed from is gone or elsewhere."""
+"""The packed data set of a run, used if its photographs are missing."""
 
 import dataclasses
 import json
@@ -26,14 +26,14 @@ class PackedSource(FaceSource):
         return dict(self.packed.manifest["recipe"])
 
     def write(self, images: Path) -> tuple[Labels, dict[str, Any]]:
-        raise FaceganError(f"{self.packed.path} is packed, and its photographs are gone")
+        raise FaceganError(f"{self.packed.path} is packed, and its photographs are missing")
 
     def dataset(self) -> PackedDataset:
         return self.packed
 
 
 def data_record(source: FaceSource, dataset: PackedDataset) -> dict[str, str]:
-    """What a run folder keeps of its data, so that it can be found again."""
+    """The entry "data" of run.json, by which the packed data set is found again."""
     return {
         "path": str(dataset.path.resolve()),
         "images_are": source.images_are,
@@ -44,47 +44,39 @@ def data_record(source: FaceSource, dataset: PackedDataset) -> dict[str, str]:
 def source_or_recorded(
     make_source: Callable[[], FaceSource], packed_dir: str | None, run: Path
 ) -> FaceSource:
-    """The source that `make_source` returns, or the run's data set where no photographs are left.
+    """The source that `make_source` returns, or the run's data set if its photographs are missing.
 
-    It is looked for where the run left it, and in `packed_dir`.
+    The data set is searched at its recorded path and in `packed_dir`.
     """
     try:
         source = make_source()
-        _ = source.packed_recipe  # looks at the photographs
+        _ = source.packed_recipe  # raises NotFoundError if the photographs are missing
         return source
     except NotFoundError as error:
         record = read_record(run).get("data")
-        if not isinstance(record, dict) or "path" not in record:
+        if not record:
             raise
-        path = _packed_path(Path(str(record["path"])), packed_dir, error)
+        recorded = Path(record["path"])
+        places = [recorded, Path(packed_dir or recorded.parent) / recorded.name]
+        path = next((path for path in places if path.is_dir()), None)
+        if path is None:
+            raise NotFoundError(
+                f"{error}; the run's packed data set {recorded} is missing, too: give the folder "
+                f"that contains {recorded.name} by data.packed_dir=…"
+            ) from error
         print(f"{error}\nthe run's packed data set {path} is used instead", flush=True)
-        about = (str(record.get(name, "")) for name in ("images_are", "license"))
+        about = (record.get(name, "") for name in ("images_are", "license"))
         return PackedSource(open_dataset(path), *about)
-
-
-def _packed_path(left: Path, packed_dir: str | None, error: NotFoundError) -> Path:
-    """Where the data set that a run has left at `left` is now."""
-    places = [left, Path(packed_dir or left.parent) / left.name]
-    for path in places:
-        if path.is_dir():
-            return path
-    raise NotFoundError(
-        f"{error}; the run's packed data set {left} is gone, too: where it lies elsewhere, name "
-        f"the folder that holds {left.name} by data.packed_dir=…"
-    ) from error
 
 
 def recorded_rollbacks(run: Path) -> list[dict[str, Any]]:
     """The rollbacks of the training in the folder `run`, the first one first."""
-    rollbacks = read_record(run).get("rollbacks")
-    entries = rollbacks if isinstance(rollbacks, list) else []
-    return [entry for entry in entries if isinstance(entry, dict)]
+    return list(read_record(run).get("rollbacks", []))
 
 
 def read_record(run: Path) -> dict[str, Any]:
-    """What run.json says of the run in the folder `run`; nothing where it cannot be read."""
+    """The content of run.json in the folder `run`; empty if it cannot be read."""
     try:
-        value = json.loads((run / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return dict(json.loads((run / RECORD).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
         return {}
-    return value if isinstance(value, dict) else {}

@@ -13,8 +13,7 @@ from torch import Tensor
 
 from facegan.core.files import write_bytes
 from facegan.core.images import grid, save_grid
-from facegan.data.dataset import SPLITS, PackedDataset
-from facegan.data.listing import read_left_out, read_names
+from facegan.data.dataset import SPLITS, PackedDataset, read_left_out, read_names
 from facegan.data.photos import Unused
 from facegan.data.quality import brightness, sharpness
 from facegan.evaluation.report import render
