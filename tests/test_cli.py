@@ -145,7 +145,7 @@ def test_celeba_without_its_files(cli: Cli) -> None:
 
 
 def test_a_wrong_md5(cli: Cli, tiny_celeba: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    wrong = RemoteFile("identity_CelebA.txt", "0" * 32, ())
+    wrong = RemoteFile("identity_CelebA.txt", "0" * 32, "drive-id", ())
     monkeypatch.setattr(celeba, "CELEBA_FILES", (wrong,))
     parts = (
         "identity_CelebA.txt has the md5",

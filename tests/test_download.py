@@ -1,4 +1,4 @@
-"""Downloads from a server on this machine."""
+"""Downloads from a server on this machine, through the real requests and gdown."""
 
 import errno
 import hashlib
@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
+import gdown
 import pytest
 
 from facegan.core.errors import FaceganError
@@ -18,6 +20,7 @@ MIB = 1 << 20
 CONTENT = bytes(range(256)) * (3 * MIB // 256)  # several chunks
 MD5 = hashlib.md5(CONTENT).hexdigest()
 NAME = "photos.zip"
+GDOWN_DOWNLOAD = gdown.download  # before the fixture below replaces it
 PAGE = b"<html>Quota exceeded"
 
 Reply = Callable[["Handler"], None]
@@ -73,6 +76,9 @@ def serve(
             handler.end_headers()
             return
         handler.send_response(206 if start else 200)
+        if start:
+            end = len(content) - 1
+            handler.send_header("Content-Range", f"bytes {start}-{end}/{len(content)}")
         handler.send_header("Content-Type", kind)
         handler.send_header("Content-Length", str(len(content) - start))
         handler.end_headers()
@@ -102,8 +108,27 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         thread.join()
 
 
-def photos(*urls: str, name: str = NAME, md5: str = MD5) -> RemoteFile:
-    return RemoteFile(name, md5, urls)
+@pytest.fixture(autouse=True)
+def drive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Google Drive is over its quota."""
+
+    def over_quota(**_: Any) -> None:
+        raise gdown.FileURLRetrievalError("quota")
+
+    monkeypatch.setattr(gdown, "download", over_quota)
+
+
+def drive_at(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real gdown at another address."""
+
+    def elsewhere(id: str, **arguments: Any) -> object:
+        return GDOWN_DOWNLOAD(url=url, use_cookies=False, **arguments)
+
+    monkeypatch.setattr(gdown, "download", elsewhere)
+
+
+def photos(*mirrors: str, name: str = NAME, md5: str = MD5) -> RemoteFile:
+    return RemoteFile(name, md5, "drive-id", mirrors)
 
 
 def left(folder: Path) -> list[str]:
@@ -119,7 +144,7 @@ def check(folder: Path) -> None:
 def test_celeba_files_are_a_part_of_torchvisions() -> None:
     from torchvision.datasets import CelebA
 
-    ours = {(file.urls[0].split("id=")[1].split("&")[0], file.md5) for file in CELEBA_FILES}
+    ours = {(file.drive_id, file.md5) for file in CELEBA_FILES}
     theirs = {(drive_id, md5): name for drive_id, md5, name in CelebA.file_list}
     assert [theirs.pop(key) for key in ours]
     assert set(theirs.values()) == {"list_bbox_celeba.txt", "list_landmarks_align_celeba.txt"}
@@ -127,16 +152,14 @@ def test_celeba_files_are_a_part_of_torchvisions() -> None:
 
 def test_celeba_comes_from_drive_and_then_from_mirrors() -> None:
     zip_file, *annotations = CELEBA_FILES
-    assert zip_file.urls == (
-        "https://drive.usercontent.google.com/download"
-        "?id=0B7EVK8r0v71pZjFTYXZWM3FlRnM&export=download&confirm=t",
+    assert zip_file.mirrors == (
         "https://archive.org/download/celeba/Img/img_align_celeba.zip",
         "https://graal.ift.ulaval.ca/public/celeba/img_align_celeba.zip",
         "https://s3-us-west-1.amazonaws.com/udacity-dlnfd/datasets/celeba.zip",
     )
     for file in annotations:
         folder = "Eval" if file.name == "list_eval_partition.txt" else "Anno"
-        assert file.urls[1:] == (
+        assert file.mirrors == (
             f"https://archive.org/download/celeba/{folder}/{file.name}",
             f"https://graal.ift.ulaval.ca/public/celeba/{file.name}",
         )
@@ -266,3 +289,26 @@ def test_a_full_disk_ends_the_download(
     monkeypatch.setattr(Path, "open", full)
     with pytest.raises(OSError, match="No space left"):
         fetch([photos(server.url("/a", serve()))], tmp_path)
+
+
+def test_a_download_from_drive(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drive_at(server.url("/drive", serve(drop_after=MIB)), monkeypatch)
+    with pytest.raises(FaceganError, match=r"drive\.google\.com/file/d/drive-id/view: "):
+        fetch([photos()], tmp_path)
+    drive_at(server.url("/drive", serve()), monkeypatch)
+    fetch([photos()], tmp_path)
+    check(tmp_path)
+    assert server.seen[-1] == ("/drive", f"bytes={MIB}-", len(CONTENT) - MIB)
+
+
+@pytest.mark.parametrize(
+    "reply", [serve(drop_after=MIB), serve(b"<html>Quota", kind="text/plain"), not_found]
+)
+def test_what_drive_does_not_have_comes_from_a_mirror(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reply: Reply
+) -> None:
+    drive_at(server.url("/drive", reply), monkeypatch)
+    fetch([photos(server.url("/a", serve()))], tmp_path)
+    check(tmp_path)

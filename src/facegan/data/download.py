@@ -7,6 +7,8 @@ Each file is downloaded to `<name>.part`, which the next source or the next run 
 
 import hashlib
 import os
+import shutil
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,11 +46,16 @@ class DownloadError(Exception):
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file, its md5, and its sources in the order in which they are tried."""
+    """A file, its md5, and its sources: Google Drive first, then the mirrors."""
 
     name: str
     md5: str
-    urls: tuple[str, ...]
+    drive_id: str
+    mirrors: tuple[str, ...]
+
+    @property
+    def browser_link(self) -> str:
+        return f"https://drive.google.com/file/d/{self.drive_id}/view"
 
 
 # path in the authors' folder, md5, Google Drive id
@@ -62,12 +69,12 @@ Eval/list_eval_partition.txt d32c9cbf5e040fd4025c592c306e6668 0B7EVK8r0v71pY0NSM
 
 def _celeba(path: str, md5: str, drive_id: str) -> RemoteFile:
     name = path.rpartition("/")[2]
-    urls = (
-        f"https://drive.usercontent.google.com/download?id={drive_id}&export=download&confirm=t",
+    mirrors = (
         f"https://archive.org/download/celeba/{path}",
         f"https://graal.ift.ulaval.ca/public/celeba/{name}",
     )
-    return RemoteFile(name, md5, (*urls, UDACITY) if name.endswith(".zip") else urls)
+    more = (UDACITY,) if name.endswith(".zip") else ()
+    return RemoteFile(name, md5, drive_id, mirrors + more)
 
 
 CELEBA_FILES = tuple(_celeba(*row.split()) for row in _CELEBA_TABLE.splitlines())
@@ -114,14 +121,18 @@ def _fetch_one(file: RemoteFile, folder: Path) -> list[str]:
     """Downloads a file; returns a line for each source if all of them failed."""
     part = folder / f"{file.name}.part"
     errors = []
-    for url in file.urls:
-        print(f"{file.name} from {url}", flush=True)
+    for source in (file.browser_link, *file.mirrors):
+        print(f"{file.name} from {source}", flush=True)
         try:
-            _download(url, file.md5, part)
+            if source == file.browser_link:
+                _from_google_drive(file, part)
+            else:
+                _from_mirror(source, file.md5, part)
         except DownloadError as error:
-            errors.append(f"{url}: {error}")
+            errors.append(f"{source}: {error}")
         else:
             os.replace(part, folder / file.name)
+            shutil.rmtree(_drive_folder(part), ignore_errors=True)
             return []
     return errors
 
@@ -134,7 +145,35 @@ def _failure(failed: dict[RemoteFile, list[str]], folder: Path, of: int) -> str:
     return "\n".join([*lines, REMEDIES])
 
 
-def _download(url: str, md5: str, part: Path) -> None:
+def _from_google_drive(file: RemoteFile, part: Path) -> None:
+    """Downloads a file by gdown, which resumes from its own partial file, to `part`."""
+    import gdown
+
+    output = _drive_folder(part) / part.stem
+    output.parent.mkdir(exist_ok=True)
+    quiet = not sys.stderr.isatty()
+    try:
+        gdown.download(
+            id=file.drive_id, output=str(output), quiet=quiet, resume=True, timeout=TIMEOUTS
+        )
+        found = md5_of(output)
+    except Exception as error:  # Google changes its pages, and gdown breaks in many ways
+        raise DownloadError(f"{type(error).__name__} {error.__context__ or error}") from error
+    finally:
+        if not any(output.parent.iterdir()):
+            output.parent.rmdir()
+    if found != file.md5:
+        output.unlink()
+        raise DownloadError("the file has another md5")
+    os.replace(output, part)
+
+
+def _drive_folder(part: Path) -> Path:
+    """A folder for gdown, which chooses the name of its partial file."""
+    return part.with_suffix(".gdown")
+
+
+def _from_mirror(url: str, md5: str, part: Path) -> None:
     """Completes `part` from `url`; resumes a broken connection that brought new bytes."""
     while True:
         start = _size(part)
