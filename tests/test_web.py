@@ -1,39 +1,34 @@
 """The page of facegan.app: bounded requests, the training that it controls, a real browser."""
 
 import base64
-import importlib.util
 import io
-import itertools
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from facegan.core.errors import FaceganError
-from facegan.core.images import to_pil
+from facegan.core.images import open_image, to_pil
 from facegan.core.run_files import read_metrics, thin
 from facegan.networks.base import Generator
 from facegan.networks.latents import MAX_SEED
 from facegan.web import faces, photograph, training
-from facegan.web.training import GENERATED, PHOTOGRAPHS, PRESETS, Training
+from facegan.web.training import GENERATED, PHOTOGRAPHS, Training
 
 PATIENCE = 180_000  # milliseconds
 
 
 def pictures(html: str) -> list[Image.Image]:
     """The pictures inside some HTML."""
-    data = [base64.b64decode(uri) for uri in re.findall('src="data:[^"]*base64,([^"]*)"', html)]
+    data = [base64.b64decode(uri) for uri in re.findall('base64,([^"]*)', html)]
     return [Image.open(io.BytesIO(file)) for file in data]
 
 
@@ -41,9 +36,10 @@ def pixels(html: str) -> list[bytes]:
     return [picture.tobytes() for picture in pictures(html)]
 
 
-def pixels_of(seed: int, **options: Any) -> bytes:
+def pixels_of(seed: int, weights: str = "lite-28", truncation: float = 1.0) -> bytes:
     """A face as Python draws it."""
-    return to_pil(Generator.from_pretrained("lite-28").sample(seeds=[seed], **options)[0]).tobytes()
+    generator = Generator.from_pretrained(weights)
+    return to_pil(generator.sample(seeds=[seed], truncation=truncation)[0]).tobytes()
 
 
 def seeds_of(html: str) -> list[int]:
@@ -59,18 +55,12 @@ def test_the_gallery_draws_what_python_draws() -> None:
 
 
 @pytest.mark.parametrize("seed", [-1, MAX_SEED, None, "0", 0.5])
-@pytest.mark.parametrize(
-    "request_faces",
-    [
-        lambda seed: faces.draw("lite-28", seed, 1.0),
-        lambda seed: faces.order("lite-28", ["Smiling"], [], seed, 1.0),
-        lambda seed: faces.edit("lite-28", seed),
-    ],
-    ids=["draw", "order", "edit"],
-)
-def test_a_seed_out_of_range_is_an_error(request_faces: Callable[[Any], Any], seed: Any) -> None:
+def test_a_seed_out_of_range_is_an_error(seed: Any) -> None:
+    for request, *others in (faces.draw, 1.0), (faces.edit,):
+        with pytest.raises(ValueError, match="first seed must be a whole number from 0 to"):
+            request("lite-28", seed, *others)
     with pytest.raises(ValueError, match="first seed must be a whole number from 0 to"):
-        request_faces(seed)
+        faces.order("lite-28", ["Smiling"], [], seed, 1.0)
 
 
 def test_walks_and_edits_are_faces_in_columns() -> None:
@@ -103,10 +93,9 @@ def test_faces_to_order() -> None:
 @pytest.fixture
 def photo(tmp_path: Path) -> str:
     """A face of lite-28 as a file, as large as a photograph."""
-    path = tmp_path / "photograph.png"
     face = Generator.from_pretrained("lite-28").sample(seeds=[70_001])[0]
-    to_pil(face, 10, "lanczos").save(path)
-    return str(path)
+    to_pil(face, 10, "lanczos").save(tmp_path / "photograph.png")
+    return str(tmp_path / "photograph.png")
 
 
 def test_a_photograph_is_projected_and_edited(photo: str) -> None:
@@ -121,12 +110,13 @@ def test_a_photograph_is_projected_and_edited(photo: str) -> None:
 def test_an_unusable_photograph_is_an_error(tmp_path: Path, photo: str, monkeypatch) -> None:
     text = tmp_path / "text.png"
     text.write_text("not a photograph")
-    with pytest.raises(FaceganError, match="cannot be read"):
-        photograph.project_photograph("lite-28", str(text), False, 50)
-    with pytest.raises(FaceganError, match="choose a photograph"):
-        photograph.project_photograph("lite-28", None, False, 50)
-    with pytest.raises(FaceganError, match="steps must be"):
-        photograph.project_photograph("lite-28", photo, False, 10_000)
+    for path, steps, rule in (
+        (str(text), 50, "cannot be read"),
+        (None, 50, "choose a photograph"),
+        (photo, 10_000, "steps must be"),
+    ):
+        with pytest.raises(FaceganError, match=rule):
+            photograph.project_photograph("lite-28", path, False, steps)
     with pytest.raises(FaceganError, match="project a photograph first"):
         photograph.edit_projected(None)
     monkeypatch.setattr(photograph, "MAX_BYTES", 5)
@@ -173,8 +163,7 @@ def test_metrics_are_sorted_and_damaged_lines_skipped(tmp_path: Path) -> None:
 def test_thinned_curves_have_the_newest_point(count: int) -> None:
     points = thin(range(count), 300)
     assert min(count, 150) <= len(points) <= 300
-    assert points[-1:] == list(range(count))[-1:]
-    assert len({b - a for a, b in itertools.pairwise(points)}) <= 1
+    assert not points or points[-1] == count - 1
 
 
 def test_a_training_is_started_stopped_and_resumed_by_ordinary_commands(
@@ -203,40 +192,23 @@ def test_own_photographs_can_be_trained_on_if_the_command_names_them(tmp_path: P
     assert PHOTOGRAPHS in Training(tmp_path, tmp_path).data
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-def test_every_teaching_preset_composes(preset: str, compose) -> None:
-    assert compose("train", f"experiment=teaching/{preset}").sample_every == 3
-
-
 # -- the page in a process of its own
 
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of `python -m facegan.app`."""
-    if importlib.util.find_spec("gradio") is None:
-        pytest.skip("needs Gradio (pip install -e '.[app]')")
+    pytest.importorskip("gradio", reason="needs pip install -e '.[app]'")
     folder = tmp_path_factory.mktemp("app")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "facegan.app", f"port={port}", f"outputs={folder}"]
-    with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL) as server:
-        try:
-            wait_for(port)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            server.terminate()
-
-
-def wait_for(port: int) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        with socket.socket() as client:
-            if client.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.2)
-    raise TimeoutError(f"nothing listens on port {port}")
+    command = [sys.executable, "-u", "-m", "facegan.app", f"port={port}", f"outputs={folder}"]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        assert any("Running on" in line for line in server.stdout)
+        yield f"http://127.0.0.1:{port}"
+        server.terminate()
 
 
 def test_the_page_refuses_what_it_does_not_offer(url: str) -> None:
@@ -264,20 +236,17 @@ def tab(browser: Any, url: str) -> Iterator[Any]:
     tab.close()
 
 
-def test_the_page_draws_faces_in_a_browser(tab) -> None:
+def test_the_page_draws_faces_in_a_browser(tab: Any) -> None:
     tab.click("#draw")
-    images = tab.locator("#gallery img")
     tab.wait_for_function(f"document.querySelectorAll('#gallery img').length == {faces.FACES}")
     tab.click("#more")
     tab.wait_for_function(f"document.querySelectorAll('#gallery img').length == {2 * faces.FACES}")
-    drawn = Generator.from_pretrained("full-64").sample(seeds=[5])[0].permute(1, 2, 0)
-    (shown,) = pictures(f'src="{images.nth(5).get_attribute("src")}"')
-    assert torch.equal(torch.from_numpy(np.array(shown)), drawn)
+    source = tab.locator("#gallery img").nth(5).get_attribute("src")
+    assert pixels(source) == [pixels_of(5, "full-64")]
     with tab.expect_download() as download:
         tab.locator("#gallery a").nth(5).click()
     assert download.value.suggested_filename == "seed-0005.png"
-    with Image.open(download.value.path()) as picture:
-        assert torch.equal(torch.from_numpy(np.array(picture)), drawn)
+    assert open_image(download.value.path()).tobytes() == pixels_of(5, "full-64")
 
 
 @pytest.mark.slow
@@ -292,29 +261,25 @@ def test_a_photograph_is_projected_in_a_browser(tab, photo: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_training_is_watched_stopped_and_resumed_in_a_browser(tab) -> None:
-    def status(text: str) -> None:
+def test_a_training_is_watched_stopped_and_resumed_in_a_browser(tab: Any) -> None:
+    def click(button: str, state: str) -> None:
+        tab.click(button)
         value = "document.querySelector('#status textarea').value"
-        tab.wait_for_function(f"{value}.includes({text!r})")
+        tab.wait_for_function(f"{value}.includes({state!r})")
 
-    def grid_after(before: str) -> str:
+    def wait_for_another_grid() -> None:
+        before = tab.locator("#live img").get_attribute("src")
         source = "document.querySelector('#live img')?.src"
         tab.wait_for_function(f"({source} ?? {before!r}).endsWith({before!r}) === false")
-        return str(tab.locator("#live img").get_attribute("src"))
 
     tab.get_by_role("tab", name="Training").click()
     tab.get_by_label("what to train").click()
     tab.get_by_role("option", name="healthy").click()
-    tab.click("#start")
-    status("running")
+    click("#start", "running")
     tab.locator("#live img").wait_for()
-    grid_after(str(tab.locator("#live img").get_attribute("src")))
+    wait_for_another_grid()
     tab.locator("#curves .vega-embed svg").first.wait_for()
-    tab.click("#stop")
-    status("ended (code")
-    stopped = str(tab.locator("#live img").get_attribute("src"))
-    tab.click("#resume")
-    status("running")
-    grid_after(stopped)
-    tab.click("#stop")
-    status("ended (code")
+    click("#stop", "ended (code")
+    click("#resume", "running")
+    wait_for_another_grid()
+    click("#stop", "ended (code")
