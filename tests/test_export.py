@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 import torch
 from conftest import edited_faces
-from numpy.typing import NDArray
 from torch import Tensor
 
 from facegan import Generator
@@ -28,6 +27,7 @@ from facegan.networks.latents import latents
 from facegan.networks.residual import ResidualGenerator
 
 NODE = shutil.which("node")
+SCRIPTS = ("ort.wasm.min.js", "ort-wasm-simd-threaded.mjs")  # of onnxruntime-web
 SEEDS = [0, 7, 100_000, 2**31, 2**32 - 1]
 
 
@@ -52,28 +52,24 @@ def test_walks_in_javascript_are_those_of_python() -> None:
     code = "[0, 0.3, 1].map((t) => [...slerp(latentOfSeed(3, 64), latentOfSeed(7, 64), t)])"
     expected = slerp(start.expand(3, -1), end.expand(3, -1), torch.tensor([[0], [0.3], [1]]))
     torch.testing.assert_close(torch.tensor(in_node(code)), expected, rtol=0, atol=2e-6)
-    zeros = in_node("[...slerp(new Float32Array(4), new Float32Array(4), 0.5)]")
-    assert zeros == [0, 0, 0, 0]
+    assert in_node("[...slerp(new Float32Array(2), new Float32Array(2), 0.5)]") == [0, 0]
 
 
 def test_the_runtime_is_that_of_npm() -> None:
     readme = (page.RUNTIME / "README.md").read_text()
     digests = dict(re.findall(r"`([\w.-]+)`.*?\| `([0-9a-f]{64})`", readme))
-    wasm = gzip.decompress((page.RUNTIME / "ort-wasm-simd-threaded.wasm.gz").read_bytes())
-    files = {"ort-wasm-simd-threaded.wasm": wasm}
-    for name in ("ort.wasm.min.js", "ort-wasm-simd-threaded.mjs"):
-        files[name] = (page.RUNTIME / name).read_bytes()
+    files = {name: (page.RUNTIME / name).read_bytes() for name in SCRIPTS}
+    wasm = (page.RUNTIME / "ort-wasm-simd-threaded.wasm.gz").read_bytes()
+    files["ort-wasm-simd-threaded.wasm"] = gzip.decompress(wasm)
     assert {name: hashlib.sha256(data).hexdigest() for name, data in files.items()} == digests
-    assert f'"{page.RUNTIME_VERSION}"'.encode() in files["ort.wasm.min.js"]
+    assert f'"{page.RUNTIME_VERSION}"'.encode() in files[SCRIPTS[0]]
 
 
 def test_the_runtime_loads_without_modules() -> None:
-    for name in ("ort.wasm.min.js", "ort-wasm-simd-threaded.mjs"):
-        script = page._classic_script(page.RUNTIME / name)
-        assert "import.meta" not in script
-        assert "export default" not in script
-        assert "</script" not in script
-    assert script.startswith("async function ortWasmThreaded(")
+    scripts = [page._classic_script(page.RUNTIME / name) for name in SCRIPTS]
+    for word in ("import.meta", "export default", "</script"):
+        assert not any(word in script for script in scripts)
+    assert scripts[1].startswith("async function ortWasmThreaded(")
 
 
 def tiny(**arguments: Any) -> Generator:
@@ -85,20 +81,18 @@ def tiny(**arguments: Any) -> Generator:
 @pytest.mark.parametrize(
     "generator",
     [
-        tiny(channels=1),
-        tiny(norm="none", modulated=True),
-        ResidualGenerator(20, width=16, blocks=1, image_size=8).eval(),
+        pytest.param(tiny(channels=1), id="grey"),
+        pytest.param(tiny(norm="none", modulated=True), id="modulated"),
+        pytest.param(ResidualGenerator(20, width=16, blocks=1, image_size=8), id="residual"),
     ],
-    ids=["grey", "modulated", "residual"],
 )
 def test_onnx_models_draw_what_torch_draws(generator: Generator) -> None:
-    pytest.importorskip("onnxruntime")
     onnx_model = pytest.importorskip("facegan.deployment.onnx_model", exc_type=ImportError)
     model = onnx_model.to_onnx(generator, {"name": "tiny", "license": "none"})
     assert onnx_model.largest_difference(model.SerializeToString(), generator) <= 1
     assert {prop.key: prop.value for prop in model.metadata_props}["name"] == "tiny"
     assert str(Path.home()) not in str(model)
-    other = tiny(channels=generator.channels, dropout=0.5)
+    other = tiny(channels=generator.channels)
     torch.nn.init.normal_(other.layers[0].weight)
     with pytest.raises(FaceganError, match="the ONNX model and torch differ by"):
         onnx_model.largest_difference(model.SerializeToString(), other)
@@ -118,13 +112,11 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, cli) -> Non
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnxscript")
+    pytest.importorskip("facegan.deployment.onnx_model", exc_type=ImportError)
     out = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-W", "error", "-m", "facegan.export", f"out={out}"]
     result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=out)
-    assert re.search(r"between ONNX Runtime and torch: [01]/255\n$", result.stdout), result.stdout
-    assert result.stdout.count("\n") == 3
+    assert re.search(r"^.*\n.*\n.*between ONNX Runtime and torch: [01]/255\n$", result.stdout)
     return out
 
 
@@ -148,30 +140,25 @@ def opened(tab: Any) -> Any:
     """The page with the faces of the first seeds, and its sliders as at the start."""
     tab.keyboard.press("Escape")
     tab.locator("#reset").click()
-    tab.locator("#first").fill("0")
+    start_at(tab, 0)
+    return tab
+
+
+def start_at(tab: Any, seed: int) -> None:
+    tab.locator("#first").fill(str(seed))
     tab.locator("#first").press("Enter")
     wait_until_drawn(tab)
-    return tab
 
 
 def wait_until_drawn(tab: Any) -> None:
     tab.evaluate("(async () => { while (drawing) await new Promise(setTimeout); })()")
 
 
-def canvas(tab: Any, selector: str) -> NDArray[np.int64]:
-    """The pixels that a canvas shows: (28, 28, 3)."""
-    pixels = tab.locator(selector).evaluate(
-        "(it) => [...it.getContext('2d').getImageData(0, 0, it.width, it.height).data]"
-    )
-    return np.array(pixels).reshape(28, 28, 4)[:, :, :3]
-
-
 def test_the_page_is_small_and_names_its_licences(site: Path) -> None:
     text = (site / "index.html").read_text(encoding="utf-8")
     assert sum(path.stat().st_size for path in site.iterdir()) < 12_000_000
     assert {path.name for path in site.iterdir()} == {"index.html", "generator.onnx"}
-    assert "non-commercial research only" in text
-    assert "Microsoft Corporation" in text
+    assert all(words in text for words in ("non-commercial research only", "Microsoft Corporation"))
     assert not re.search(r"<(a|img|link|script)[^>]*(href|src)=.?https?:", text)
 
 
@@ -180,30 +167,37 @@ def generator() -> Generator:
     return Generator.from_pretrained("full-28")
 
 
-def assert_shows(shown: Any, faces: Tensor) -> None:
+def assert_drawn(pixels: Any, faces: Tensor) -> None:
     """Pixels (…, H, W, 3) are those of Python's faces, (N, 3, H, W), within one level."""
     expected = faces.permute(0, 2, 3, 1).numpy().astype(int)
-    assert np.abs(np.array(shown, dtype=int).reshape(expected.shape) - expected).max() <= 1
+    assert np.abs(np.array(pixels, dtype=int).reshape(expected.shape) - expected).max() <= 1
+
+
+def assert_shows(tab: Any, canvas: str, faces: Tensor) -> None:
+    pixels = tab.locator(canvas).evaluate(
+        "(it) => [...it.getContext('2d').getImageData(0, 0, it.width, it.height).data]"
+    )
+    assert_drawn(np.array(pixels).reshape(28, 28, 4)[:, :, :3], faces)
 
 
 def test_the_browser_draws_the_faces_of_python(opened: Any, generator: Generator) -> None:
     edits = {"Smiling": 2.0, "Young": -1.0}
     how = json.dumps({"truncation": 0.7, "edits": edits})
     drawn = opened.evaluate(f"facegan.draw({SEEDS}, {how}).then((a) => [...a])")
-    assert_shows(drawn, edited_faces(generator, SEEDS, edits, 0.7))
+    assert_drawn(drawn, edited_faces(generator, SEEDS, edits, 0.7))
 
 
 def test_wall_sliders_and_enlargement(opened: Any, generator: Generator) -> None:
     plain = generator.sample(seeds=[3])
-    assert_shows(canvas(opened, ".face >> nth=3 >> canvas"), plain)
+    assert_shows(opened, ".face >> nth=3 >> canvas", plain)
     opened.get_by_role("button", name="Face 3, enlarge").click()
     opened.locator("#large-title", has_text="Face 3").wait_for()
-    assert_shows(canvas(opened, "#large-face"), plain)
+    assert_shows(opened, "#large-face", plain)
     opened.keyboard.press("Escape")
     opened.get_by_label("Smiling", exact=True).fill("2")
     wait_until_drawn(opened)
     smiling = edited_faces(generator, [3], {"Smiling": 2})
-    assert_shows(canvas(opened, ".face >> nth=3 >> canvas"), smiling)
+    assert_shows(opened, ".face >> nth=3 >> canvas", smiling)
 
 
 def test_the_wall_has_no_end(opened: Any) -> None:
@@ -211,8 +205,7 @@ def test_the_wall_has_no_end(opened: Any) -> None:
         opened.mouse.wheel(0, 20_000)
         opened.wait_for_timeout(300)
     assert opened.locator(".face").count() >= 180
-    opened.locator("#first").fill("4000000000")
-    opened.locator("#first").press("Enter")
+    start_at(opened, 4_000_000_000)
     assert opened.locator(".face").first.get_attribute("aria-label") == "Face 4000000000, enlarge"
 
 
@@ -232,7 +225,7 @@ def test_a_walk_ends_at_the_other_face(opened: Any, generator: Generator) -> Non
     opened.locator("#target").fill("7")
     opened.locator("#position").fill("1")
     opened.locator("#large-title", has_text="Face 0 to 7, 100%").wait_for()
-    assert_shows(canvas(opened, "#large-face"), generator.sample(seeds=[7]))
+    assert_shows(opened, "#large-face", generator.sample(seeds=[7]))
     opened.get_by_role("button", name="Play").click()
     opened.get_by_role("button", name="Pause").wait_for()
     opened.get_by_role("button", name="Play").wait_for(timeout=20_000)
@@ -245,4 +238,4 @@ def test_a_face_is_saved_as_png(opened: Any, generator: Generator) -> None:
     with opened.expect_download() as download:
         opened.get_by_role("button", name="PNG, 28 × 28").click()
     assert download.value.suggested_filename == "full-28-seed-5.png"
-    assert_shows(open_image(download.value.path()).convert("RGB"), generator.sample(seeds=[5]))
+    assert_drawn(open_image(download.value.path()).convert("RGB"), generator.sample(seeds=[5]))
