@@ -39,7 +39,7 @@ def main(cfg: DictConfig) -> None:
     outputs = Path(cfg.outputs).absolute()
     training = Training(outputs, photos)
     page = build_page(outputs, training)
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # Gradio asks itself whether it runs
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # Gradio's own requests
     try:
         page.launch(
             server_name=cfg.host,

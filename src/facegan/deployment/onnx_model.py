@@ -48,7 +48,7 @@ def to_onnx(generator: Generator, about: dict[str, str]) -> onnx.ModelProto:
             output_names=["images"],
             dynamic_shapes={"latents": {0: torch.export.Dim("batch")}},
             dynamo=True,
-            optimize=False,  # it would fold batch norms into weights that half precision holds
+            optimize=False,  # else batch norms change weights that are exact in half precision
             verbose=False,
         )
     assert program is not None

@@ -1,7 +1,4 @@
-"""Faces for the page, as HTML.
-
-The page's sliders and dropdowns accept only what they offer; seeds are checked here.
-"""
+"""Faces for the page, as HTML. The page's sliders and dropdowns check their own values."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -88,7 +85,7 @@ def _with_seeds(generator: Generator, seeds: Sequence[int], truncation: float) -
     return [(image_uri(face), seed) for face, seed in zip(faces, seeds, strict=True)]
 
 
-def walk(name: str, text: str, truncation: float) -> tuple[str, str]:
+def interpolate(name: str, text: str, truncation: float) -> tuple[str, str]:
     """STEPS faces from the first seed to the last, and a GIF that passes all seeds and loops."""
     seeds = parse_seeds(text)
     if not 2 <= len(seeds) <= MAX_KEYFRAMES:

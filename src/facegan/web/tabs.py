@@ -71,7 +71,8 @@ def walk_tab(weights: gr.Dropdown, truncation: gr.Slider) -> None:
     seeds = gr.Textbox("3,7,12", label="seeds, from two to six", max_length=100)
     button = gr.Button("Walk", variant="primary", elem_id="walk")
     shown, moving = gr.HTML(elem_id="steps"), gr.HTML(elem_id="animation")
-    on(button.click, faces.walk, [weights, seeds, truncation], [shown, moving])
+    inputs = [weights, seeds, truncation]
+    on(button.click, faces.interpolate, inputs, [shown, moving], api_name="walk")
 
 
 def edit_tab(weights: gr.Dropdown) -> None:
@@ -135,12 +136,12 @@ def training_tab(training: Training) -> None:
     on(stop.click, training.stop, None, status)
     on(resume.click, training.resume, None, status)
 
-    def look() -> list[Any]:
+    def update() -> list[Any]:
         entries = training.metrics()
         charts = [plot(title, entries) for title in CHARTS]
         return [training.status(), training.newest_grid(), *charts]
 
-    gr.Timer(TICK).tick(look, None, [status, live, *plots], show_progress="hidden")
+    gr.Timer(TICK).tick(update, None, [status, live, *plots], show_progress="hidden")
 
 
 def plot(title: str, entries: Sequence[Entry]) -> gr.LinePlot:

@@ -28,7 +28,7 @@ LIVE = ["sample_every=3", "trainer.log_every_n_steps=10"]
 
 
 class Training:
-    """At most one training at a time, in a process of its own, under `outputs`/app."""
+    """At most one training at a time, in a separate process, under `outputs`/app."""
 
     def __init__(self, outputs: Path, photographs: Path | None) -> None:
         self.outputs = outputs
