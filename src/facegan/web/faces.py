@@ -21,6 +21,7 @@ from facegan.web.markup import Face, animation, strip, tiles
 
 FACES = 24  # of one request
 MAX_SHOWN = 480  # of the gallery; more replace the oldest
+DEPTH = 3  # of a run's folder under outputs: outputs/sweeps/DATE/0
 CANDIDATES = 960  # faces that a search for attributes draws
 STEPS = 9  # of a walk
 FRAMES = 16  # of a walk's animation, for each seed
@@ -32,7 +33,8 @@ DISPLAY = 112  # pixels of an animated face on the page
 def choices(outputs: Path) -> list[str]:
     """Bundled generators, then the runs and sweeps under `outputs`, the newest weights first."""
     bundled = [name for name in pretrained.bundled() if "latent_dim" in pretrained.config_of(name)]
-    found = outputs.rglob(pretrained.WEIGHTS_FILE)
+    levels = ("*/" * depth + pretrained.WEIGHTS_FILE for depth in range(1, DEPTH + 1))
+    found = [path for level in levels for path in outputs.glob(level)]  # follows links
     newest = sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
     runs = dict.fromkeys(path.parent.resolve() for path in newest)  # outputs/latest is a link
     return bundled + [relative(run) for run in runs]
