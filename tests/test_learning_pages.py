@@ -14,19 +14,9 @@ from facegan.training.board import layout
 
 PAGE = (REPOSITORY / "docs" / "gan.md").read_text("utf-8")
 METRICS_PAGE = (REPOSITORY / "docs" / "evaluation.md").read_text("utf-8")
-LOSSES = sorted(path.stem for path in (CONFIG_PATH / "model/loss").glob("*.yaml"))
-PENALTIES = sorted(path.stem for path in (CONFIG_PATH / "model/penalty").glob("*.yaml"))
-
-
-def cells(first: str, page: str = PAGE) -> list[str]:
-    """The other cells of the table row that begins with `first`."""
-    row = re.search(rf"^\| {re.escape(first)} \|(.*)\|$", page, re.M)
-    assert row, f"the page has no row {first}"
-    return [cell.strip() for cell in row[1].split("|")]
-
-
-# the logits that minimize D's loss where all images have the same one
-BEST_LOGITS = {
+LOSSES = sorted((CONFIG_PATH / "model/loss").glob("*.yaml"), key=lambda path: path.stem)
+PENALTIES = {path.stem for path in (CONFIG_PATH / "model/penalty").glob("*.yaml")} - {"none"}
+BEST_LOGITS = {  # they minimize D's loss if all images have the same logit
     "minimax": (0,),
     "non_saturating": (0,),
     "least_squares": (0.5,),
@@ -36,42 +26,38 @@ BEST_LOGITS = {
 }
 
 
-@pytest.mark.parametrize("name", LOSSES)
-def test_values_of_a_loss_that_cannot_separate(name: str) -> None:
-    loss = instantiate(OmegaConf.load(CONFIG_PATH / f"model/loss/{name}.yaml"))
+def cells(first: str, page: str = PAGE) -> list[str]:
+    """The other cells of the table row that begins with `first`."""
+    row = re.search(rf"^\| {re.escape(first)} \|(.*)\|$", page, re.M)
+    assert row, f"the page has no row {first}"
+    return [cell.strip() for cell in row[1].split("|")]
 
-    def values(logit: float) -> tuple[float, float]:
-        logits = torch.full((4,), float(logit))
-        return float(loss.discriminator(logits, logits)), float(loss.generator(logits, logits))
 
-    discriminator, generator = cells(f"`{name}`")[-1].replace("−", "-").split(", ")
-    least = min(values(logit / 10)[0] for logit in range(-50, 51))
-    at_best = [values(logit) for logit in BEST_LOGITS[name]]
-    for value in [least, *(value for value, _ in at_best)]:
-        assert value == pytest.approx(float(discriminator), abs=5e-4)
-    of_generator = [value for _, value in at_best]
+@pytest.mark.parametrize("path", LOSSES, ids=lambda path: path.stem)
+def test_values_of_a_loss_that_cannot_separate(path) -> None:
+    loss = instantiate(OmegaConf.load(path))
+    discriminator, generator = cells(f"`{path.stem}`")[-1].replace("−", "-").split(", ")
+    logits = [torch.full((4,), float(logit)) for logit in BEST_LOGITS[path.stem]]
+    others = [torch.full((4,), logit / 10) for logit in range(-50, 51)]
+    values = [float(loss.discriminator(same, same)) for same in logits]
+    values.append(min(float(loss.discriminator(same, same)) for same in others))
+    assert values == pytest.approx([float(discriminator)] * len(values), abs=5e-4)
+    values = [float(loss.generator(same, same)) for same in logits]
     if generator == "any":
-        assert max(of_generator) - min(of_generator) > 10
+        assert max(values) - min(values) > 10
     else:
-        written = [float(value) for value in generator.split(" to ")]
-        assert [min(of_generator), max(of_generator)] == pytest.approx(
-            [written[0], written[-1]], abs=5e-4
-        )
+        low, _, high = generator.partition(" to ")
+        expected = [float(low), float(high or low)]
+        assert [min(values), max(values)] == pytest.approx(expected, abs=5e-4)
 
 
-@pytest.mark.parametrize("name", [name for name in PENALTIES if name != "none"])
-def test_every_penalty_is_described(name: str) -> None:
-    assert len(cells(f"`{name}`")) == 2
+def test_every_penalty_is_described() -> None:
+    assert {len(cells(f"`{name}`")) for name in PENALTIES} == {2}
 
 
-@pytest.mark.parametrize("label", [metric.label for metric in METRICS])
-def test_the_page_on_evaluation_defines_every_metric(label: str) -> None:
-    assert cells(label, METRICS_PAGE)
-
-
-def test_the_glossary_has_every_curve() -> None:
+def test_the_glossary_has_every_metric_and_every_curve() -> None:
+    assert all(cells(metric.label, METRICS_PAGE) for metric in METRICS)
     charts = [*layout()["training"].values(), *layout()["speed"].values()]
     names = {tag.strip("^$") for _, tags in charts for tag in tags}
     assert len(names) > 7
-    missing = {name for name in names if name not in PAGE.split("## Glossary")[1]}
-    assert missing == set()
+    assert {name for name in names if name not in PAGE.split("## Glossary")[1]} == set()

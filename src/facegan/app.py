@@ -28,15 +28,18 @@ class AppConfig:
 @command("app", AppConfig)
 def main(cfg: DictConfig) -> None:
     from facegan.web.markup import CSS
-    from facegan.web.page import build_page  # seconds of imports, which --help does not need
-    from facegan.web.photograph import MAX_BYTES
+    from facegan.web.photograph import MAX_BYTES  # seconds of imports, which --help does not need
     from facegan.web.training import Training
 
+    try:
+        from facegan.web.page import build_page
+    except ImportError as error:
+        raise FaceganError(f"facegan.app needs {error.name}: pip install -e '.[app]'") from error
     photos = Path(cfg.photos).absolute() if cfg.photos is not None else None
     outputs = Path(cfg.outputs).absolute()
     training = Training(outputs, photos)
     page = build_page(outputs, training)
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # Gradio asks itself whether it runs
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # Gradio's own requests
     try:
         page.launch(
             server_name=cfg.host,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import MISSING, DictConfig
 
 from facegan.cli.command import command
+from facegan.core.errors import FaceganError
 
 if TYPE_CHECKING:
     from facegan.networks.base import Generator
@@ -36,14 +37,19 @@ class ExportConfig:
 @command("export", ExportConfig)
 def main(cfg: DictConfig) -> None:
     from facegan.core.files import write_bytes
-    from facegan.deployment.onnx_model import largest_difference, to_onnx
     from facegan.deployment.page import build_page
     from facegan.latent.finding import load_directions
     from facegan.networks.base import Generator  # torch, which --help does not need
 
+    try:
+        from facegan.deployment.onnx_model import largest_difference, to_onnx
+    except ImportError as error:
+        raise FaceganError(
+            f"facegan.export needs {error.name}: pip install -e '.[export]'"
+        ) from error
     generator = Generator.from_pretrained(cfg.weights)
     about = describe(cfg.weights, cfg.name, cfg.license)
-    model = to_onnx(generator, {**about, **_sizes(generator)}).SerializeToString()
+    model = to_onnx(generator, {**about, **_metadata(generator)}).SerializeToString()
     difference = largest_difference(model, generator)
     page = build_page(model, generator, load_directions(generator, progress=True), about)
     out = Path(cfg.out)
@@ -54,7 +60,7 @@ def main(cfg: DictConfig) -> None:
 
 
 def describe(weights: str, name: str | None, license: str | None) -> dict[str, str]:
-    """The generator's name and licence: as given, else by the weights' file."""
+    """The generator's name and licence: as given, or else those of the weights' file."""
     from facegan.core import pretrained
 
     path = pretrained.find(weights).resolve()
@@ -63,8 +69,8 @@ def describe(weights: str, name: str | None, license: str | None) -> dict[str, s
     return {"name": name or stem, "license": license or stored}
 
 
-def _sizes(generator: "Generator") -> dict[str, str]:
-    """What a user of the ONNX file needs to know beside its inputs and outputs."""
+def _metadata(generator: "Generator") -> dict[str, str]:
+    """Metadata of the ONNX file."""
     from facegan.core import pretrained
 
     return {

@@ -8,9 +8,6 @@ import re
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
 
 from facegan.latent.directions import Directions
 from facegan.networks.base import Generator
@@ -33,7 +30,7 @@ def build_page(
         "version": version("facegan"),
         "runtime_version": RUNTIME_VERSION,
         "runtime_license": html.escape((RUNTIME / "LICENSE").read_text(encoding="utf-8")),
-        "config": _json(_config(generator, directions, about["name"])),
+        "config": _config(generator, directions, about["name"]),
         "model": _base64(gzip.compress(model, mtime=0)),
         "wasm": _base64((RUNTIME / "ort-wasm-simd-threaded.wasm.gz").read_bytes()),
         "runtime_loader": _classic_script(RUNTIME / "ort-wasm-simd-threaded.mjs"),
@@ -48,9 +45,9 @@ def build_page(
     return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], template)
 
 
-def _config(generator: Generator, directions: Directions, name: str) -> dict[str, Any]:
-    """What the page's scripts need to know, the directions that work best first."""
-    return {
+def _config(generator: Generator, directions: Directions, name: str) -> str:
+    """The constants of the page's scripts, as JSON that may stand in a script element."""
+    config = {
         "name": name,
         "imageSize": generator.image_size,
         "channels": generator.channels,
@@ -58,12 +55,14 @@ def _config(generator: Generator, directions: Directions, name: str) -> dict[str
         "directions": [
             {
                 "name": direction,
-                "vector": _base64(_bytes(directions[direction])),
+                "vector": _base64(directions[direction].numpy().astype("<f4").tobytes()),
                 "also": _also(directions.side_effects(direction, count=2)),
             }
             for direction in _best_first(directions)
         ],
     }
+    text = json.dumps(config, ensure_ascii=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c")
 
 
 def _best_first(directions: Directions) -> list[str]:
@@ -72,19 +71,15 @@ def _best_first(directions: Directions) -> list[str]:
     An attribute that changes a better one nearly as much as itself, such as High_Cheekbones with
     Smiling, comes after those that do not.
     """
-    attributes = [name for name in directions.names if directions.own_effect(name) is not None]
-    attributes.sort(key=lambda name: -(directions.own_effect(name) or 0.0))
+    effects = {name: directions.own_effect(name) for name in directions.names}
+    own = {name: effect for name, effect in effects.items() if effect is not None}
+    ranked = sorted(own, key=lambda name: -own[name])
     distinct: list[str] = []
-    for name in attributes:
-        if not any(_shares_effect(directions, name, better) for better in distinct):
+    for name in ranked:
+        others = [abs(directions.effect(name, better)) for better in distinct]
+        if max(others, default=0.0) <= SHARED_EFFECT * own[name]:
             distinct.append(name)
-    chosen = [*distinct, *(name for name in attributes if name not in distinct)]
-    return [*chosen, *(name for name in directions.names if name not in attributes)]
-
-
-def _shares_effect(directions: Directions, name: str, better: str) -> bool:
-    own = directions.own_effect(name) or 0.0
-    return abs(directions.effect(name, better)) > SHARED_EFFECT * own
+    return list(dict.fromkeys([*distinct, *ranked, *directions.names]))
 
 
 def _also(effects: Sequence[tuple[str, float]]) -> str:
@@ -105,15 +100,6 @@ def _classic_script(path: Path) -> str:
     return re.sub(
         r"import\(/\*webpackIgnore.*?\)", "Promise.resolve({default:ortWasmThreaded})", loader
     )
-
-
-def _json(value: Any) -> str:
-    """JSON that may stand in a script element."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
-
-
-def _bytes(vector: Tensor) -> bytes:
-    return vector.numpy().astype("<f4").tobytes()
 
 
 def _base64(data: bytes) -> str:

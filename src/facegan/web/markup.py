@@ -1,4 +1,4 @@
-"""Faces as HTML. Gradio's own gallery and images write files, and label what they show."""
+"""Faces as HTML with the PNGs inside. Gradio's own gallery writes a file for each face."""
 
 import io
 from collections.abc import Sequence
@@ -10,18 +10,18 @@ from facegan.core.images import data_uri, image_uri, write_gif
 
 FPS = 12  # of an animation
 FACE = 160  # pixels of a face in a strip, at most
-Gallery = list[tuple[str, int]]  # faces as links that hold a PNG, each with its seed
+Face = tuple[str, int]  # the data URI of a PNG, and the seed
 CSS = f"""
 .faces {{ display: grid; grid-template-columns: repeat(8, 1fr); gap: 6px }}
-.faces figure {{ margin: 0; cursor: zoom-in; text-align: center }}
+.faces figure, .strip figure {{ margin: 0; text-align: center }}
+.faces figure {{ cursor: zoom-in }}
 .faces img, .strip img {{ width: 100%; display: block; image-rendering: pixelated }}
 .faces figure:focus {{ outline: none; cursor: zoom-out }}
 .faces figure:focus img {{ position: fixed; inset: 0; margin: auto; z-index: 99;
   width: min(80vw, 80vh); box-shadow: 0 0 0 100vmax #000a }}
-.faces figcaption, .strip figcaption {{ font-size: .75em; text-align: center }}
+.faces figcaption, .strip figcaption {{ font-size: .75em }}
 .strip {{ display: grid; gap: 6px;
   grid-template-columns: repeat(var(--columns), minmax(0, {FACE}px)) }}
-.strip figure {{ margin: 0 }}
 @media (max-width: 600px) {{
   .faces {{ grid-template-columns: repeat(3, 1fr) }}
   .strip {{ grid-template-columns: repeat(var(--phone), minmax(0, {FACE}px)) }}
@@ -29,7 +29,7 @@ CSS = f"""
 """
 
 
-def tiles(gallery: Gallery) -> str:
+def tiles(faces: Sequence[Face]) -> str:
     """A grid of faces: a click enlarges one, and the seed below it is a link to its PNG."""
     tile = (
         '<figure tabindex="0" onkeydown="if (event.key === \'Escape\') this.blur()">'
@@ -37,21 +37,17 @@ def tiles(gallery: Gallery) -> str:
         '<a href="" download="seed-{1:04}.png" onclick="this.href = '
         "this.closest('figure').firstChild.src\">{1}</a></figcaption></figure>"
     )
-    return f'<div class="faces">{"".join(tile.format(*face) for face in gallery)}</div>'
+    return f'<div class="faces">{"".join(tile.format(*face) for face in faces)}</div>'
 
 
 def strip(columns: Tensor, phone: int, captions: Sequence[str] = ()) -> str:
     """Columns of images, (N, K, C, H, W) uint8: N in a row, or `phone` in a row of a phone."""
-    figures = "".join(
-        f"<figure>{''.join(map(_picture, column))}<figcaption>{caption}</figcaption></figure>"
-        for column, caption in zip(columns, captions or [""] * len(columns), strict=True)
-    )
+    figures = ""
+    for column, caption in zip(columns, captions or [""] * len(columns), strict=True):
+        images = "".join(f'<img src="{image_uri(image)}" alt="a face">' for image in column)
+        figures += f"<figure>{images}<figcaption>{caption}</figcaption></figure>"
     style = f"--columns: {len(columns)}; --phone: {phone}"
     return f'<div class="strip" style="{style}">{figures}</div>'
-
-
-def _picture(image: Tensor) -> str:
-    return f'<img src="{image_uri(image)}" alt="a face">'
 
 
 def animation(frames: Sequence[Image.Image]) -> str:

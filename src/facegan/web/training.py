@@ -1,18 +1,20 @@
-"""A training that the page starts, watches, stops and goes on with: an ordinary train command."""
+"""A training that the page starts, stops and resumes: an ordinary train command."""
 
-import itertools
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+from PIL import Image
+
 from facegan.core.errors import FaceganError
-from facegan.web.faces import bounded, relative
+from facegan.core.images import open_image
+from facegan.core.run_files import METRICS_FILE, Entry, read_metrics
+from facegan.web.faces import relative
 
 COMMAND = ["-m", "facegan.train"]
 LOG = "training.log"
-LIVE_SECONDS = 3  # between two grids
 PRESETS = {
     "healthy": "The faces become clearer. D_real_logits and D_fake_logits stay close together.",
     "collapse": "All pictures become alike, faces or not. The Fréchet distance stays high.",
@@ -22,90 +24,67 @@ PRESETS = {
     "shows noise to the end.",
 }
 GENERATED, PHOTOGRAPHS = "lite on generated faces", "lite on own photographs"
+LIVE = ["sample_every=3", "trainer.log_every_n_steps=10"]
 
 
 class Training:
-    """At most one training at a time, in a process of its own, under `outputs`/app."""
+    """At most one training at a time, in a separate process, under `outputs`/app."""
 
     def __init__(self, outputs: Path, photographs: Path | None) -> None:
         self.outputs = outputs
-        self.photographs = photographs
         self.folder: Path | None = None
         self.process: subprocess.Popen[bytes] | None = None
+        self.data = {GENERATED: ["data=generated", "data.count=5000"]}
+        if photographs is not None:
+            self.data[PHOTOGRAPHS] = ["data=folder", f"data.root={photographs}"]
 
-    @property
-    def names(self) -> list[str]:
-        """What can be trained."""
-        own = [PHOTOGRAPHS] if self.photographs is not None else []
-        return [GENERATED, *own, *PRESETS]
+    def start(self, name: str, minutes: int) -> str:
+        """Starts a run of lite on some data, or of a preset, which has its own length."""
+        budget = f"trainer.max_time={minutes // 60:02}:{minutes % 60:02}:00"
+        recipe = [f"experiment=teaching/{name}"]
+        if name not in PRESETS:
+            recipe = ["model=lite", *self.data[name], *LIVE, budget]
+        folder = self.outputs / "app" / time.strftime("%Y-%m-%d_%H-%M-%S")
+        return self._run(folder, [*recipe, f"hydra.run.dir={folder}"])
 
-    @property
-    def is_running(self) -> bool:
-        return self.process is not None and self.process.poll() is None
-
-    def start(self, name: str, minutes: float) -> None:
-        """Starts a new run; a preset has its own length. Raises FaceganError while one runs."""
-        minutes = bounded("minutes", minutes, 1, 60)
-        if name not in self.names:
-            raise FaceganError(f"{name} is none of {', '.join(self.names)}")
-        self._check_free()
-        self.folder = free_folder(self.outputs / "app")
-        self._run([*self._recipe(name, int(minutes)), f"hydra.run.dir={self.folder}"])
-
-    def stop(self) -> None:
-        """Ends the training after a checkpoint."""
-        if self.process is not None and self.is_running:
-            self.process.terminate()
-
-    def resume(self) -> None:
-        """Goes on with the run that was stopped."""
+    def resume(self) -> str:
+        """Resumes the run that was stopped."""
         if self.folder is None:
             raise FaceganError("no training was started yet")
-        self._check_free()
-        self._run([f"resume={self.folder}"])
+        return self._run(self.folder, [f"resume={self.folder}"])
+
+    def stop(self) -> str:
+        """Ends the training, which writes a checkpoint."""
+        if self.process is not None:
+            self.process.terminate()
+        return self.status()
+
+    def _run(self, folder: Path, arguments: list[str]) -> str:
+        if self.process is not None and self.process.poll() is None:
+            raise FaceganError("a training is running; stop it first")
+        folder.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, *COMMAND, *arguments]
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        with (folder / LOG).open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+        self.folder = folder
+        return self.status()
 
     def status(self) -> str:
-        """One line: what the training does, and its newest output."""
+        """One line: the training's state, and its newest output."""
         if self.folder is None or self.process is None:
             return "No training was started yet."
         code = self.process.poll()
         state = "running" if code is None else "finished" if code == 0 else f"ended (code {code})"
-        return f"{relative(self.folder)}: {state}. {last_line(self.folder / LOG)}"
+        lines = (self.folder / LOG).read_text(encoding="utf-8", errors="replace").splitlines()
+        return f"{relative(self.folder)}: {state}. {lines[-1] if lines else ''}"
 
-    def _recipe(self, name: str, minutes: int) -> list[str]:
-        if name in PRESETS:
-            return [f"experiment=teaching/{name}"]
-        data = ["data=generated", "data.count=5000"]
-        if name == PHOTOGRAPHS:
-            data = ["data=folder", f"data.root={self.photographs}"]
-        live = [f"sample_every={LIVE_SECONDS}", "trainer.log_every_n_steps=10"]
-        budget = f"trainer.max_time={minutes // 60:02}:{minutes % 60:02}:00"
-        return ["model=lite", *data, *live, budget]
+    def newest_grid(self) -> Image.Image | None:
+        """The newest grid of the run."""
+        grids = [] if self.folder is None else (self.folder / "samples").glob("[!.]*.png")
+        newest = max(grids, key=lambda path: path.stat().st_mtime, default=None)
+        return None if newest is None else open_image(newest)
 
-    def _check_free(self) -> None:
-        if self.is_running:
-            raise FaceganError("a training is running; stop it first")
-
-    def _run(self, arguments: list[str]) -> None:
-        assert self.folder is not None
-        self.folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, *COMMAND, *arguments]
-        with (self.folder / LOG).open("ab") as log:
-            self.process = subprocess.Popen(
-                command, stdout=log, stderr=log, env={**os.environ, "PYTHONUNBUFFERED": "1"}
-            )
-
-
-def free_folder(parent: Path) -> Path:
-    """A folder in `parent` that does not exist, named by the time."""
-    name = time.strftime("%Y-%m-%d_%H-%M-%S")
-    paths = (parent / f"{name}-{n}" if n > 1 else parent / name for n in itertools.count(1))
-    return next(path for path in paths if not path.exists()).absolute()
-
-
-def last_line(path: Path) -> str:
-    """The last line of a file; nothing where there is none."""
-    if not path.is_file():
-        return ""
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    return lines[-1] if lines else ""
+    def metrics(self) -> list[Entry]:
+        """What the run has logged."""
+        return [] if self.folder is None else read_metrics(self.folder / METRICS_FILE)

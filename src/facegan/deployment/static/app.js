@@ -2,7 +2,7 @@
 // The page: sliders, the wall, one face enlarged, the walk.
 
 const MAX_SEED = 2 ** 32 - 1;
-const BATCH = 16; // faces between two looks at the sliders
+const BATCH = 16; // faces drawn between two checks of the sliders
 const TILES_AT_ONCE = 60; // appended at the wall's end
 const MAIN_SLIDERS = 9;
 const LONGEST = 4; // units of a direction
