@@ -7,7 +7,7 @@ from conftest import Cli
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from facegan.cli.arguments import ArgumentKind, absolute, decode, quote_literals
+from facegan.cli.arguments import ArgumentKind, absolute, quote_literals
 from facegan.cli.config import instantiate, resolve_paths, save_config
 from facegan.core.errors import FaceganError
 
@@ -55,9 +55,8 @@ def test_a_sweep_lists_values_in_brackets(value: str) -> None:
     quoted = f"'{value}'" if '"' in value else f'"{value}"'
     _, argument = quote_literals(["-m", f"data.root=[a b,{quoted},c]"])
     parser = OverridesParser.create()
-    texts = list(parser.parse_override(argument).sweep_string_iterator())
-    values = [decode(parser.parse_override(f"data.root={text}").value()) for text in texts]
-    assert values == ["a b", value, "c"]
+    texts = parser.parse_override(argument).sweep_string_iterator()
+    assert [value_of(f"data.root={text}") for text in texts] == ["a b", value, "c"]
 
 
 def test_an_empty_value_is_refused() -> None:

@@ -128,7 +128,7 @@ def test_prepare_writes_the_page(cli: Cli, photos: Path) -> None:
     assert result.code == 0, result.err
     assert "left out: 1 no image, 1 no image format (.txt)\n" in result.out
     (written,) = re.findall(
-        r"^(.*preview\.html) shows what the training will see$", result.out, re.M
+        r"^(.*preview\.html) shows the training images$", result.out, re.M
     )
     assert Path(written).is_file()
 
