@@ -143,8 +143,8 @@ def _format_error(error: Exception) -> str:
         return f"{cause.full_key} has no default and must be set"
     if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.full_key:
         return unknown_key(cause.full_key, list(map(str, cause.parent_node or ())))
-    if isinstance(cause, OmegaConfBaseException) and cause.full_key:
-        return f"{cause.full_key}: {first_line(cause)}"
+    if isinstance(cause, OmegaConfBaseException):
+        return f"{cause.full_key}: {first_line(cause)}" if cause.full_key else first_line(cause)
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return str(error)

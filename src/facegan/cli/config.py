@@ -93,7 +93,7 @@ def keyed(key: str, error: BaseException) -> str:
 
     ("model.generator", "width must be …") -> "model.generator.width must be …".
     """
-    argument = re.match(r"[a-z_][a-z0-9_.]* must ", str(error)) is not None
+    argument = re.match(r"[a-z_][a-z0-9_.]*( must |: )", str(error)) is not None
     return f"{key}.{error}" if argument else f"{key}: {error}"
 
 
