@@ -6,6 +6,7 @@ import os
 import pickle
 import shutil
 import zipfile
+from collections import namedtuple
 from collections.abc import Callable
 from pathlib import Path
 
@@ -188,6 +189,8 @@ COMMANDS: list[tuple[tuple[str, ...], str]] = [
     ((*TRAIN, "trainer.max_images=9", "trainer.max_time=00:01:00"), "give one"),
     ((*TRAIN, "model.batch_size=1000"), "model.batch_size"),
     ((*TRAIN, "model.batch_size=0"), "model.batch_size"),
+    ((*TRAIN, "model.generator.channels=1", "model.discriminator.channels=1"), "has (3, 8, 8)"),
+    ((*TRAIN, "trainer.max_time=00:00:10", "trainer.devices=2"), "trainer.max_epochs"),
     ((*TRAIN, "trainer.precision=8"), "precision"),
     ((*TRAIN, "trainer.accelerator=abacus"), "abacus"),
     ((*TRAIN, "+trainer.strategy=ddp"), "trainer"),
@@ -220,6 +223,22 @@ def test_a_command_refuses(command: tuple[str, ...], words: str, cli: Cli, home:
     message = refused(cli, home, command)
     assert words in message
     assert message.startswith(f"facegan.{command[0]}: ")
+
+
+def test_packing_checks_the_free_space_first(
+    cli: Cli, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(1, 1, 0))
+    message = refused(cli, home, (*TRAIN, "data.packed_dir=elsewhere"))
+    assert "/elsewhere/" in message
+    assert "No space left on device" in message
+
+
+def test_attributes_need_labels(cli: Cli, home: Path) -> None:
+    data = ("data=folder", "data.root=photos", "data.image_size=8", "hydra.run.dir=new")
+    result = cli("train", "model=attributes", "model.batch_size=8", *data)
+    assert (result.code, "use data=celeba" in result.err) == (2, True)
 
 
 def test_memory_that_runs_out_is_one_message(

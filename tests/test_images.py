@@ -78,7 +78,7 @@ def test_grid_against_a_loop(count: int, columns: int, padding: int, channels: i
     ("count", "rows", "columns"),
     [(1, 1, 1), (2, 1, 2), (3, 2, 2), (5, 2, 3), (9, 3, 3), (10, 3, 4), (64, 8, 8)],
 )
-def test_grid_is_as_square_as_it_can_be(count: int, rows: int, columns: int) -> None:
+def test_a_grid_is_nearly_square(count: int, rows: int, columns: int) -> None:
     tiles = grid(random_images(count), padding=0)
     assert tiles.shape == (3, rows * 4, columns * 5)
 
