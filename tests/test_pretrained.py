@@ -34,7 +34,7 @@ TARGET = "facegan.networks.dcgan.DCGANGenerator"
 def tiny_generator() -> DCGANGenerator:
     torch.manual_seed(0)
     generator = DCGANGenerator(**CONFIG).to(memory_format=torch.channels_last)
-    generator(torch.randn(8, 4))  # running statistics of its own
+    generator(torch.randn(8, 4))  # sets the running statistics
     return generator
 
 

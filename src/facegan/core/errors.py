@@ -24,6 +24,6 @@ def out_of_memory(error: BaseException) -> FaceganError | None:
         return None
     size = re.search(r"allocate [\d.]+ ?\w+", str(error))
     return FaceganError(
-        f"there is not enough memory{f' to {size[0]}' if size else ''}: use smaller networks "
+        f"not enough memory{f' to {size[0]}' if size else ''}: use smaller networks "
         "(width), a smaller model.batch_size or fewer images, or close other programs"
     )

@@ -68,7 +68,7 @@ def refusal(source: Path, target: object) -> FaceganError:
     module = str(target).rpartition(".")[0] or "MODULE"
     return FaceganError(
         f"{source} names {target!r}, which is not run because a file names it; if the file is your "
-        f"own, or you know what that module does, add trust={module}"
+        f"own, or you trust that module, add trust={module}"
     )
 
 
