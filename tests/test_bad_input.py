@@ -146,21 +146,12 @@ def test_resume_refuses_a_broken_run(case: str, cli: Cli, home: Path) -> None:
     assert words in refused(cli, home, RESUME)
 
 
-WEIGHT_FILES: dict[str, tuple[Break, str]] = {
-    "empty": (write(WEIGHTS, b""), "is not a readable safetensors file"),
+WEIGHT_FILES: dict[str, tuple[Break, str]] = {  # more in test_pretrained.py
     "cut": (lambda: cut(WEIGHTS), "is not a readable safetensors file"),
-    "huge header": (write(WEIGHTS, b"\xff" * 64), "is not a readable safetensors file"),
     "flipped bit": (lambda: flip_bit(WEIGHTS), "is damaged: its checksum does not match"),
     "NaN": (lambda: change_weights(scale=float("nan")), "contain NaN or infinity"),
     "foreign target": (lambda: change_weights(_target_="os.system"), "names 'os.system'"),
-    "a discriminator": (
-        lambda: change_weights(_target_="facegan.networks.dcgan.DCGANDiscriminator"),
-        "which is not a Generator",
-    ),
     "huge width": (lambda: change_weights(width=2**40), "do not fit the network"),
-    "another width": (lambda: change_weights(width=16), "size mismatch"),
-    "unknown argument": (lambda: change_weights(colour=1), "do not fit the network"),
-    "no config": (lambda: save_file(load_file(WEIGHTS), WEIGHTS), "no facegan config"),
 }
 
 

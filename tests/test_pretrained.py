@@ -102,8 +102,13 @@ def test_a_run_folder_without_weights(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kept", [0.0, 0.01, 0.5, 0.999])
 def test_a_truncated_file_is_refused(weights: Path, kept: float) -> None:
-    whole = weights.read_bytes()
-    weights.write_bytes(whole[: int(kept * len(whole))])
+    data = weights.read_bytes()
+    weights.write_bytes(data[: int(kept * len(data))])
+    assert "is damaged" in refusal(weights)
+
+
+def test_a_huge_header_is_refused(weights: Path) -> None:
+    weights.write_bytes(b"\xff" * 64)
     assert "is damaged" in refusal(weights)
 
 

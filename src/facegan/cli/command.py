@@ -82,7 +82,7 @@ def _as_command(main: Main, name: str, schema: type, complete: Complete) -> Call
                 sys.argv[1:] = _with_sweep_names(quote_literals(complete(sys.argv[1:])))
                 with ending_signals(name):
                     run()
-            sys.stdout.flush()  # an error of the last output is raised here
+            print(end="", flush=True)  # an error of the last output is raised here
         except USER_ERRORS as error:
             report(error)
         if errors:

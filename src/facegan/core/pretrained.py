@@ -4,7 +4,8 @@ import hashlib
 import importlib
 import json
 import re
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from http.client import HTTPException
 from importlib.metadata import version
 from pathlib import Path
@@ -162,9 +163,12 @@ class _SkipInitialization(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def _opened(path: Path) -> Any:
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """The open file; errors within the block become a FaceganError."""
     try:
-        return safe_open(path, framework="pt")
+        with safe_open(path, framework="pt") as file:
+            yield file
     except (SafetensorError, OSError) as error:
         raise FaceganError(
             f"{path} is not a readable safetensors file ({error}): it is damaged, or of another "
@@ -182,13 +186,10 @@ def _config(header: dict[str, str]) -> dict[str, Any]:
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The config and the tensors of a file, which must be finite numbers."""
-    try:
-        with _opened(path) as file:
-            header = file.metadata() or {}
-            check_tensors(path, header)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise FaceganError(f"{path} has tensors that cannot be read ({error})") from error
+    with _opened(path) as file:
+        header = file.metadata() or {}
+        check_tensors(path, header)
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if not _config(header):
         raise FaceganError(
             f"{path} has no facegan config in its metadata; "
