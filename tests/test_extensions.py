@@ -94,9 +94,9 @@ def test_early_stopping(evaluated, workdir: Path) -> None:
         ("pytorch_lightning.callbacks.Timer", "give trainer.max_time=00:10:00"),
         ("pytorch_lightning.callbacks.RichProgressBar", "second progress bar"),
         ("pytorch_lightning.callbacks.LearningRateFinder", "automatic optimization"),
-        ("pytorch_lightning.callbacks.StochasticWeightAveraging", "swa_lrs has no default"),
+        ("pytorch_lightning.callbacks.StochasticWeightAveraging", "'swa_lrs'"),
         ("pytorch_lightning.callbacks.EMAWeightAveraging", "model.ema_halflife"),
-        ("facegan.training.extensions.EarlyStopping", "monitor has no default"),
+        ("facegan.training.extensions.EarlyStopping", "'monitor'"),
     ],
 )
 def test_callbacks_that_conflict(train, target: str, reason: str) -> None:
