@@ -1,6 +1,8 @@
 """Small photographs, packed_dir and configs that several tests share."""
 
+import contextlib
 import importlib
+import io
 import logging
 import os
 import shutil
@@ -35,6 +37,12 @@ TINY = (  # the smallest networks of the fastest recipe
     "trainer.accelerator=cpu",
 )
 
+SMALL_RUN = (  # of `finished_run`
+    *TINY,
+    *("model.batch_size=16", "data=folder", "data.root=photos", "data.image_size=8"),
+    "trainer.max_epochs=2",
+)
+
 # Tests in the background or under nohup would inherit that these are ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -54,7 +62,7 @@ Cli = Callable[..., Result]
 
 
 def smooth_images(count: int, image_size: int) -> NDArray[np.uint8]:
-    """Images of smooth random colours, (count, size, size, 3), no two of them alike."""
+    """Images of smooth random colours, (count, size, size, 3), all different."""
     rng = np.random.default_rng(0)
     size = (image_size, image_size)
     coarse = map(Image.fromarray, rng.integers(0, 256, (count, 4, 4, 3), dtype=np.uint8))
@@ -117,7 +125,7 @@ def generated_faces(packed_dir: str) -> tuple[str, ...]:
 
 @pytest.fixture
 def photo_folder(tmp_path: Path) -> Path:
-    """A tree of nine photographs, no two of one size, and much that is no photograph."""
+    """A tree of nine photographs, each of another size, and other files."""
     folder = tmp_path / "photos"
     rng = np.random.default_rng(0)
     for number, kind in enumerate(
@@ -137,7 +145,7 @@ def photo_folder(tmp_path: Path) -> Path:
 def tiny_celeba(tmp_path: Path) -> Path:
     """A dozen plain photographs in CelebA's official layout, extracted, under `root`/celeba.
 
-    Photograph i has red 20·i, identity 100 + i, and attribute k where bit k of i is set.
+    Photograph i has red 20·i, identity 100 + i, and attribute k if bit k of i is set.
     """
     folder = tmp_path / "root" / "celeba"
     (folder / "img_align_celeba").mkdir(parents=True)
@@ -198,26 +206,53 @@ def compose() -> Compose:
     return run
 
 
-@pytest.fixture
-def cli(
-    workdir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Cli]:
-    """cli("train", "model=lite", …) is `python -m facegan.train model=lite …`, in this process."""
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # main() sets it; monkeypatch restores it
+def run_command(patch: pytest.MonkeyPatch, command: str, *arguments: str) -> int:
+    """The exit code of `python -m facegan.COMMAND ARGUMENTS`, run in this process."""
+    GlobalHydra.instance().clear()
+    patch.setattr(sys, "argv", [f"facegan.{command}", *arguments])
+    patch.setenv("HYDRA_FULL_ERROR", "1")  # main() sets it; monkeypatch restores it
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    try:
+        importlib.import_module(f"facegan.{command}").main()
+    except SystemExit as end:
+        return int(end.code or 0)
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+    return 0
+
+
+@pytest.fixture
+def cli(workdir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
+    """cli("train", "model=lite", …) is `python -m facegan.train model=lite …`, in this process."""
 
     def run(command: str, *arguments: str) -> Result:
-        GlobalHydra.instance().clear()
-        monkeypatch.setattr(sys, "argv", [f"facegan.{command}", *arguments])
         capsys.readouterr()
-        code = 0
-        try:
-            importlib.import_module(f"facegan.{command}").main()
-        except SystemExit as end:
-            code = int(end.code or 0)
+        code = run_command(monkeypatch, command, *arguments)
         return Result(code, *capsys.readouterr())
 
-    yield run
-    root.handlers[:] = handlers
-    root.setLevel(level)
+    return run
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `photos` and `run`, a finished training of two epochs; read it, or copy it."""
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "photos").mkdir()
+    for number, image in enumerate(smooth_images(64, 8)):
+        Image.fromarray(image).save(folder / "photos" / f"{number}.png")
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as out:
+        patch.chdir(folder)
+        code = run_command(patch, "train", *SMALL_RUN, "hydra.run.dir=run")
+    assert code == 0, out.getvalue()
+    return folder
+
+
+@pytest.fixture
+def home(finished_run: Path, workdir: Path) -> Path:
+    """A copy of `finished_run` as the current folder."""
+    shutil.copytree(finished_run, workdir, dirs_exist_ok=True, symlinks=True)
+    config = workdir / "run" / "config.yaml"
+    config.write_text(config.read_text().replace(str(finished_run), str(workdir)))
+    return workdir

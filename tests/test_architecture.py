@@ -1,4 +1,4 @@
-"""Imports run downwards only, and heavy packages are imported where they are used.
+"""Imports run downwards only, and heavy packages are imported at their first use.
 
 Every check is a function from a map of modules to violations, so that it can also be run on a
 map with a planted violation.

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from conftest import Cli
+from conftest import TINY, Cli
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from facegan.cli.arguments import ArgumentKind, absolute, decode, quote_literals
+from facegan.cli.arguments import ArgumentKind, absolute, quote_literals
 from facegan.cli.config import instantiate, resolve_paths, save_config
 from facegan.core.errors import FaceganError
 
@@ -19,7 +19,7 @@ VALUES = [
 
 
 def value_of(argument: str) -> str:
-    """What a config holds after Hydra has parsed `argument`, re-parsed as a sweep does it."""
+    """The value in a config after Hydra has parsed `argument` twice, as in a sweep."""
     parser = OverridesParser.create()
     text = parser.parse_override(argument).get_value_element_as_str()
     cfg = OmegaConf.create({"key": None})
@@ -40,7 +40,7 @@ def test_other_arguments_are_left_to_hydra(argument: str) -> None:
     assert quote_literals([argument]) == [argument]
 
 
-def test_quoted_values_are_hydras() -> None:
+def test_quoted_values_are_left_to_hydra() -> None:
     """Lightning starts its processes with arguments that are quoted already."""
     argument = 'hydra.run.dir="outputs/a b"'
     assert quote_literals([argument]) == [argument]
@@ -55,9 +55,8 @@ def test_a_sweep_lists_values_in_brackets(value: str) -> None:
     quoted = f"'{value}'" if '"' in value else f'"{value}"'
     _, argument = quote_literals(["-m", f"data.root=[a b,{quoted},c]"])
     parser = OverridesParser.create()
-    texts = list(parser.parse_override(argument).sweep_string_iterator())
-    values = [decode(parser.parse_override(f"data.root={text}").value()) for text in texts]
-    assert values == ["a b", value, "c"]
+    texts = parser.parse_override(argument).sweep_string_iterator()
+    assert [value_of(f"data.root={text}") for text in texts] == ["a b", value, "c"]
 
 
 def test_an_empty_value_is_refused() -> None:
@@ -77,7 +76,7 @@ def test_paths_become_absolute(workdir: Path, monkeypatch: pytest.MonkeyPatch) -
     assert absolute("0-63", ArgumentKind.TEXT) == "0-63"
     (workdir / "labels, mine.csv").touch()
     assert absolute("labels, mine.csv", ArgumentKind.FILE_OR_TEXT) == f"{workdir}/labels, mine.csv"
-    for text in ("subfolder", "run", "nowhere.csv"):  # a folder is no table of labels
+    for text in ("subfolder", "run", "nowhere.csv"):  # a folder is not a table of labels
         assert absolute(text, ArgumentKind.FILE_OR_TEXT) == text
 
 
@@ -94,19 +93,17 @@ def test_interpolations_in_a_value_are_escaped_for_hydra(tmp_path: Path) -> None
     (tmp_path / "${x}").mkdir()
     node = {"_target_": "facegan.data.folder.FolderDataset", "root": f"{tmp_path}/\\${{x}}"}
     cfg = OmegaConf.create({**node, "packed_dir": "a", "crop": None, "image_size": 28})
-    with pytest.raises(FaceganError, match=r"/\$\{x\} contains no image"):
+    with pytest.raises(FaceganError, match=r"/\$\{x\} .*image"):
         instantiate(cfg, "data")
 
 
-@pytest.mark.parametrize("name", ["Photos (1), a=b #1", "${x}'s [1]"])
 def test_a_run_with_odd_names_is_trained_and_resumed(
-    name: str, cli: Cli, workdir: Path, small_photos: tuple[str, ...]
+    cli: Cli, workdir: Path, small_photos: tuple[str, ...]
 ) -> None:
+    name, run = "${x}'s [1], a=b #1", "run (1), é=ü"
     (workdir / name).symlink_to(small_photos[1].removeprefix("data.root="))
-    tiny = ("model=lite", "model.generator.width=8", "model.discriminator.width=8")
     data = ("data=folder", f"data.root={name}", "data.image_size=8", f"data.packed_dir=p {name}")
-    run = "run (1), é=ü"
-    arguments = (*tiny, *data, "model.batch_size=8", "trainer.max_epochs=1", f"hydra.run.dir={run}")
+    arguments = (*TINY, *data, "model.batch_size=8", "trainer.max_epochs=1", f"hydra.run.dir={run}")
     result = cli("train", *arguments)
     assert (result.code, result.err) == (0, "")
     stored = OmegaConf.load(workdir / run / "config.yaml")

@@ -1,4 +1,4 @@
-"""The `facegan` command, and what is printed where there is no terminal."""
+"""The `facegan` command, and output outside of a terminal."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 import facegan
 from facegan.__main__ import commands, main
-from facegan.core import console as _console
+from facegan.core import console
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
@@ -38,7 +38,7 @@ def test_a_misspelt_command(name: str, hint: str, monkeypatch, capsys) -> None:
     with pytest.raises(SystemExit) as end:
         run(monkeypatch, name)
     assert end.value.code == 2
-    assert capsys.readouterr().err.startswith(f"facegan: {name} is no command; {hint}")
+    assert capsys.readouterr().err.startswith(f"facegan: {name} is not a command; {hint}")
 
 
 def test_the_version(monkeypatch, capsys) -> None:
@@ -73,15 +73,15 @@ def test_completion_is_installed_by_hydra(monkeypatch, capsys) -> None:
 
 
 def test_progress_is_printed_as_lines(monkeypatch, capsys) -> None:
-    monkeypatch.setattr(_console, "LINE_INTERVAL", 0)
-    assert list(_console.progress_bar(range(3), desc="packing")) == [0, 1, 2]
+    monkeypatch.setattr(console, "LINE_INTERVAL", 0)
+    assert list(console.progress_bar(range(3), desc="packing")) == [0, 1, 2]
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) >= 3
     assert lines[-1].startswith("packing: 100% 3/3")
 
 
 def test_short_work_prints_no_progress(capsys) -> None:
-    list(_console.progress_bar(range(3), desc="packing"))
+    list(console.progress_bar(range(3), desc="packing"))
     assert capsys.readouterr().err == ""
 
 
@@ -89,4 +89,5 @@ def test_an_ascii_console_loses_nothing(cli, workdir: Path, monkeypatch) -> None
     with (workdir / "out.txt").open("w", encoding="ascii") as stream:
         monkeypatch.setattr(sys, "stdout", stream)
         assert cli("sample", "n=1", "out=Müller").code == 0
+        sys.stdout.flush()
     assert "M\\xfcller" in (workdir / "out.txt").read_text()

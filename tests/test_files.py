@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Atomic writes: a file is complete or absent."""
 
 import errno
 from pathlib import Path
@@ -9,7 +9,7 @@ from PIL import Image
 from facegan.core.files import atomic_path
 
 
-def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
+def test_a_file_appears_when_it_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "new" / "a.txt"
     with atomic_path(path) as temporary:
         temporary.write_text("whole")
@@ -38,7 +38,7 @@ def test_a_failure_keeps_the_old_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_the_system_s_error_names_the_file(tmp_path: Path) -> None:
+def test_the_systems_error_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No space left") as caught, atomic_path(tmp_path / "a.txt"):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert caught.value.filename == str(tmp_path / "a.txt")

@@ -115,7 +115,7 @@ def test_prepare_writes_the_page(cli: Cli, photos: Path) -> None:
     result = cli("prepare", "data=folder", f"data.root={photos}")
     assert result.code == 0, result.err
     assert "left out: 1 no image, 1 no image format (.txt)\n" in result.out
-    (written,) = re.findall(r"^(.*preview\.html) shows ", result.out, re.M)
+    (written,) = re.findall(r"^(.*preview\.html) shows the training images$", result.out, re.M)
     assert Path(written).is_file()
 
 

@@ -108,7 +108,7 @@ def test_a_file_in_the_folders_place(cli, workdir: Path) -> None:
     (workdir / "faces").write_text("mine")
     result = cli("sample", "out=faces", "n=1")
     assert result.code == 2
-    assert "faces is a file, and a folder is needed" in result.err
+    assert "faces: File exists" in result.err
     assert (workdir / "faces").read_text() == "mine"
 
 

@@ -39,7 +39,7 @@ def model_settings() -> Iterator[tuple[str, str]]:
 
 
 def expected() -> dict[str, str]:
-    """Key -> default; where the YAML files of a group differ, they have it."""
+    """Key -> default, or that it depends on the option of a group."""
     found: dict[str, set[str]] = {}
     every = [*settings(CONFIG_PATH / "train.yaml", "")]
     every += settings(CONFIG_PATH / "trainer/default.yaml", "trainer")
@@ -61,7 +61,7 @@ def describe(key: str, values: set[str]) -> str:
     return "required" if value == "???" else f"`{value}`"
 
 
-def test_every_setting_stands_in_the_page_with_its_default() -> None:
+def test_the_page_has_every_setting_with_its_default() -> None:
     assert dict(ROW.findall(PAGE)) == expected()
 
 

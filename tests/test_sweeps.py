@@ -1,4 +1,4 @@
-"""Sweeps on other launchers and with Optuna, begun again where they are finished."""
+"""Sweeps with joblib and Optuna; a sweep that is started again skips finished runs."""
 
 import os
 import subprocess
@@ -41,7 +41,7 @@ def test_joblib(tmp_path: Path) -> None:
     assert before == [(run / "generator.safetensors").stat().st_mtime_ns for run in runs]
     bad = sweep(tmp_path, *jobs, "model.batch_size=0", "hydra.sweep.dir=bad")
     assert bad.returncode == 2
-    assert "model.batch_size must be a whole number from 1" in bad.stderr
+    assert "model.batch_size must" in bad.stderr
 
 
 def test_optuna_minimizes_the_best_distance(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __version__: str
 
-MODULES = {  # of the public names; torch is imported when one of them is used, not by `--help`
+MODULES = {  # of the public names, imported at their first use, since torch takes seconds
     "Generator": "facegan.networks.base",
     "find_seeds": "facegan.latent.selection",
     "latents": "facegan.networks.latents",

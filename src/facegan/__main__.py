@@ -7,33 +7,20 @@ import os
 import sys
 from importlib.metadata import version
 
-from facegan.core.console import (
-    BROKEN_PIPE,
-    flush_output,
-    is_output_error,
-    never_fail_to_print,
-    print_error,
-)
+from facegan.core.console import keep_printing, print_error
 from facegan.core.paths import CONFIG_PATH, PACKAGE
 
 COMPLETION = ("-sc", "--shell-completion")  # Hydra's
+HELP = """\
+facegan COMMAND [KEY=VALUE …]      the same as python -m facegan.COMMAND
+
+{commands}
+
+facegan COMMAND --help lists a command's keys. facegan --version: the version."""
 
 
 def main() -> None:
-    never_fail_to_print()
-    try:
-        _main()
-        flush_output()
-    except OSError as error:
-        if not is_output_error(error):
-            raise
-        if isinstance(error, BrokenPipeError):  # facegan --help | head
-            sys.exit(BROKEN_PIPE)
-        print_error(f"facegan: the output: {error.strerror}")
-        sys.exit(2)
-
-
-def _main() -> None:
+    keep_printing()
     name, *arguments = sys.argv[1:] or ["--help"]
     if name in COMPLETION:
         _complete(arguments)
@@ -44,12 +31,14 @@ def _main() -> None:
     elif name in commands():
         run(name, arguments)
     else:
-        print(f"facegan: {_unknown(name)}", file=sys.stderr)
+        close = difflib.get_close_matches(name, commands(), n=1)
+        hint = f"did you mean {close[0]}?" if close else f"commands: {', '.join(commands())}"
+        print_error(f"facegan: {name} is not a command; {hint}")
         sys.exit(2)
 
 
 def commands() -> list[str]:
-    """Every module of the package that has a config beside it."""
+    """Every module of the package that has a config."""
     names = sorted(path.stem for path in CONFIG_PATH.glob("*.yaml"))
     return [name for name in names if (PACKAGE / f"{name}.py").is_file()]
 
@@ -62,29 +51,16 @@ def run(name: str, arguments: list[str]) -> None:
 def help_text() -> str:
     """The commands, each with the first line of its docstring."""
     width = max(map(len, commands()))
-    lines = [f"  {name:{width}}  {_summary(name)}" for name in commands()]
-    return "\n".join(
-        [
-            "facegan COMMAND [KEY=VALUE …]      the same as python -m facegan.COMMAND\n",
-            *lines,
-            "\nfacegan COMMAND --help lists a command's keys. facegan --version: the version.",
-        ]
-    )
+    return HELP.format(commands="\n".join(f"  {n:{width}}  {_summary(n)}" for n in commands()))
 
 
 def _summary(name: str) -> str:
-    source = (PACKAGE / f"{name}.py").read_text(encoding="utf-8")  # not imported, which takes long
+    source = (PACKAGE / f"{name}.py").read_text(encoding="utf-8")  # an import takes long
     return (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
 
 
-def _unknown(name: str) -> str:
-    close = difflib.get_close_matches(name, commands(), n=1)
-    hint = f"did you mean {close[0]}?" if close else f"commands: {', '.join(commands())}"
-    return f"{name} is no command; {hint}"
-
-
 def _complete(arguments: list[str]) -> None:
-    """Hydra's shell completion: of the command's name here, of its arguments by the command."""
+    """Completes the command's name, or lets the command's own completion by Hydra answer."""
     program, *words = os.environ.get("COMP_LINE", "").split(" ")
     if len(words) > 1 and words[0] in commands():
         os.environ["COMP_LINE"] = " ".join([program, *words[1:]])
@@ -92,7 +68,7 @@ def _complete(arguments: list[str]) -> None:
     elif any(argument.startswith("query=") for argument in arguments):
         print(" ".join(commands()))
     else:
-        run("train", [COMPLETION[0], *arguments])  # the script is the same for each
+        run("train", [COMPLETION[0], *arguments])  # every command prints the same script
 
 
 if __name__ == "__main__":

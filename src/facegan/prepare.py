@@ -3,8 +3,8 @@
 python -m facegan.prepare                             CelebA, from the network or from data/celeba
 python -m facegan.prepare data=folder data.root=DIR   your own photographs, or a zip of them
 
-Training does this by itself; where the dataset is there already, it is verified. preview.html and
-preview.png in its folder show the images, what is left out, duplicates and outliers.
+Training does this by itself; a data set that exists is verified. preview.html and preview.png in
+its folder show the images, those that are left out, duplicates and outliers.
 docs/settings.md describes the keys of data: data.crop, data.mode, data.image_size, ….
 """
 
@@ -38,7 +38,7 @@ def main(cfg: DictConfig) -> None:
     left_out = summarize(read_left_out(dataset.path))
     if left_out:
         print(f"left out: {left_out}")
-    print(f"{write_preview(dataset)} shows what the training will see")
+    print(f"{write_preview(dataset)} shows the training images")
 
 
 if __name__ == "__main__":

@@ -1,91 +1,85 @@
 """Arguments that are taken literally from the shell: paths, weights, lists of seeds.
 
-Hydra parses the value of `key=value` by a grammar of its own, in which spaces, commas, brackets,
-quotes and `=` mean something. For the keys in LITERAL_KEYS the value is quoted first.
+Hydra parses the value of `key=value` by its own grammar, in which spaces, commas, brackets, quotes
+and `=` have a meaning. The values of the keys in LITERAL_KEYS are quoted first.
 """
 
 import os
 import re
 from enum import Enum, auto
 from pathlib import Path
-from urllib.parse import quote, unquote
 
 from facegan.core.errors import FaceganError
 from facegan.core.paths import BUNDLED
 
 
 class ArgumentKind(Enum):
-    """What a literal argument is, which decides how it is made absolute."""
+    """The kind of a literal argument, which decides how it becomes absolute."""
 
     PATH = auto()
-    FOLDER = auto()  # that a command writes its results to
-    WEIGHTS = auto()  # the name of bundled weights, a path, or a link
-    FILE_OR_TEXT = auto()  # a path where there is such a file
+    FOLDER = auto()  # to which a command writes its results
+    WEIGHTS = auto()  # a bundled name, a path, or a URL
+    FILE_OR_TEXT = auto()  # a path if such a file exists
     TEXT = auto()
     HYDRA = auto()  # Hydra's own folders: ${now:…} keeps its meaning
 
 
-LITERAL_KEYS = {
-    "data.root": ArgumentKind.PATH,
-    "data.packed_dir": ArgumentKind.PATH,
-    "data.labels": ArgumentKind.FILE_OR_TEXT,
-    "data.weights": ArgumentKind.WEIGHTS,
-    "data.name": ArgumentKind.TEXT,
-    "weights": ArgumentKind.WEIGHTS,
-    "init": ArgumentKind.WEIGHTS,
-    "images": ArgumentKind.PATH,
-    "resume": ArgumentKind.PATH,
-    "out": ArgumentKind.FOLDER,
-    "evaluation.inception_weights": ArgumentKind.PATH,
-    "runs": ArgumentKind.TEXT,
-    "seeds": ArgumentKind.TEXT,
-    "interpolate": ArgumentKind.TEXT,
-    "attributes": ArgumentKind.TEXT,
-    "edit": ArgumentKind.TEXT,
-    "sweep": ArgumentKind.TEXT,
-    "hydra.run.dir": ArgumentKind.HYDRA,
-    "hydra.sweep.dir": ArgumentKind.HYDRA,
+_KEYS = {
+    ArgumentKind.PATH: "data.root data.packed_dir images resume evaluation.inception_weights",
+    ArgumentKind.FOLDER: "out",
+    ArgumentKind.WEIGHTS: "weights init data.weights",
+    ArgumentKind.FILE_OR_TEXT: "data.labels",
+    ArgumentKind.TEXT: "data.name runs seeds interpolate attributes edit sweep",
+    ArgumentKind.HYDRA: "hydra.run.dir hydra.sweep.dir",
 }
-ENCODED = "%%"  # begins a value that is percent-encoded
+LITERAL_KEYS = {key: kind for kind, keys in _KEYS.items() for key in keys.split()}
 MAX_FOLDER_NAME = 100  # characters
-HELP = (
-    "{keys} and hydra.run.dir are taken literally: spaces, commas, brackets, quotes, = and # need "
-    "no escape for Hydra, only the shell's quotes. ~ and relative paths are those of the shell. A "
-    "sweep (-m) over such a key lists its values in brackets: '{example}=[a,b]'; a value that "
-    "holds a comma stands in quotes there."
-)
+
+
+def is_sweep(arguments: list[str]) -> bool:
+    """Whether the arguments start one run for each combination of values."""
+    return not {"-m", "--multirun"}.isdisjoint(arguments)
 
 
 def quote_literals(arguments: list[str]) -> list[str]:
-    """`arguments` with the values of literal keys quoted for Hydra's grammar."""
-    sweep = not {"-m", "--multirun"}.isdisjoint(arguments)
-    return [_quote_argument(argument, sweep) for argument in arguments]
+    """`arguments` with the values of literal keys quoted for Hydra's grammar.
+
+    In a sweep, a value in brackets lists the values: data.root=[a,b].
+    """
+    return [_quote_argument(argument, is_sweep(arguments)) for argument in arguments]
 
 
 def absolute(value: str, kind: ArgumentKind) -> str:
-    """The absolute path that `value` means, or `value` itself where it means no path.
-
-    `value` may come from a sweep, which encodes it.
-    """
-    value = decode(value)
-    if kind is ArgumentKind.TEXT:
-        return value
+    """The absolute path for `value`, or `value` itself if it is not a path."""
     path = os.path.abspath(Path(value).expanduser())  # not resolve(), which follows outputs/latest
-    if kind is ArgumentKind.WEIGHTS and (_is_bundled(value) or not os.path.exists(path)):
-        return value
-    if kind is ArgumentKind.FILE_OR_TEXT and not os.path.isfile(path):
-        return value
-    return path
+    is_path = {
+        ArgumentKind.TEXT: False,
+        ArgumentKind.WEIGHTS: os.path.exists(path) and not _is_bundled(value),
+        ArgumentKind.FILE_OR_TEXT: os.path.isfile(path),
+    }
+    return path if is_path.get(kind, True) else value
 
 
 def escape(text: str) -> str:
-    """`text` as OmegaConf must hold it, so that ${ in it is no interpolation."""
+    """`text` with every ${ escaped, so that OmegaConf does not interpolate it."""
     return re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
 
 
-def has_interpolation(text: str) -> bool:
-    """Whether OmegaConf would replace a part of `text`: a ${ that is not escaped."""
-    return re.search(r"(?<!\\)(?:\\\\)*\$\{", text) is not None
+def split_list(text: str) -> list[str]:
+    """The values of a list, split at the commas outside of quotes."""
+    parts = re.findall(r"""\s*("[^"]*"|'[^']*'|[^,]+)\s*(?:,|$)""", text)
+    return [part[1:-1] if _has_quotes(part) else part.strip() for part in parts]
+
+
+def sweep_folder(number: int, overrides: str) -> str:
+    """The folder name of a sweep's run, in characters that every disk takes: 0-model=lite,seed=1.
+
+    Of a path, the last part is used.
+    """
+    items = [item.partition("=") for item in re.sub("['\"]", "", overrides).split(",")]
+    names = [f"{key}{equals}{os.path.basename(value.rstrip('/'))}" for key, equals, value in items]
+    name = re.sub(r"[^\w.=,+-]+", "-", ",".join(names))
+    return f"{number}-{name}"[:MAX_FOLDER_NAME].rstrip("-.,")
 
 
 def _is_bundled(name: str) -> bool:
@@ -95,14 +89,14 @@ def _is_bundled(name: str) -> bool:
 def _quote_argument(argument: str, sweep: bool) -> str:
     key, equals, value = argument.partition("=")
     kind = LITERAL_KEYS.get(key.lstrip("+"))
-    # what has quotes already was written for Hydra, such as the arguments of Lightning's processes
+    # Lightning starts the other processes of a training with arguments that are quoted already
     if kind is None or not equals or value == "null" or _has_quotes(value):
         return argument
     if not value:
         raise FaceganError(f"{key}= has no value; give one, or leave {key} out")
-    if sweep and value.startswith("[") and value.endswith("]"):
-        return f"{key}={','.join(map(_encode, split_list(value[1:-1])))}"
-    return f"{key}={_quote(value, kind)}"
+    listed = sweep and value.startswith("[") and value.endswith("]")
+    values = split_list(value[1:-1]) if listed else [value]
+    return f"{key}={','.join(_quote(value, kind) for value in values)}"
 
 
 def _has_quotes(value: str) -> bool:
@@ -114,35 +108,3 @@ def _quote(value: str, kind: ArgumentKind) -> str:
     # in Hydra's quotes, a backslash is escaped only before a quote
     quoted = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value)
     return f"'{quoted}'"
-
-
-def _encode(value: str) -> str:
-    """`value` in characters that need no quotes, which Hydra removes from the values of a sweep."""
-    encoded = quote(value, safe="/+", errors="surrogateescape").replace("~", "%7E")
-    return f"{ENCODED}{encoded}"
-
-
-def decode(value: str) -> str:
-    """The value that `_encode` has encoded; any other as it is."""
-    if not value.startswith(ENCODED):
-        return value
-    return unquote(value.removeprefix(ENCODED), errors="surrogateescape")
-
-
-def sweep_folder(number: int, overrides: str) -> str:
-    """The folder of a sweep's run: "0-model=lite,seed=1", of characters that every disk takes."""
-    names = [_short(item) for item in overrides.split(",") if item]
-    name = re.sub(r"[^\w.=,+-]+", "-", ",".join(names))
-    return f"{number}-{name}"[:MAX_FOLDER_NAME].rstrip("-.,")
-
-
-def _short(item: str) -> str:
-    """`key=value` of Hydra's overrides, with the last part of a path alone."""
-    key, equals, value = item.partition("=")
-    return f"{key}{equals}{os.path.basename(decode(value).rstrip('/'))}"
-
-
-def split_list(text: str) -> list[str]:
-    """The values of a list, at the commas outside of quotes."""
-    parts = re.findall(r"""\s*("[^"]*"|'[^']*'|[^,]+)\s*(?:,|$)""", text)
-    return [part[1:-1] if _has_quotes(part) else part.strip() for part in parts]

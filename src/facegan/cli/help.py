@@ -1,13 +1,16 @@
 """What `--help` prints, read from the YAML files, whose comments explain the keys."""
 
 import re
-import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from facegan.cli.arguments import HELP, LITERAL_KEYS
 from facegan.core.paths import CONFIG_PATH
 
+LITERAL = """\
+Paths, weights and lists (data.root, weights, seeds, …) are taken literally: spaces, commas,
+brackets, quotes, = and # need no escape for Hydra, only the shell's quotes. A sweep (-m) over such
+a key lists its values in brackets: 'data.root=[a,b]'; quote a value with a comma there."""
+ALL_KEYS = "`python -m facegan.{name} --cfg job` prints all keys, also those of the groups."
 OPTION_HINT = "\n`python -m facegan.{name} data=folder --help` explains those of data=folder."
 
 
@@ -24,9 +27,8 @@ def help_text(name: str, usage: str, arguments: Sequence[str] = ()) -> str:
         _group_help(text),
         f"Keys and their defaults (conf/{name}.yaml):\n\n{keys}" if keys else "",
         *_option_help(arguments),
-        _literal_help(text),
-        f"`python -m facegan.{name} --cfg job` prints all keys, also those of the groups."
-        + (OPTION_HINT.format(name=name) if "- data:" in text else ""),
+        LITERAL,
+        (ALL_KEYS + (OPTION_HINT if "- data:" in text else "")).format(name=name),
     ]
     return "\n\n".join(section for section in sections if section)
 
@@ -55,17 +57,3 @@ def _option_help(arguments: Sequence[str]) -> Iterator[str]:
             text = file.read_text(encoding="utf-8").strip()
             node = group.replace("/", ".")
             yield f"Keys of {argument} ({node}.…):\n\n{text}"
-
-
-def _literal_help(text: str) -> str:
-    """Which keys of the command are taken literally."""
-    keys = [
-        key
-        for key in LITERAL_KEYS
-        if re.search(rf"^{key}:", text, re.M)
-        or (key.startswith("data.") and "- data:" in text)
-        or (key == "evaluation.inception_weights" and "evaluation:" in text)
-    ]
-    if not keys:
-        return ""
-    return "\n".join(textwrap.wrap(HELP.format(keys=", ".join(keys), example=keys[0]), width=100))

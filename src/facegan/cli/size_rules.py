@@ -17,7 +17,7 @@ def generator_width(width: int, last: int, image_size: int) -> int:
 
 
 def discriminator_width(width: int, image_size: int) -> int:
-    """`width`, halved from 56x56 on, where the first layer takes most of a step's time."""
+    """`width`, halved from 56x56 on, since the first layer then takes most of a step's time."""
     return width // 2 if image_size >= LARGE else width
 
 

@@ -1,4 +1,4 @@
-"""What a training step gets."""
+"""The input of a training step."""
 
 from typing import NamedTuple
 

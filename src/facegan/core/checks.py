@@ -1,4 +1,4 @@
-"""Checks of arguments: whoever uses a value calls them, in its constructor."""
+"""Checks of arguments, for constructors."""
 
 from typing import Any
 

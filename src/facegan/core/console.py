@@ -1,91 +1,67 @@
-"""The console: its encoding, its end, and lines instead of bars where there is no terminal."""
+"""The console: its output, progress bars, and the signals that end a command."""
 
 import errno
 import io
 import os
+import signal
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-BROKEN_PIPE = 141  # the exit code of a command that SIGPIPE ends
-OUTPUT_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO)
-LINE_INTERVAL = 10.0  # seconds between two lines, where a bar cannot be drawn
+LINE_INTERVAL = 10.0  # seconds between two lines of progress outside of a terminal
+ENDING_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
 
 
-class Terminal(io.FileIO):
-    """The raw stream of a terminal; once that is closed, what is written is dropped."""
+class _Output(io.FileIO):
+    """Raw stdout or stderr; output is dropped once its terminal or its reader is gone."""
 
     def write(self, data: Any, /) -> int:
         try:
             return super().write(data)
         except OSError as error:
-            if error.errno != errno.EIO:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+            if error.errno not in (errno.EIO, errno.EPIPE):
                 raise
-            _drop(self.fileno())
-            return super().write(data)
+            return len(data)
 
 
-def never_fail_to_print() -> None:
-    """Prints a character that the console's encoding lacks as an escape sequence.
+def keep_printing() -> None:
+    """Makes printing safe: a command does not end because nobody reads what it prints.
 
-    A command whose terminal is closed goes on, unless a SIGHUP tells it to end.
+    A character that the console's encoding lacks is printed as an escape sequence.
     """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if not isinstance(stream, io.TextIOWrapper):
             continue
         raw = getattr(stream.buffer, "raw", stream.buffer)  # PYTHONUNBUFFERED leaves out a layer
-        if stream.isatty() and type(raw) is io.FileIO:  # Windows has another one
-            buffer = io.BufferedWriter(Terminal(stream.fileno(), "wb", closefd=False))
-            stream = io.TextIOWrapper(buffer, stream.encoding, line_buffering=True)
+        if type(raw) is io.FileIO:  # a terminal of Windows is of another class
+            buffer = io.BufferedWriter(_Output(stream.fileno(), "wb", closefd=False))
+            lines = stream.line_buffering or stream.write_through
+            stream = io.TextIOWrapper(buffer, stream.encoding, line_buffering=lines)
             setattr(sys, name, stream)
         stream.reconfigure(errors="backslashreplace")
 
 
-def flush_output() -> None:
-    """Writes what is buffered, so that an error of it is raised here and not at Python's exit."""
-    if sys.stdout is not None:  # it is None where the shell has closed it
-        sys.stdout.flush()
-
-
 def print_error(text: str) -> None:
-    """Prints on stderr, where that can still be written."""
-    try:
-        print(text, file=sys.stderr, flush=True)
-    except OSError:  # nobody reads
-        _drop(sys.stderr.fileno())
+    """Prints on stderr."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def print_in_signal_handler(text: str) -> None:
     """Writes to stderr without print, which the signal may have interrupted."""
-    try:
+    with suppress(OSError):  # the terminal may be closed
         os.write(2, f"\n{text}\n".encode(errors="backslashreplace"))
-    except OSError:  # nobody reads, and the prints of a last checkpoint must not fail
-        for stream in (1, 2):
-            _drop(stream)
 
 
-def is_output_error(error: OSError) -> bool:
-    """Whether `error` is one of stdout: its reader is gone, or its disk is full.
-
-    If it is, what is printed later is dropped.
-    """
-    if error.filename is not None or error.errno not in OUTPUT_ERRORS:
-        return False
-    try:
-        print(flush=True)
-    except OSError as again:
-        _drop(sys.stdout.fileno())
-        return again.errno == error.errno
-    return False
-
-
-def _drop(stream: int) -> None:
-    """Drops what is buffered and printed later, of which Python's exit would complain."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+def heeded_signals() -> list[signal.Signals]:
+    """The ENDING_SIGNALS that the process does not ignore from its start, as SIGHUP by nohup."""
+    known = [getattr(signal, name) for name in ENDING_SIGNALS if hasattr(signal, name)]
+    return [signum for signum in known if signal.getsignal(signum) is not signal.SIG_IGN]
 
 
 def progress_bar(iterable: Iterable[Any] | None = None, **arguments: Any) -> "tqdm[Any]":
@@ -111,7 +87,6 @@ class _Lines(io.TextIOBase):
     """Turns the redrawing of a bar into lines on stderr."""
 
     def write(self, text: str) -> int:
-        line = text.strip()
-        if line:
-            print(line, file=sys.stderr, flush=True)
+        if line := text.strip():
+            print_error(line)
         return len(text)

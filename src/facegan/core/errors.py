@@ -1,4 +1,4 @@
-"""The one kind of error that a user is meant to read."""
+"""Errors that a user can correct."""
 
 import re
 
@@ -12,21 +12,18 @@ class FaceganError(Exception):
 
 
 class NotFoundError(FaceganError):
-    """A file, a folder or a data set that a config names is not there."""
+    """A config names a file, a folder or a data set that does not exist."""
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether Python, numpy or torch could not allocate memory, on the CPU or on a GPU."""
-    torch_says = isinstance(error, RuntimeError) and (
-        "can't allocate memory" in str(error) or "out of memory" in str(error)
+def out_of_memory(error: BaseException) -> FaceganError | None:
+    """The error to raise instead of `error` if Python, numpy or torch could not allocate memory."""
+    torch_error = isinstance(error, RuntimeError) and re.search(
+        "can't allocate memory|out of memory", str(error)
     )
-    return isinstance(error, MemoryError) or torch_says
-
-
-def out_of_memory(error: BaseException) -> FaceganError:
-    """The error that replaces `error` where memory has run out."""
-    wanted = re.search(r"allocate [\d.]+ ?\w+", str(error))
+    if not (torch_error or isinstance(error, MemoryError)):
+        return None
+    size = re.search(r"allocate [\d.]+ ?\w+", str(error))
     return FaceganError(
-        f"there is not enough memory{f' to {wanted[0]}' if wanted else ''}: use smaller networks "
+        f"not enough memory{f' to {size[0]}' if size else ''}: use smaller networks "
         "(width), a smaller model.batch_size or fewer images, or close other programs"
     )

@@ -1,4 +1,4 @@
-"""Writing files so that nobody ever meets half of one."""
+"""Atomic writes: a file is complete or absent."""
 
 import hashlib
 import json
@@ -14,24 +14,23 @@ from facegan.core.errors import FaceganError
 if TYPE_CHECKING:
     from torch import Tensor
 
-# of a file in which these zeros stand for it; two keys, since a damaged key is no longer one
+# the metadata before the digest replaces the zeros; two keys, since either may be damaged
 CHECKSUM = {"checksum": "sha256", "sha256": "0" * 64}
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path`, and renames it to `path` if the block succeeds.
+    """Yields a temporary path in the same folder, and renames it to `path` if the block succeeds.
 
-    The temporary name keeps the suffix, since writers choose their format by it.
+    The temporary name keeps the suffix, by which writers choose their format.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         with named_errors(path):
             yield temporary
-            temporary.chmod(0o666 & ~_umask())  # some writers let nobody else read
-            with temporary.open("rb+") as file:  # else it may be empty after a loss of power
-                os.fsync(file.fileno())
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())  # otherwise it may be empty after a loss of power
             os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -39,7 +38,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def named_errors(path: Path) -> Iterator[None]:
-    """Within the block, the system's error of a write, which knows no path, gets `path`."""
+    """Adds `path` to the system's error of a write within the block, which has no path."""
     try:
         yield
     except OSError as error:
@@ -49,27 +48,17 @@ def named_errors(path: Path) -> Iterator[None]:
 
 
 def remove_temporary_files(folder: Path) -> None:
-    """Removes the temporary files of killed processes below `folder`, to which nobody writes."""
+    """Removes the temporary files of killed processes below `folder`."""
     for path in folder.rglob(".*"):
         if re.fullmatch(r"\..+\.\d+(\.[a-z]+)?", path.name) and path.is_file():
             path.unlink(missing_ok=True)
 
 
-def _umask() -> int:
-    """The permissions that this user withholds from new files; to read it is to set it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
 def write_tensors(
     path: Path, tensors: dict[str, "Tensor"], metadata: dict[str, str] | None = None
 ) -> None:
-    """Writes a safetensors file with a checksum, atomically.
-
-    A full disk is an OSError, as for any other file.
-    """
-    from safetensors.torch import save  # torch, which not everything that writes files needs
+    """Writes a safetensors file with a checksum, atomically."""
+    from safetensors.torch import save  # torch, which --help does not need
 
     data = _sorted_header(save(tensors, {**(metadata or {}), **CHECKSUM}))
     digest = hashlib.sha256(data).hexdigest()
@@ -87,21 +76,17 @@ def check_tensors(path: Path, metadata: Mapping[str, str]) -> None:
     digest = metadata.get("sha256", "")
     data = path.read_bytes().replace(digest.encode(), CHECKSUM["sha256"].encode(), 1)
     if hashlib.sha256(data).hexdigest() != digest:
-        raise FaceganError(
-            f"{path} is damaged: its checksum does not match its content; take another copy of "
-            "it, or write it again"
-        )
+        raise FaceganError(f"{path} is damaged: its checksum does not match its content")
 
 
 def _sorted_header(data: bytes) -> bytes:
-    """The bytes of a safetensors file with the keys of its metadata in order.
+    """The bytes of a safetensors file with sorted metadata, so that equal weights are equal files.
 
-    safetensors itself writes them in a random order, so that equal weights give unequal files.
+    safetensors writes the metadata in a random order.
     """
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
-    if "__metadata__" in header:
-        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # as safetensors aligns the tensors
     return len(text).to_bytes(8, "little") + text + data[8 + length :]

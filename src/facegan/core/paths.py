@@ -1,8 +1,8 @@
-"""Where the configs lie; without Hydra, so that `facegan` alone answers at once."""
+"""The folders of the package; without Hydra, so that `facegan --help` is fast."""
 
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]
-# a wheel carries conf/ inside the package; a checkout has it at the top
+# a wheel has conf/ inside the package; a checkout has it at the top
 CONFIG_PATH = next(p for p in (PACKAGE / "conf", PACKAGE.parents[1] / "conf") if p.is_dir())
-BUNDLED = PACKAGE / "weights"  # that the package carries
+BUNDLED = PACKAGE / "weights"  # in the package

@@ -1,9 +1,11 @@
-"""One safetensors file with its own config in the metadata. Nothing is ever unpickled."""
+"""One safetensors file with its config in the metadata. Nothing is ever unpickled."""
 
 import hashlib
 import importlib
 import json
 import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from http.client import HTTPException
 from importlib.metadata import version
 from pathlib import Path
@@ -25,7 +27,7 @@ CACHE = Path("~/.cache/facegan")
 
 
 class Network(Protocol):
-    """A module that knows the arguments which rebuild it."""
+    """A module with the arguments that rebuild it."""
 
     config: dict[str, Any]
 
@@ -44,96 +46,39 @@ def save(network: Network, path: Path, about: dict[str, str] | None = None) -> N
     write_tensors(path, tensors, metadata)
 
 
-def digest(network: nn.Module) -> str:
-    """Ten hexadecimal digits that change with any weight of the network."""
-    sha256 = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
-        sha256.update(name.encode())
-        sha256.update(tensor.cpu().contiguous().numpy().tobytes())
-    return sha256.hexdigest()[:10]
-
-
 def load(source: str | Path, kind: type[N]) -> N:
-    """The network of class `kind` in a safetensors file or run folder, on the CPU, in eval mode."""
+    """The network of class `kind` in a safetensors file or run folder, on the CPU, in eval mode.
+
+    Raises FaceganError for a file that cannot be read, that is damaged, or that names a class which
+    a file may not name.
+    """
     path = find(source)
     config, tensors = _read(path)
     target = config.pop("_target_", None)
     network_class = _network_class(path, target, kind)
-    _check_finite(path, tensors)
     try:
-        if not is_trusted(str(target)):
-            _check_shapes(network_class, config, tensors)
-        network = network_class(**config)
-        network.load_state_dict(tensors)
+        with ExitStack() as stack:
+            if not is_trusted(str(target)):  # no memory is allocated, since the width may be huge
+                stack.enter_context(torch.device("meta"))
+                stack.enter_context(_SkipInitialization())
+            network = network_class(**config)
+        network.load_state_dict(tensors, assign=True)
     except (TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise FaceganError(
-            f"{path}: the weights do not fit the network they name ({target}): {error}; "
-            "the file was changed or made by another version: write it again with facegan.train"
+            f"{path}: the weights do not fit the network they name ({target}): {error}"
         ) from error
-    return network.to(memory_format=torch.channels_last).eval()
+    return network.float().to(memory_format=torch.channels_last).eval()
 
 
 def read_tensors(source: str | Path) -> dict[str, Tensor]:
     """The tensors of a weights file by name, without the network. Raises FaceganError as `load`."""
-    path = find(source)
-    _, tensors = _read(path)
-    _check_finite(path, tensors)
-    return tensors
-
-
-def find_discriminator(source: str | Path) -> Path | None:
-    """The discriminator that was trained with the generator `source`; None if there is none.
-
-    It lies beside the generator: discriminator.safetensors in a run folder,
-    full-28.discriminator.safetensors for bundled weights.
-    """
-    path = find(source)
-    candidates = [path.with_name(f"{path.stem}.{DISCRIMINATOR_FILE}")]
-    if path.name.startswith(Path(WEIGHTS_FILE).stem):
-        candidates.append(path.with_name(DISCRIMINATOR_FILE))
-    return next((found for found in candidates if found.is_file()), None)
-
-
-def _check_finite(path: Path, tensors: dict[str, Tensor]) -> None:
-    bad = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
-    if bad:
-        raise FaceganError(
-            f"{path}: {len(bad)} of {len(tensors)} tensors hold NaN or infinity ({bad[0]}): the "
-            "training that wrote them had diverged; use other weights, such as a run's "
-            "generator-best.safetensors"
-        )
-
-
-class _SkipInitialization(TorchFunctionMode):
-    """Leaves out torch.nn.init: random numbers on the meta device import torch's compiler (1 s)."""
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        if getattr(func, "__module__", None) == "torch.nn.init":
-            return kwargs.get("tensor", args[0] if args else None)
-        return func(*args, **kwargs)
-
-
-def _check_shapes(
-    network_class: type[nn.Module], config: dict[str, Any], tensors: dict[str, Tensor]
-) -> None:
-    """Compares the shapes of the network with the file's before memory is allocated for it.
-
-    Raises ValueError. A config with a huge width would otherwise take all memory first.
-    """
-    with torch.device("meta"), _SkipInitialization():
-        wanted = {name: part.shape for name, part in network_class(**config).state_dict().items()}
-    for name, shape in wanted.items():
-        if name in tensors and tensors[name].shape != shape:
-            raise ValueError(f"size mismatch for {name}: {tuple(tensors[name].shape)} in the file")
+    return _read(find(source))[1]
 
 
 def find(source: str | Path) -> Path:
-    """The safetensors file that `source` means.
+    """The safetensors file that `source` names.
 
-    The name of bundled weights, a run folder, a file; or what is fetched into a cache first:
+    A bundled name, a run folder, a file; or a file that is downloaded into a cache first:
     hf:OWNER/REPOSITORY/FILE from the Hugging Face hub, https://…/FILE#sha256=… from anywhere.
     """
     text = str(source)
@@ -143,21 +88,31 @@ def find(source: str | Path) -> Path:
         return _from_hub(text)
     if text.startswith(("https://", "http://")):
         return _from_url(text)
-    path = Path(source)
-    if path.is_dir():
-        path = path / WEIGHTS_FILE
+    path = Path(source) / WEIGHTS_FILE if Path(source).is_dir() else Path(source)
     if not path.is_file():
-        names = ", ".join(bundled())
         raise NotFoundError(
-            f"weights={source}: there is no file {path}; give bundled weights ({names}), a run "
-            "folder such as outputs/latest whose training has finished an epoch, or a .safetensors "
-            "file"
+            f"weights={source}: there is no file {path}; give bundled weights "
+            f"({', '.join(bundled())}), a run folder such as outputs/latest whose training has "
+            "finished an epoch, or a .safetensors file"
         )
     return path
 
 
+def find_discriminator(source: str | Path) -> Path | None:
+    """The discriminator that was trained with the generator `source`; None if there is none.
+
+    Its file is in the same folder: discriminator.safetensors in a run folder,
+    full-28.discriminator.safetensors for bundled weights.
+    """
+    path = find(source)
+    candidates = [path.with_name(f"{path.stem}.{DISCRIMINATOR_FILE}")]
+    if path.name.startswith(Path(WEIGHTS_FILE).stem):
+        candidates.append(path.with_name(DISCRIMINATOR_FILE))
+    return next((found for found in candidates if found.is_file()), None)
+
+
 def bundled() -> list[str]:
-    """The names of the weights that the package carries."""
+    """The names of the weights in the package."""
     files = BUNDLED.glob("*.safetensors")
     return sorted(path.stem for path in files if "." not in path.stem)  # no directions
 
@@ -169,7 +124,7 @@ def bundled_crop(name: str) -> int:
 
 
 def run_folder(source: str | Path) -> Path | None:
-    """The folder that the weights lie in; None for bundled and for fetched ones."""
+    """The folder of the weights; None for bundled and for downloaded ones."""
     path = Path(source)
     if str(source) in bundled() or not path.exists():
         return None
@@ -177,88 +132,76 @@ def run_folder(source: str | Path) -> Path | None:
 
 
 def metadata(source: str | Path) -> dict[str, str]:
-    """The strings that were saved beside the weights."""
+    """The strings that were saved with the weights."""
     with _opened(find(source)) as file:
         return cast(dict[str, str], file.metadata() or {})
 
 
 def config_of(source: str | Path) -> dict[str, Any]:
     """The class and the arguments that rebuild the network of these weights; {} without them."""
-    return _config(metadata(source)) or {}
+    return _config(metadata(source))
 
 
-def _config(header: dict[str, str]) -> dict[str, Any] | None:
+def digest(network: nn.Module) -> str:
+    """Ten hexadecimal digits that change with any weight of the network."""
+    sha256 = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        sha256.update(name.encode())
+        sha256.update(tensor.cpu().contiguous().numpy().tobytes())
+    return sha256.hexdigest()[:10]
+
+
+class _SkipInitialization(TorchFunctionMode):
+    """Skips torch.nn.init: random numbers on the meta device import torch's compiler (1 s)."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return kwargs.get("tensor", args[0] if args else None)
+        return func(*args, **kwargs)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """The open file; errors within the block become a FaceganError."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except (SafetensorError, OSError) as error:
+        raise FaceganError(
+            f"{path} is not a readable safetensors file ({error}): it is damaged, or of another "
+            "kind (pickles such as .pt and .ckpt are never loaded)"
+        ) from error
+
+
+def _config(header: dict[str, str]) -> dict[str, Any]:
     try:
         config = json.loads(header.get("config", "null"))
     except (ValueError, RecursionError):
-        return None
-    return config if isinstance(config, dict) else None
+        return {}
+    return config if isinstance(config, dict) else {}
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    try:
-        with _opened(path) as file:
-            header = file.metadata() or {}
-            check_tensors(path, header)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
+    """The config and the tensors of a file, which must be finite numbers."""
+    with _opened(path) as file:
+        header = file.metadata() or {}
+        check_tensors(path, header)
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if not _config(header):
         raise FaceganError(
-            f"{path} holds tensors that cannot be read ({error}): write it again with facegan.train"
-        ) from error
-    config = _config(header)
-    if config is None:
-        raise FaceganError(
-            f"{path} holds tensors but no facegan config in its metadata; "
+            f"{path} has no facegan config in its metadata; "
             "give a file that facegan.train or Generator.save_pretrained has written"
         )
-    return config, tensors
-
-
-def _opened(path: Path) -> Any:
-    try:
-        return safe_open(path, framework="pt")
-    except (SafetensorError, OSError) as error:
+    bad = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
+    if bad:
         raise FaceganError(
-            f"{path} is no readable safetensors file ({error}): it is damaged, or of another kind "
-            "(pickles such as .pt and .ckpt are never loaded): write it again or download it again"
-        ) from error
-
-
-def _from_hub(source: str) -> Path:
-    match = re.fullmatch(r"hf:([^/]+/[^/]+)/(.+\.safetensors)", source)
-    if match is None:
-        raise FaceganError(
-            f"weights={source} must read hf:OWNER/REPOSITORY/FILE.safetensors, to be fetched from "
-            "the Hugging Face hub"
+            f"{path}: {len(bad)} of {len(tensors)} tensors contain NaN or infinity ({bad[0]}): "
+            "the training diverged; use other weights, such as a run's generator-best.safetensors"
         )
-    try:
-        from huggingface_hub import hf_hub_download
-    except ImportError as error:
-        raise FaceganError(
-            f"weights={source} needs huggingface_hub: pip install -e '.[hub]'"
-        ) from error
-    try:
-        return Path(hf_hub_download(match[1], match[2]))
-    except Exception as error:  # its errors are of many libraries
-        raise NotFoundError(f"weights={source} could not be fetched: {error}") from error
-
-
-def _from_url(source: str) -> Path:
-    match = re.fullmatch(r"(.+)#sha256=([0-9a-fA-F]{64})", source)
-    if match is None:
-        raise FaceganError(
-            f"weights={source} must end in #sha256= and 64 hexadecimal digits, since what comes "
-            "from a network is only used if it is what was meant"
-        )
-    url, digest = match[1], match[2].lower()
-    path = CACHE.expanduser() / f"{digest}.safetensors"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            torch.hub.download_url_to_file(url, str(path), hash_prefix=digest)
-        except (OSError, RuntimeError, ValueError, HTTPException) as error:
-            raise NotFoundError(f"weights={source} could not be fetched: {error}") from error
-    return path
+    return _config(header), tensors
 
 
 def _network_class(path: Path, target: object, kind: type[N]) -> type[N]:
@@ -272,7 +215,36 @@ def _network_class(path: Path, target: object, kind: type[N]) -> type[N]:
         found = None
     if not isinstance(found, type) or not issubclass(found, kind):
         raise FaceganError(
-            f"{path} names {target!r} as its network, which is no {kind.__name__}; give weights of "
-            "a network that is installed here"
+            f"{path} names {target!r}, which is not a {kind.__name__} of this package"
         )
     return found
+
+
+def _from_hub(source: str) -> Path:
+    match = re.fullmatch(r"hf:([^/]+/[^/]+)/(.+\.safetensors)", source)
+    if match is None:
+        raise FaceganError(f"weights={source} must read hf:OWNER/REPOSITORY/FILE.safetensors")
+    try:
+        from huggingface_hub import hf_hub_download
+
+        return Path(hf_hub_download(match[1], match[2]))
+    except Exception as error:  # of many libraries
+        raise NotFoundError(
+            f"weights={source} could not be downloaded by huggingface_hub, "
+            f"pip install -e '.[hub]': {error}"
+        ) from error
+
+
+def _from_url(source: str) -> Path:
+    match = re.fullmatch(r"(.+)#sha256=([0-9a-fA-F]{64})", source)
+    if match is None:
+        raise FaceganError(f"weights={source} must end in #sha256= and 64 hexadecimal digits")
+    url, digest = match[1], match[2].lower()
+    path = CACHE.expanduser() / f"{digest}.safetensors"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(url, str(path), hash_prefix=digest)
+        except (OSError, RuntimeError, ValueError, HTTPException) as error:
+            raise NotFoundError(f"weights={source} could not be downloaded: {error}") from error
+    return path

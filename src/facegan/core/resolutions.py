@@ -3,24 +3,21 @@
 from facegan.core.checks import check_number
 
 MAX_WIDTH = 8192  # channels
+SIZES = {base << levels: (base, levels) for base in (4, 7) for levels in range(1, 9)}
 
 
 def base_and_levels(image_size: int) -> tuple[int, int]:
     """The side of the smallest feature map, 4 or 7, and the number of doublings: 28 -> (7, 2).
 
-    Raises ValueError for a size that is neither 4·2^k nor 7·2^k with k >= 1.
+    Raises ValueError for a size that is neither 4·2^k nor 7·2^k with k of 1 to 8.
     """
-    check_number("image_size", image_size, 8, 1792)
-    for base in (4, 7):
-        levels = (image_size // base).bit_length() - 1
-        if levels >= 1 and base << levels == image_size:
-            return base, levels
-    sizes = [base << level for base in (4, 7) for level in range(1, 9)]
-    near = sorted(sizes, key=lambda size: abs(size - image_size))[:2]
-    raise ValueError(
-        f"image_size must be 4·2^k or 7·2^k (28, 32, 56, 64, …), got {image_size}; "
-        f"try {min(near)} or {max(near)}"
-    )
+    if image_size not in SIZES:
+        near = sorted(SIZES, key=lambda size: abs(size - image_size))[:2]
+        raise ValueError(
+            f"image_size must be 4·2^k or 7·2^k (28, 32, 56, 64, …), got {image_size}; "
+            f"try {min(near)} or {max(near)}"
+        )
+    return SIZES[image_size]
 
 
 def channels_per_level(width: int, levels: int) -> list[int]:

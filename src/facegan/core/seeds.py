@@ -6,7 +6,7 @@ import hashlib
 def derive_seed(name: str, *position: int) -> int:
     """A seed below 2^63 for the stream `name` at `position`, the same on every machine.
 
-    What is drawn from it needs no saved state: who knows the position knows the draw.
+    Draws from it need no saved state: the position determines them.
     """
     text = ":".join([name, *map(str, position)])
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest()) >> 1

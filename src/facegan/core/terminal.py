@@ -15,7 +15,7 @@ class Strip:
     def __init__(self, out: TextIO, image_size: int) -> None:
         window = shutil.get_terminal_size()
         self.out = out
-        # a pixel per column where the window is large enough; a cell is twice as high as it is wide
+        # a pixel per column if the window is large enough; a cell is twice as high as wide
         self.columns = min(image_size, window.columns - 1, 2 * (window.lines - 2))
         self.rows = self.columns // 2
         self.shown = 0

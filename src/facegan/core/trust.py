@@ -1,8 +1,8 @@
-"""Which classes a file may name: a run folder or a weights file cannot choose what code runs.
+"""What a file may name: a run folder or a weights file cannot choose what code runs.
 
 A config that the user composes on the command line may name any class. The config.yaml of a run
-folder and the config inside a safetensors file came with a file. From these only classes of this
-package, torch's optimizers and the classes in KNOWN are built, and what the user trusts by name.
+folder and the config inside a safetensors file came with a file. Only classes of this package,
+torch's optimizers, the classes in KNOWN and those that the user trusts are built from them.
 """
 
 import importlib
@@ -13,7 +13,8 @@ from typing import Any
 
 from facegan.core.errors import FaceganError
 
-OWN = ("gan", "networks", "data", "evaluation.features", "training.classifier")
+# modules whose own classes a file may name
+OWN = re.compile(r"torch\.optim|facegan\.(gan|networks|data|evaluation\.features)(\..+)?")
 KNOWN = (  # those of conf/trainer, conf/logger, conf/callbacks and conf/experiment
     "facegan.training.extensions.EarlyStopping",
     "facegan.training.loggers.RunTensorBoard",
@@ -24,37 +25,42 @@ KNOWN = (  # those of conf/trainer, conf/logger, conf/callbacks and conf/experim
     "pytorch_lightning.loggers.WandbLogger",
     "pytorch_lightning.profilers.SimpleProfiler",
 )
-_trusted: list[str] = []  # modules that the user has typed on this command line
+INTERPOLATION = re.compile(r"(?<!\\)(?:\\\\)*\$\{")  # a ${ that is not escaped
+_trusted: list[str] = []  # modules that the user named on this command line
 
 
 def trust(modules: Any) -> None:
-    """Trusts exactly these modules of the user's and what lies below them: a name, or a list.
+    """Trusts exactly these modules of the user's and their submodules: a name, or a list.
 
-    Raises FaceganError for what is no module's name.
+    Raises FaceganError for what is not the name of a module.
     """
     several = isinstance(modules, Sequence) and not isinstance(modules, str)
     names = list(modules) if several else [] if modules is None else [modules]
     for name in names:
-        text = isinstance(name, str)
-        if not (text and re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", name)):
+        if not (isinstance(name, str) and re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", name)):
             raise FaceganError(
-                f"trust={name} is no module's name; give one such as mypackage.networks"
+                f"trust={name} is not a module's name; give one such as mypackage.networks"
             )
     _trusted[:] = names
 
 
 def is_trusted(target: str) -> bool:
-    """Whether the class `target` lies in a module that the user trusts."""
+    """Whether the class `target` is in a module that the user trusts."""
     return any(target.startswith(f"{module}.") for module in _trusted)
 
 
-def check_targets(node: Any, source: Path) -> None:
-    """Raises FaceganError if the nested dicts and lists of `node`, which `source` holds, name a
-    class that a file may not name.
+def check_stored(values: Any, source: Path) -> None:
+    """Raises FaceganError for what the file `source` with the nested dicts and lists `values` may
+    not name: other classes, and the environment by an interpolation.
     """
-    for target in _targets(node):
-        if not (isinstance(target, str) and (is_trusted(target) or _is_known(target))):
-            raise refusal(source, target)
+    for key, value in _items(values):
+        if key == "_target_" and not (is_trusted(str(value)) or _is_known(str(value))):
+            raise refusal(source, value)
+        if isinstance(value, str) and INTERPOLATION.search(value):
+            raise FaceganError(
+                f"{source}: {value} is an interpolation, which no run stores: restore the file, "
+                "or start a new run"
+            )
 
 
 def refusal(source: Path, target: object) -> FaceganError:
@@ -62,35 +68,26 @@ def refusal(source: Path, target: object) -> FaceganError:
     module = str(target).rpartition(".")[0] or "MODULE"
     return FaceganError(
         f"{source} names {target!r}, which is not run because a file names it; if the file is your "
-        f"own, or you know what that module does, add trust={module}"
+        f"own, or you trust that module, add trust={module}"
     )
 
 
-def _targets(node: Any) -> Iterator[Any]:
-    if isinstance(node, dict):
-        if "_target_" in node:
-            yield node["_target_"]
-        for child in node.values():
-            yield from _targets(child)
-    if isinstance(node, list):
-        for child in node:
-            yield from _targets(child)
+def _items(node: Any) -> Iterator[tuple[Any, Any]]:
+    """Every key and value in nested dicts and lists."""
+    pairs = node.items() if isinstance(node, dict) else enumerate(node)
+    for key, value in pairs:
+        yield key, value
+        if isinstance(value, dict | list):
+            yield from _items(value)
 
 
 def _is_known(target: str) -> bool:
+    """Whether `target` is in KNOWN, or a class that a module of OWN defines, not merely imports."""
     module, _, name = target.rpartition(".")
-    if target in KNOWN:
-        return True
-    if module == "torch.optim":
-        return _is_class(module, name, "torch.optim")
-    own = any(f"{module}.".startswith(f"facegan.{part}.") for part in OWN)
-    return own and _is_class(module, name, module)
-
-
-def _is_class(module: str, name: str, defined_in: str) -> bool:
-    """Whether `module` has a class `name` of its own, not one that it merely imports."""
+    if target in KNOWN or not OWN.fullmatch(module):
+        return target in KNOWN
     try:
         found = getattr(importlib.import_module(module), name, None)
     except ImportError:
         return False
-    return isinstance(found, type) and found.__module__.startswith(defined_in)
+    return isinstance(found, type) and found.__module__.startswith(module)

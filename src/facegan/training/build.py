@@ -8,12 +8,10 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from hydra.errors import InstantiationException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.profilers import PassThroughProfiler, Profiler
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from facegan.cli.config import ConfigError, instantiate, shown
 from facegan.data.dataset import PackedDataset
@@ -160,29 +158,24 @@ def build_trainer(
     """Lightning's Trainer with this project's loggers, writing to `folder`."""
     arguments = OmegaConf.masked_copy(node, [str(key) for key in node if key not in EXTRA_KEYS])
     timed = node.max_images is not None or node.max_time is not None
-    try:
-        trainer: pl.Trainer = instantiate(
-            arguments,
-            "trainer",
-            default_root_dir=folder,
-            logger=loggers,
-            callbacks=callbacks,
-            plugins=[AtomicCheckpointIO()],
-            max_epochs=-1 if timed else node.max_epochs,
-            max_time=None,  # the budget's callback ends the training
-            precision=node.precision or default_precision(node.accelerator),
-            # one backward pass leaves the other network's weights without gradients
-            strategy="auto" if one_process(node) else "ddp_find_unused_parameters_true",
-            enable_progress_bar=any(isinstance(c, ProgressBar) for c in callbacks),
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-        )
-        profile_to_file(trainer, folder)
-        return trainer
-    except InstantiationException as error:
-        if isinstance(error.__cause__, MisconfigurationException):
-            raise ConfigError(f"trainer: {error.__cause__}") from error
-        raise
+    trainer: pl.Trainer = instantiate(
+        arguments,
+        "trainer",
+        default_root_dir=folder,
+        logger=loggers,
+        callbacks=callbacks,
+        plugins=[AtomicCheckpointIO()],
+        max_epochs=-1 if timed else node.max_epochs,
+        max_time=None,  # the budget's callback ends the training
+        precision=node.precision or default_precision(node.accelerator),
+        # one backward pass leaves the other network's weights without gradients
+        strategy="auto" if one_process(node) else "ddp_find_unused_parameters_true",
+        enable_progress_bar=any(isinstance(c, ProgressBar) for c in callbacks),
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+    profile_to_file(trainer, folder)
+    return trainer
 
 
 def profile_to_file(trainer: pl.Trainer, folder: Path) -> None:

@@ -11,8 +11,7 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.utilities import rank_zero_only
 
-from facegan.core.console import print_error, print_in_signal_handler
-from facegan.core.signals import heeded_signals
+from facegan.core.console import heeded_signals, print_error, print_in_signal_handler
 
 
 class Interruption(Callback):
