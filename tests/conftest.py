@@ -14,17 +14,18 @@ import numpy as np
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 from numpy.typing import NDArray
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from PIL import Image
 from torch import Tensor
 
 from facegan import Generator, latents, load_directions
 from facegan.core.paths import CONFIG_PATH
+from facegan.core.pretrained import config_of
 from facegan.data.dataset import Labels, PackedDataset, write_dataset
 from facegan.data.splits import split_by_name
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-ATTRIBUTES = tuple(OmegaConf.load(CONFIG_PATH / "model/attributes.yaml").network.attributes)
+ATTRIBUTES = tuple(config_of("attributes-28")["attributes"])
 SPLITS = "000000001122"  # of the dozen photographs of tiny_celeba
 
 TINY = (  # the smallest networks of the fastest recipe

@@ -80,15 +80,3 @@ def test_a_time_for_several_devices(train) -> None:
     result = train("trainer.max_time=00:00:10", "trainer.devices=2")
     assert result.code == 2
     assert "give trainer.max_epochs" in result.err
-
-
-def test_attributes_need_labels_and_a_length(
-    cli: Cli, small_photos: tuple[str, ...], generated_faces: tuple[str, ...]
-) -> None:
-    result = cli("train", "model=attributes", "model.shift=-1", *generated_faces)
-    assert (result.code, "model.shift must be a whole number" in result.err) == (2, True)
-    result = cli("train", "model=attributes", "model.batch_size=8", *small_photos)
-    assert (result.code, "use data=celeba" in result.err) == (2, True)
-    second = ("trainer.max_time=00:00:10", "hydra.run.dir=second")
-    result = cli("train", "model=attributes", *generated_faces, *second)
-    assert (result.code, "give trainer.max_epochs" in result.err) == (2, True)

@@ -13,7 +13,7 @@ from typing import Any
 
 from facegan.core.errors import FaceganError
 
-OWN = ("gan", "networks", "data", "evaluation.features", "training.classifier")
+OWN = ("gan", "networks", "data", "evaluation.features")
 KNOWN = (  # those of conf/trainer, conf/logger, conf/callbacks and conf/experiment
     "facegan.training.extensions.EarlyStopping",
     "facegan.training.loggers.RunTensorBoard",
