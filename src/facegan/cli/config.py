@@ -22,6 +22,11 @@ from facegan.core.errors import FaceganError, is_out_of_memory, out_of_memory
 from facegan.core.files import atomic_path
 from facegan.core.trust import check_targets
 
+RENAMED = {  # classes in the config.yaml of earlier versions' runs
+    "facegan.training.extensions.EarlyStopping": "facegan.training.evaluation.EarlyStopping",
+    "facegan.training.loggers.RunTensorBoard": "facegan.training.metrics.RunTensorBoard",
+}
+
 # of conf/train.yaml; here, since a launcher's processes import this module before they start a run
 OmegaConf.register_new_resolver("sweep_folder", sweep_folder, replace=True)
 
@@ -151,7 +156,9 @@ def read_config(path: Path) -> DictConfig:
         ) from error
     if not isinstance(cfg, DictConfig):
         raise FaceganError(f"{path} holds no config of a run: restore it, or start a new run")
-    return cfg
+    return OmegaConf.create(
+        _map_strings(OmegaConf.to_container(cfg), lambda text: RENAMED.get(text, text))
+    )
 
 
 def instantiate(node: DictConfig, kind: str, **extra: Any) -> Any:

@@ -1,26 +1,27 @@
-"""Metrics against the number of images seen: TensorBoard and metrics.jsonl."""
+"""What a run logs against the number of images seen: metrics.jsonl, TensorBoard, lines of text."""
 
 import json
 import time
 from argparse import Namespace
 from collections import defaultdict
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.loggers import Logger
-from pytorch_lightning.loggers.logger import rank_zero_experiment
+from pytorch_lightning.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
+from tqdm import tqdm
 
+from facegan.core.checks import check_number
 from facegan.core.files import atomic_path, named_errors
-from facegan.training.events import EventWriter
-from facegan.training.health import check_losses
-from facegan.training.protocols import TrainedModule, trained
+from facegan.core.images import to_pil
+from facegan.evaluation.metrics import METRICS
+from facegan.gan.module import GAN
 
 HPARAMS_METRICS = (
     "best_frechet_distance",
@@ -32,46 +33,40 @@ HPARAMS_METRICS = (
 )
 
 
-class RunTensorBoard(Logger):
-    """TensorBoard's event files in the run folder itself."""
+def print_line(text: str) -> None:
+    """Prints a line, above the progress bar if one is drawn."""
+    tqdm.write(text)
+    print(end="", flush=True)
+
+
+class RunTensorBoard(TensorBoardLogger):
+    """Lightning's logger with its event files in the run folder itself.
+
+    Events of an earlier process with a step over `images_seen` are hidden.
+    """
 
     def __init__(self, save_dir: Path, images_seen: int = 0) -> None:
-        """Events of an earlier process with a step over `images_seen` are hidden."""
-        super().__init__()
-        self.folder = save_dir
-        self.images_seen = images_seen
-
-    @property
-    def name(self) -> str:
-        return "tensorboard"
-
-    @property
-    def version(self) -> str:
-        return ""
-
-    @cached_property
-    @rank_zero_experiment
-    def experiment(self) -> EventWriter:
-        """The writer; on other ranks than the first, one that writes nothing."""
-        return EventWriter(self.folder, self.images_seen)
-
-    @rank_zero_only
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        for name, value in metrics.items():
-            self.experiment.add_scalar(name, value, step)
+        super().__init__(save_dir, name="", version="", purge_step=images_seen + 1)
 
     @rank_zero_only
     def log_hyperparams(self, params: Any, metrics: Any = None, step: int | None = None) -> None:
-        """Fills TensorBoard's table of hyperparameters, whose columns are HPARAMS_METRICS.
+        """Fills the table of hyperparameters, and lays out the page "Custom Scalars".
 
-        The table shows the newest value of the curve of each name.
+        The columns of the table are HPARAMS_METRICS, the newest values of the curves. Lightning's
+        method would add a first value to each curve.
         """
         for summary in hparams(flatten(params), dict.fromkeys(HPARAMS_METRICS, 0.0)):
-            self.experiment.events.add_summary(summary, step)
+            self.experiment.file_writer.add_summary(summary, step)
+        self.experiment.add_custom_scalars(layout())
+
+    @rank_zero_only
+    def save(self) -> None:
+        """Flushes the event file. Lightning's method would also write hparams.yaml."""
+        self.experiment.flush()
 
 
 def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested hyperparameters as {"model/loss/_target_": …}, with what is no number as text."""
+    """Nested hyperparameters as {"model/loss/_target_": …}; values that are not numbers as text."""
     flat: dict[str, Any] = {}
     for name, value in params.items():
         if isinstance(value, Mapping):
@@ -81,11 +76,51 @@ def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def layout() -> dict[str, dict[str, list[Any]]]:
+    """The page "Custom Scalars": category -> title -> chart. A tag is a regular expression."""
+    return {
+        "training": {
+            "losses": chart("^D_loss$", "^G_loss$"),
+            "D's logits": chart("^D_real_logits$", "^D_fake_logits$"),
+            "penalties": chart("^R1$", "^R2$", "^GP$"),
+        },
+        "quality": {
+            metric.label: chart(f"^{metric.name}$") for metric in METRICS if metric.during_training
+        },
+        "speed": {
+            "images per second": chart("^images_per_second$"),
+            "learning rates": chart("^learning_rate/"),
+        },
+    }
+
+
+def chart(*tags: str) -> list[Any]:
+    """A chart with the curves of all tags."""
+    return ["Multiline", list(tags)]
+
+
+def tensorboards(trainer: pl.Trainer) -> list[SummaryWriter]:
+    """The writers of TensorBoard's event files."""
+    return [each.experiment for each in trainer.loggers if isinstance(each, TensorBoardLogger)]
+
+
+def log_image(trainer: pl.Trainer, name: str, image: Tensor, images_seen: int) -> None:
+    """Logs an image, (C, H, W) uint8, to every logger that accepts images."""
+    for board in tensorboards(trainer):
+        board.add_image(name, image, images_seen)
+    for logger in trainer.loggers:
+        if isinstance(logger, WandbLogger):
+            logger.log_image(name, [to_pil(image)], step=images_seen)
+        elif isinstance(logger, MLFlowLogger):
+            file = f"{name}/{images_seen:09}.png"
+            logger.experiment.log_image(str(logger.run_id), to_pil(image), artifact_file=file)
+
+
 class JSONLLogger(Logger):
     """metrics.jsonl: one JSON object per line, with the step under "images"."""
 
     def __init__(self, path: Path, lines: int) -> None:
-        """Keeps the first `lines` lines of an earlier process, which its checkpoint counts."""
+        """Keeps the first `lines` lines of an earlier process, which its checkpoint counted."""
         super().__init__()
         self.path = path
         self.lines = lines
@@ -108,7 +143,7 @@ class JSONLLogger(Logger):
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace) -> None:
-        """Nothing: the run folder's config.yaml has them."""
+        """Does nothing: config.yaml has them."""
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -120,17 +155,17 @@ class JSONLLogger(Logger):
 class MetricsLogger(Callback):
     """Logs the means of a step's outputs, the speed and the learning rates every few steps.
 
-    Sums stay on the device, which is synchronized only when they are logged. Raises FaceganError
-    when a loss is not finite.
+    Sums stay on the device, which is synchronized only when they are logged.
     """
 
     def __init__(self, every: int) -> None:
         """`every`: steps between two log entries."""
+        check_number("log_every_n_steps", every, 1, 10**6)
         self.every = every
         self.sums: dict[str, Tensor] = {}
         self.counts: defaultdict[str, int] = defaultdict(int)
         self.latest: dict[str, float] = {}
-        self.seconds = 0.0  # of training, over all tries of a run
+        self.seconds = 0.0  # of training, over all processes of the run
         self.clock, self.images = 0.0, 0  # at the last log entry
 
     def state_dict(self) -> dict[str, Any]:
@@ -141,54 +176,47 @@ class MetricsLogger(Callback):
         self.sums = dict(state_dict["sums"])
         self.counts.update(state_dict["counts"])
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: pl.Trainer, gan: GAN) -> None:
         self.clock = time.perf_counter()
-        device = pl_module.device
-        self.sums = {name: total.to(device) for name, total in self.sums.items()}
-        self.images = trained(pl_module).images_seen
+        self.sums = {name: total.to(gan.device) for name, total in self.sums.items()}
+        self.images = gan.images_seen
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: pl.Trainer, gan: GAN) -> None:
         # grids and evaluation between two epochs count as time, but not for the speed
         self._advance_clock()
 
     def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
+        self, trainer: pl.Trainer, gan: GAN, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         for name, value in outputs.items():
             value = value.float()  # sums of bfloat16 lose digits
             self.sums[name] = self.sums[name] + value if name in self.sums else value.clone()
             self.counts[name] += 1
         if (batch_idx + 1) % self.every == 0:
-            self._log_means(trainer, trained(pl_module))
+            self._log_means(trainer, gan)
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: pl.Trainer, gan: GAN) -> None:
         if self.counts:  # the last steps of an epoch
-            self._log_means(trainer, trained(pl_module))
+            self._log_means(trainer, gan)
 
     def write(self, trainer: pl.Trainer, metrics: Mapping[str, float], images: int) -> None:
-        """Sends `metrics` and the seconds of training so far to every logger."""
+        """Logs `metrics` and the seconds of training so far to every logger."""
         for logger in trainer.loggers:
             logger.log_metrics({**metrics, "seconds": self.seconds}, step=images)
 
-    def _log_means(self, trainer: pl.Trainer, module: TrainedModule) -> None:
+    def _log_means(self, trainer: pl.Trainer, gan: GAN) -> None:
         means = {name: (total / self.counts[name]).item() for name, total in self.sums.items()}
         self.sums.clear()
         self.counts.clear()
-        images = module.images_seen - self.images
-        self.images = module.images_seen
+        images = gan.images_seen - self.images
+        self.images = gan.images_seen
         self.latest = {**means, "images_per_second": images / self._advance_clock()}
         rates = {
             f"learning_rate/{name}": optimizer.param_groups[0]["lr"]
-            for name, optimizer in module.optimizer_by_name.items()
+            for name, optimizer in gan.optimizer_by_name.items()
         }
         metrics = {**self.latest, **rates, "epoch": trainer.current_epoch + 1}
         self.write(trainer, metrics, self.images)
-        check_losses(means, self.images)
 
     def _advance_clock(self) -> float:
         """The seconds since the last call, which are added to `seconds`."""
