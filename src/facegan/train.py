@@ -132,9 +132,7 @@ def main(cfg: DictConfig) -> float | None:
     from facegan.training.run import train  # seconds, which --help does not need
 
     sweep = hydra_config.mode == RunMode.MULTIRUN
-    chosen = any(text.startswith("hydra.run.dir=") for text in hydra_config.overrides.hydra)
-    automatic = not (resume or sweep or chosen)
-    return train(cfg, folder, resume, automatic, sweep, startup=time.monotonic() - began)
+    return train(cfg, folder, resume, sweep, startup=time.monotonic() - began)
 
 
 def stored_config(folder: Path, cfg: DictConfig, overrides: list[str]) -> DictConfig:

@@ -16,7 +16,6 @@ from facegan.training.callbacks import (
     SampleGrid,
     SaveNetworks,
     SaveSnapshots,
-    gif_seconds,
     weights_metadata,
 )
 from facegan.training.checkpoints import AtomicCheckpointIO, Interruption, RunCheckpoints
@@ -27,7 +26,7 @@ from facegan.training.evaluation import (
     evaluation_seconds,
 )
 from facegan.training.health import CheckNumbers, WatchBalance, WatchVariety
-from facegan.training.metrics import JSONLLogger, MetricsLogger
+from facegan.training.metrics import MetricsFile, MetricsLogger
 from facegan.training.progress import ETA, EpochSummary, ProgressBar
 from facegan.training.schedule import (
     Budget,
@@ -41,10 +40,6 @@ from facegan.training.start import StartingPoint
 
 OWN_OPTIONS = ("compile", "max_images", "restart_schedule")  # not arguments of Lightning's Trainer
 REPLACED = ("max_epochs", "max_time", "precision")  # options that become other arguments
-# images of an epoch at least, if time or images end the training: with few photographs, grids,
-# evaluations and checkpoints would take longer than the training between them
-EPOCH_IMAGES = 10_000
-
 Config = Mapping[str, Any]  # the whole config
 Options = Mapping[str, Any]  # the config group trainer
 
@@ -55,7 +50,7 @@ def check_config(config: Config, sweep: bool) -> None:
     for name in ("compile", "restart_schedule"):
         if not isinstance(options[name], bool):
             raise ValueError(f"{name} must be true or false, got {options[name]}")
-    check_devices(options["accelerator"], options["devices"], options.get("num_nodes", 1))
+    check_devices(options["accelerator"], options["devices"])
     several = f"trainer.devices={options['devices']}"
     if sweep and not one_process(options):
         raise FaceganError(
@@ -93,12 +88,7 @@ def build_budget(options: Options, startup: float) -> Budget:
             f"max_time with devices={options['devices']}: each process has its own clock, and "
             "their learning rates would differ; give trainer.max_epochs or trainer.max_images"
         )
-    return TimeBudget(parse_duration(str(max_time)), startup, evaluation_seconds, gif_seconds)
-
-
-def epoch_images(budget: Budget) -> int:
-    """The images that an epoch has at least: with a budget of epochs, those of the data set."""
-    return 0 if isinstance(budget, EpochBudget) else EPOCH_IMAGES
+    return TimeBudget(parse_duration(str(max_time)), startup, evaluation_seconds)
 
 
 def build_callbacks(
@@ -108,11 +98,11 @@ def build_callbacks(
     start: StartingPoint,
     budget: Budget,
     schedule: LearningRateSchedule,
-    metrics_file: JSONLLogger,
+    metrics_file: MetricsFile,
     extra: Mapping[str, Callback],
 ) -> list[Callback]:
     """All callbacks in the order in which Lightning calls them; `extra` are the user's."""
-    metrics = MetricsLogger(config["trainer"]["log_every_n_steps"])
+    metrics = MetricsLogger(config["trainer"]["log_every_n_steps"], metrics_file)
     about = weights_metadata(dataset, config["recipe"])
     evaluation = None
     if config["evaluate_every"]:
@@ -133,7 +123,7 @@ def build_callbacks(
         schedule,
         CheckNumbers(metrics),
         WatchBalance(metrics),
-        WatchVariety(dataset, health["rollback"] and start.rollbacks < health["max_rollbacks"]),
+        WatchVariety(health["rollback"] and start.rollbacks < health["max_rollbacks"]),
         RecalibrateBatchNorm(),
         SampleGrid(folder / "samples"),
         SaveNetworks(folder, about),

@@ -1,19 +1,16 @@
 """What a training writes besides metrics: grids, a GIF, weights."""
 
-import io
 import math
 import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities import rank_zero_only
 
 from facegan.core import pretrained
-from facegan.core.images import grid, open_image, save_image, save_video, to_pil, write_gif
+from facegan.core.images import grid, open_image, save_image, save_video, to_pil
 from facegan.core.pretrained import DISCRIMINATOR_FILE, WEIGHTS_FILE
 from facegan.data.dataset import PackedDataset
 from facegan.gan.ema import recalibrate_batch_norm
@@ -73,18 +70,6 @@ class SampleGrid(Callback):
         frames = [open_image(path) for path in paths[::-step][::-1]] if paths else []
         if frames:
             save_video(frames, self.folder / "epochs.gif", EPOCHS_PER_SECOND)
-
-
-def gif_seconds(trainer: pl.Trainer) -> float:
-    """About the seconds to write the GIF after this epoch, measured on two of photographs."""
-    dataset: PackedDataset = trainer.datamodule.dataset  # type: ignore[attr-defined]
-    rows = np.resize(dataset.indices("train"), (2, GRID_FACES))
-    photographs = torch.from_numpy(dataset.images[rows]).permute(0, 1, 4, 2, 3)
-    frames = [to_pil(grid(each), GRID_UPSCALE) for each in photographs]
-    began = time.perf_counter()
-    write_gif(frames, io.BytesIO(), EPOCHS_PER_SECOND)
-    seconds = (time.perf_counter() - began) / len(frames)
-    return seconds * min(trainer.current_epoch + 1, GIF_FRAMES)
 
 
 class LiveGrid(Callback):

@@ -27,7 +27,7 @@ from facegan.core.signals import heeded_signals
 from facegan.gan.module import GAN
 from facegan.training.evaluation import EvaluateDuringTraining
 from facegan.training.health import check_weights
-from facegan.training.metrics import JSONLLogger
+from facegan.training.metrics import MetricsFile
 
 FOLDER = "checkpoints"
 LAST, BEST = "last.ckpt", "best.ckpt"
@@ -137,7 +137,7 @@ class RunCheckpoints(Checkpoint):
         rollbacks: int,
         every: float,
         keep: int,
-        metrics: JSONLLogger,
+        metrics: MetricsFile,
         interruption: Interruption,
         evaluation: EvaluateDuringTraining | None,
     ) -> None:

@@ -10,37 +10,16 @@ import torch
 
 from facegan.core.errors import FaceganError
 
-SMALL_GPU = 4 * 2**30  # bytes
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
-LAUNCHED = ("TORCHELASTIC_RUN_ID", "SLURM_NTASKS", "MASTER_ADDR", "GROUP_RANK")
 
 
-def check_devices(accelerator: str, devices: Any, num_nodes: int) -> None:
-    """Raises FaceganError for devices that this machine does not have.
-
-    Lightning would start a process for each of any number of CPU devices. Without a launcher, the
-    first of several nodes would wait for the others.
-    """
-    several = isinstance(devices, list)
-    numbers = devices if several else [devices]
-    least = 0 if several else 1
-    if devices != "auto" and not (
-        numbers and all(type(number) is int and number >= least for number in numbers)
-    ):
+def check_devices(accelerator: str, devices: Any) -> None:
+    """Raises FaceganError for more CPU processes than cores; Lightning would start them all."""
+    cores = os.cpu_count() or 1
+    if isinstance(devices, int) and devices > cores and not uses_cuda(accelerator):
         raise FaceganError(
-            "trainer.devices must be a whole number of at least 1, a list of GPUs such as [0,1], "
-            f"or auto, got {devices}"
-        )
-    there = torch.cuda.device_count() if uses_cuda(accelerator) else os.cpu_count() or 1
-    if devices != "auto" and (len(numbers) if several else devices) > there:
-        raise FaceganError(
-            f"trainer.devices={devices} is more than the {there} of this machine; give at most "
-            f"trainer.devices={there}"
-        )
-    if num_nodes > 1 and not any(name in os.environ for name in LAUNCHED):
-        raise FaceganError(
-            f"trainer.num_nodes={num_nodes} needs torchrun or SLURM, which starts the processes on "
-            "the other nodes (docs/scaling.md)"
+            f"trainer.devices={devices} is more than the {cores} of this machine; give at most "
+            f"trainer.devices={cores}"
         )
 
 
@@ -59,17 +38,14 @@ def one_process(options: Mapping[str, Any]) -> bool:
 
 
 def describe_device(device: torch.device) -> str:
-    """The device's name and, on CUDA, its memory, with a warning if that is small."""
+    """The device's name and, on CUDA, its memory."""
     if device.type == "cpu":
         threads = torch.get_num_threads()
         return f"CPU, {threads} threads; a GPU is not used, which is fine for small models"
     if device.type != "cuda":
         return device.type.upper()
     properties = torch.cuda.get_device_properties(device)
-    text = f"{properties.name}, {properties.total_memory / 2**30:.1f} GB"
-    if properties.total_memory < SMALL_GPU:
-        text += "; under 4 GB: if it runs out of memory, use a smaller model.batch_size"
-    return text
+    return f"{properties.name}, {properties.total_memory / 2**30:.1f} GB"
 
 
 def default_precision(accelerator: str) -> str:

@@ -88,8 +88,7 @@ class EvaluateDuringTraining(Callback):
         return {"best": self.best, "best_images_seen": self.best_images_seen}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best = state_dict["best"]
-        self.best_images_seen = state_dict["best_images_seen"]
+        vars(self).update(state_dict)
 
     @rank_zero_only
     def on_train_start(self, trainer: pl.Trainer, gan: GAN) -> None:
@@ -151,16 +150,13 @@ class EvaluateDuringTraining(Callback):
     def _compare(self, generator: Generator) -> Comparison:
         device = next(generator.parameters()).device
         if self.photographs is None:
-            self.photographs = self._load_photographs(device)
+            splits = ("val", "train") if self.memorization else ("val",)
+            features = (
+                split_features(self.dataset, s, self.extractor, device=device) for s in splits
+            )
+            self.photographs = Photographs(*features)
         z = latents(range(EVALUATION_FACES), generator.latent_dim)
         return Comparison(self.photographs, self.extractor(generator.draw(z), device=device))
-
-    def _load_photographs(self, device: torch.device) -> Photographs:
-        held_out = split_features(self.dataset, "val", self.extractor, device=device)
-        training = None
-        if self.memorization:
-            training = split_features(self.dataset, "train", self.extractor, device=device)
-        return Photographs(held_out, training)
 
     def _scores(self, faces: Comparison) -> dict[str, float]:
         scores = {metric.name: metric.value(faces) for metric in self.metrics_measured}

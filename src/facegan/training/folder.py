@@ -1,26 +1,23 @@
 """The run folder: its lock, its record, and which config it was started with."""
 
 import hashlib
-import itertools
 import json
 import os
-import socket
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import BaseFileLock, FileLock, Timeout
+from filelock import FileLock, Timeout
 from pytorch_lightning.utilities import rank_zero_only
 
 from facegan.core.errors import FaceganError
-from facegan.core.files import named_errors, remove_temporary_files, write_json
+from facegan.core.files import remove_temporary_files, write_json
 from facegan.core.run_keys import CHANGEABLE, MOVABLE
 from facegan.data.recorded import RECORD, read_record
 
 CONFIG = "config.yaml"
-LOCK, OWNER = ".lock", ".owner"
+LOCK = ".lock"
 LATEST = Path("outputs/latest")
 PER_COMMAND = ("resume", "trust")  # given with each command
 
@@ -31,54 +28,31 @@ def is_rank_zero() -> bool:
 
 
 @contextmanager
-def writer_lock(folder: Path, automatic: bool = False) -> Iterator[Path]:
-    """Yields `folder`, in which no other process can train within the block.
+def writer_lock(folder: Path) -> Iterator[None]:
+    """Within the block, no other process can train in `folder`.
 
-    With `automatic`, a folder that another run uses is replaced by `folder`-2, -3, …. The operating
-    system releases the lock when the process ends, however it ends. Raises FaceganError, with the
-    owner, if another process has it.
+    The operating system releases the lock when the process ends, however it ends. Raises
+    FaceganError if another process has it.
     """
     if not is_rank_zero():
-        yield folder
+        yield
         return
-    locked, lock = _acquire(folder, automatic)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK, timeout=0)
     try:
-        owner = f"process {os.getpid()} on {socket.gethostname()} ({' '.join(sys.argv[:3])})"
-        with resumable(locked), named_errors(locked / OWNER):
-            (locked / OWNER).write_text(owner, encoding="utf-8")
-        remove_temporary_files(locked)
-        yield locked
+        lock.acquire()
+    except Timeout as error:
+        raise FaceganError(
+            f"{folder} is in use by another training; wait for its end, stop it, or choose another "
+            "folder by hydra.run.dir=…"
+        ) from error
+    try:
+        remove_temporary_files(folder)
+        yield
     finally:
-        (locked / OWNER).unlink(missing_ok=True)
-        if [path.name for path in locked.iterdir()] == [LOCK]:
-            (locked / LOCK).unlink()  # the run has not begun: the empty folder is removed, too
+        if [path.name for path in folder.iterdir()] == [LOCK]:
+            (folder / LOCK).unlink()  # the run has not begun: the command removes the folder
         lock.release()
-
-
-def _acquire(folder: Path, automatic: bool) -> tuple[Path, BaseFileLock]:
-    for number in itertools.count(1):
-        path = folder.with_name(f"{folder.name}-{number}") if number > 1 else folder
-        if automatic and (path / CONFIG).exists():
-            continue
-        path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path / LOCK, timeout=0)
-        try:
-            lock.acquire()
-            return path, lock
-        except Timeout as error:
-            if not automatic:
-                raise FaceganError(
-                    f"{path} is in use by {_owner(path)}; wait for its end, stop it, or choose "
-                    "another folder by hydra.run.dir=…"
-                ) from error
-    raise AssertionError("itertools.count ended")
-
-
-def _owner(folder: Path) -> str:
-    try:
-        return (folder / OWNER).read_text(encoding="utf-8", errors="replace")[:200]
-    except FileNotFoundError:  # it has just begun, or just ended
-        return "another process"
 
 
 @contextmanager

@@ -105,7 +105,7 @@ class WatchBalance(Callback):
         return {"since": self.since, "reported": self.reported}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.since, self.reported = state_dict["since"], state_dict["reported"]
+        vars(self).update(state_dict)
 
     @rank_zero_only
     def on_train_batch_end(self, trainer: pl.Trainer, gan: GAN, *_: Any) -> None:
@@ -136,8 +136,7 @@ class WatchVariety(Callback):
     raises CollapsedError.
     """
 
-    def __init__(self, dataset: PackedDataset, stop: bool) -> None:
-        self.dataset = dataset
+    def __init__(self, stop: bool) -> None:
         self.stop = stop
         self.had_variety = False
 
@@ -145,14 +144,15 @@ class WatchVariety(Callback):
         return {"had_variety": self.had_variety}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.had_variety = state_dict["had_variety"]
+        vars(self).update(state_dict)
 
     @rank_zero_only
     def on_train_start(self, trainer: pl.Trainer, gan: GAN) -> None:
         self.extractor = AttributeFeatures()
-        rows = self.dataset.indices("train")
+        dataset: PackedDataset = trainer.datamodule.dataset  # type: ignore[attr-defined]
+        rows = dataset.indices("train")
         some = rows[:: -(-len(rows) // SAMPLE)]
-        photographs = torch.from_numpy(self.dataset.images[some]).permute(0, 3, 1, 2)
+        photographs = torch.from_numpy(dataset.images[some]).permute(0, 3, 1, 2)
         self.real = variety(self.extractor(photographs, device=gan.device))
 
     @rank_zero_only

@@ -2,7 +2,6 @@
 
 import json
 import time
-from argparse import Namespace
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
+from pytorch_lightning.loggers import MLFlowLogger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
@@ -18,7 +17,7 @@ from torch.utils.tensorboard.summary import hparams
 from tqdm import tqdm
 
 from facegan.core.checks import check_number
-from facegan.core.files import atomic_path, named_errors
+from facegan.core.files import named_errors, write_bytes
 from facegan.core.images import to_pil
 from facegan.evaluation.metrics import METRICS
 from facegan.gan.module import GAN
@@ -33,8 +32,9 @@ HPARAMS_METRICS = (
 )
 
 
+@rank_zero_only
 def print_line(text: str) -> None:
-    """Prints a line, above the progress bar if one is drawn."""
+    """Prints a line once for all processes, above the progress bar if one is drawn."""
     tqdm.write(text)
     print(end="", flush=True)
 
@@ -116,40 +116,22 @@ def log_image(trainer: pl.Trainer, name: str, image: Tensor, images_seen: int) -
             logger.experiment.log_image(str(logger.run_id), to_pil(image), artifact_file=file)
 
 
-class JSONLLogger(Logger):
+class MetricsFile:
     """metrics.jsonl: one JSON object per line, with the step under "images"."""
 
-    def __init__(self, path: Path, lines: int) -> None:
+    def __init__(self, path: Path, lines: int = 0) -> None:
         """Keeps the first `lines` lines of an earlier process, which its checkpoint counted."""
-        super().__init__()
         self.path = path
         self.lines = lines
-        self._truncate()
+        written = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+        if len(written) > lines and rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+            write_bytes(path, b"".join(written[:lines]))
 
     @rank_zero_only
-    def _truncate(self) -> None:
-        lines = self.path.read_bytes().splitlines(keepends=True) if self.path.exists() else []
-        if len(lines) > self.lines:
-            with atomic_path(self.path) as temporary:
-                temporary.write_bytes(b"".join(lines[: self.lines]))
-
-    @property
-    def name(self) -> str:
-        return "metrics"
-
-    @property
-    def version(self) -> str:
-        return ""
-
-    @rank_zero_only
-    def log_hyperparams(self, params: dict[str, Any] | Namespace) -> None:
-        """Does nothing: config.yaml has them."""
-
-    @rank_zero_only
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+    def write_line(self, values: Mapping[str, Any]) -> None:
         self.lines += 1
         with named_errors(self.path), self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"images": step, **metrics}) + "\n")
+            file.write(json.dumps(values) + "\n")
 
 
 class MetricsLogger(Callback):
@@ -158,10 +140,11 @@ class MetricsLogger(Callback):
     Sums stay on the device, which is synchronized only when they are logged.
     """
 
-    def __init__(self, every: int) -> None:
+    def __init__(self, every: int, file: MetricsFile) -> None:
         """`every`: steps between two log entries."""
         check_number("log_every_n_steps", every, 1, 10**6)
         self.every = every
+        self.file = file
         self.sums: dict[str, Tensor] = {}
         self.counts: defaultdict[str, int] = defaultdict(int)
         self.latest: dict[str, float] = {}
@@ -200,9 +183,11 @@ class MetricsLogger(Callback):
             self._log_means(trainer, gan)
 
     def write(self, trainer: pl.Trainer, metrics: Mapping[str, float], images: int) -> None:
-        """Logs `metrics` and the seconds of training so far to every logger."""
+        """Logs `metrics` and the seconds of training so far to the file and every logger."""
+        values = {**metrics, "seconds": self.seconds}
+        self.file.write_line({"images": images, **values})
         for logger in trainer.loggers:
-            logger.log_metrics({**metrics, "seconds": self.seconds}, step=images)
+            logger.log_metrics(values, step=images)
 
     def _log_means(self, trainer: pl.Trainer, gan: GAN) -> None:
         means = {name: (total / self.counts[name]).item() for name, total in self.sums.items()}

@@ -1,6 +1,5 @@
 """What a training prints: a summary, a progress bar, the remaining time, a line per epoch."""
 
-import math
 import time
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from facegan.training.schedule import Budget
 
 WARMUP_STEPS = 2  # of an epoch, which are not timed
 FIRST_ESTIMATE, LINE_INTERVAL = 5.0, 10.0  # seconds
-SLOW_SECONDS = 2 * 60 * 60  # on a CPU: a reason to name a lighter recipe
 
 
 @rank_zero_only
@@ -116,18 +114,13 @@ class ETA(Callback):
             self.next_line = None if has_bar else now + LINE_INTERVAL
 
     def _print(self, trainer: pl.Trainer, gan: GAN, speed: float) -> None:
-        text = f"epoch {trainer.current_epoch + 1}: {gan.images_seen:,} images"
-        text += f", {speed:,.{0 if speed >= 10 else 1}f} images/s"
+        text = f"epoch {trainer.current_epoch + 1}: {gan.images_seen:,} images, "
+        text += f"{speed:,.{0 if speed >= 10 else 1}f} images/s"
         total = self.budget.total_images(trainer, gan)
-        seconds = math.nan if total is None else (total - gan.images_seen) / speed
         if total is not None:
+            seconds = (total - gan.images_seen) / speed
             text += f", about {format_duration(seconds)} to {self.budget}"
         print_line(text)
-        if seconds > SLOW_SECONDS and trainer.strategy.root_device.type == "cpu":
-            print_line(
-                f"{format_duration(seconds)} is long: model=lite is the recipe for a CPU and takes "
-                "minutes; or lower trainer.max_epochs"
-            )
 
 
 def format_duration(seconds: float) -> str:

@@ -12,7 +12,6 @@ from typing import Any, cast
 import pytorch_lightning as pl
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf, open_dict
-from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
@@ -29,7 +28,6 @@ from facegan.training.build import (
     build_budget,
     build_callbacks,
     check_config,
-    epoch_images,
     trainer_arguments,
 )
 from facegan.training.devices import check_compiler, keep_freed_memory
@@ -47,7 +45,7 @@ from facegan.training.folder import (
     writer_lock,
 )
 from facegan.training.health import UnhealthyError
-from facegan.training.metrics import JSONLLogger
+from facegan.training.metrics import MetricsFile
 from facegan.training.progress import print_results, print_summary
 from facegan.training.schedule import Budget, LearningRateSchedule
 from facegan.training.start import (
@@ -67,119 +65,91 @@ def train(
     cfg: DictConfig,
     folder: Path,
     resume: bool,
-    automatic_folder: bool = False,
     sweep: bool = False,
     startup: float = 0.0,
 ) -> float | None:
     """Trains the model of `cfg` in `folder`, or resumes the training that is there.
 
-    With `automatic_folder`, a folder that another run uses is replaced by a free one. In a `sweep`,
-    a finished run of the same config is skipped. `startup`: seconds that the command has taken so
-    far. Returns the least Fréchet distance to the validation faces, None if it was not measured.
+    In a `sweep`, a finished run of the same config is skipped. `startup`: seconds that the command
+    has taken so far. Returns the least Fréchet distance to the validation faces, None if it was not
+    measured.
     """
     silence_warnings()
-    config = _plain(cfg)
+    config: Any = OmegaConf.to_container(cfg, resolve=True)
     with named_errors("trainer"):
         check_config(config, sweep)
         budget = build_budget(config["trainer"], startup)
     keep_freed_memory()
-    if sweep and is_finished(folder) and not changes(_stored(folder), config):
+    if sweep and is_finished(folder) and not changes(stored(folder), config):
         print(f"{folder} is finished already", flush=True)
         return read_record(folder).get("frechet_distance")
-    with writer_lock(folder, automatic_folder) as locked, resumable(locked):
-        begun = (locked / CONFIG).exists()
+    with writer_lock(folder), resumable(folder):
+        begun = (folder / CONFIG).exists()
         if begun and not resume and is_rank_zero():
-            check_same_run(locked, _stored(locked), config)
-        start = starting_point(locked, run_identity(config), begun)
+            check_same_run(folder, stored(folder), config)
+        start = starting_point(folder, run_identity(config), begun)
         while True:
             try:
-                return _train(cfg, locked, start, budget)
+                return _train(cfg, config, folder, start, budget)
             except UnhealthyError as error:
-                most = cfg.health.max_rollbacks if cfg.health.rollback else 0
-                start = roll_back(locked, start, error, most)
+                start = roll_back(folder, start, error, **config["health"])
 
 
-def _plain(cfg: DictConfig) -> dict[str, Any]:
-    return cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
-
-
-def _stored(folder: Path) -> dict[str, Any]:
+def stored(folder: Path) -> dict[str, Any]:
     """The config of the run in `folder`."""
-    return _plain(read_config(folder / CONFIG))
+    return cast(dict[str, Any], OmegaConf.to_container(read_config(folder / CONFIG)))
 
 
 @contextmanager
-def named_errors(key: str) -> Iterator[None]:
-    """Within the block, a constructor's ValueError becomes a ConfigError with its key."""
+def named_errors(key: str, kind: type[Exception] = ValueError) -> Iterator[None]:
+    """Within the block, an error of this kind becomes a ConfigError with its key."""
     try:
         yield
-    except ValueError as error:
+    except kind as error:
         raise ConfigError(keyed(key, error)) from error
 
 
-@contextmanager
-def lightning_errors() -> Iterator[None]:
-    """Within the block, Lightning's refusal of an argument becomes a ConfigError."""
-    try:
-        yield
-    except MisconfigurationException as error:
-        raise ConfigError(f"trainer: {error}") from error
-    except InstantiationException as error:
-        if isinstance(error.__cause__, MisconfigurationException):
-            raise ConfigError(f"trainer: {error.__cause__}") from error
-        raise
-
-
-def _train(cfg: DictConfig, folder: Path, start: StartingPoint, budget: Budget) -> float | None:
-    pl.seed_everything(cfg.seed, verbose=False)
-    gan, schedule = _model(cfg, budget, start.rollbacks)
-    start.check(gan, budget)
-    source = _source(cfg, folder, gan)
+def _train(
+    cfg: DictConfig, config: dict[str, Any], folder: Path, start: StartingPoint, budget: Budget
+) -> float | None:
+    pl.seed_everything(config["seed"], verbose=False)
+    gan: GAN = instantiate(_without(cfg.model, SCHEDULE_KEYS), "model")
+    source = source_or_recorded(
+        lambda: instantiate(cfg.data, "data"), config["data"]["packed_dir"], folder
+    )
+    loggers = _loggers(cfg.logger, folder, start.images_seen)
+    extra = {name: instantiate(node, f"callbacks.{name}") for name, node in _named(cfg.callbacks)}
+    schedule = _schedule(config, budget, start.rollbacks)
+    check_fit(gan, source)
+    if config["trainer"]["compile"]:
+        check_compiler()
+        gan.compile_networks()
     with budget.paused():
         dataset = source.dataset()
-    if cfg.init is not None:
-        dataset = _start_from_weights(cfg, folder, gan, dataset, start)
+    if config["init"] is not None:
+        dataset = _start_from_weights(config, folder, gan, dataset, start)
     data = FaceDataModule(
         dataset,
         gan.batch_size,
-        cfg.seed,
-        cfg.loader.flip,
-        cfg.loader.on_device,
-        fixed_order=bool(cfg.trainer.get("overfit_batches")),
-        epoch_images=epoch_images(budget),
+        config["seed"],
+        **config["loader"],
+        fixed_order=bool(config["trainer"].get("overfit_batches")),
+        epoch_images=budget.epoch_images,
     )
-    metrics_file = JSONLLogger(folder / "metrics.jsonl", start.metrics_lines)
-    loggers = [metrics_file, *_loggers(cfg.logger, folder, start.images_seen)]
-    extra = {name: instantiate(node, f"callbacks.{name}") for name, node in _named(cfg.callbacks)}
     with named_errors("trainer"):
-        callbacks = build_callbacks(
-            _plain(cfg), folder, dataset, start, budget, schedule, metrics_file, extra
-        )
-    trainer = _trainer(cfg.trainer, folder, budget, loggers, callbacks)
-    _begin(cfg, folder, trainer)
+        file = MetricsFile(folder / "metrics.jsonl", start.metrics_lines)
+        callbacks = build_callbacks(config, folder, dataset, start, budget, schedule, file, extra)
+        arguments = trainer_arguments(config["trainer"], folder, budget, loggers, callbacks)
+    trainer = _trainer(cfg.trainer, arguments)
+    _begin(cfg, config, folder, trainer)
     write_record(folder, finished=False, data=data_record(source, dataset))
     print_summary(gan, data, trainer)
-    with lightning_errors():
+    with named_errors("trainer", MisconfigurationException):
         trainer.fit(gan, datamodule=data, ckpt_path=start.checkpoint, weights_only=True)
     best = best_frechet_distance(callbacks)
     write_record(folder, finished=True, frechet_distance=best)
     print_results(folder)
     return best
-
-
-def _model(cfg: DictConfig, budget: Budget, rollbacks: int) -> tuple[GAN, LearningRateSchedule]:
-    """The GAN and its learning rates, whose keys are in the same group."""
-    gan: GAN = instantiate(_without(cfg.model, SCHEDULE_KEYS), "model")
-    if cfg.trainer.compile:
-        check_compiler()
-        gan.compile_networks()
-    keys = {name: cfg.model[name] for name in SCHEDULE_KEYS if name in cfg.model}
-    warmup = INIT_WARMUP if cfg.init is not None else 0
-    with named_errors("model"):
-        restart = cfg.trainer.restart_schedule
-        return gan, LearningRateSchedule(
-            budget, **keys, restart=restart, rollbacks=rollbacks, warmup=warmup
-        )
 
 
 def _without(node: DictConfig, names: tuple[str, ...]) -> DictConfig:
@@ -191,9 +161,17 @@ def _without(node: DictConfig, names: tuple[str, ...]) -> DictConfig:
     return rest
 
 
-def _source(cfg: DictConfig, folder: Path, gan: GAN) -> FaceSource:
-    """The data of `cfg`, whose images the model must fit."""
-    source = source_or_recorded(lambda: instantiate(cfg.data, "data"), cfg.data.packed_dir, folder)
+def _schedule(config: dict[str, Any], budget: Budget, rollbacks: int) -> LearningRateSchedule:
+    """The learning rates; two of their keys are in the group `model`."""
+    keys = {name: config["model"][name] for name in SCHEDULE_KEYS if name in config["model"]}
+    warmup = INIT_WARMUP if config["init"] is not None else 0
+    restart = config["trainer"]["restart_schedule"]
+    with named_errors("model"):
+        return LearningRateSchedule(budget, restart, rollbacks, warmup, **keys)
+
+
+def check_fit(gan: GAN, source: FaceSource) -> None:
+    """Raises ConfigError unless the model works on images of the data's size."""
     size = (source.channels, source.image_size, source.image_size)
     if gan.image_shape != size:
         raise ConfigError(
@@ -201,20 +179,20 @@ def _source(cfg: DictConfig, folder: Path, gan: GAN) -> FaceSource:
             "height, width); leave the networks' image_size to data.image_size, and "
             "their channels to data.mode"
         )
-    return source
 
 
 def _start_from_weights(
-    cfg: DictConfig, folder: Path, gan: GAN, dataset: PackedDataset, start: StartingPoint
+    config: dict[str, Any], folder: Path, gan: GAN, dataset: PackedDataset, start: StartingPoint
 ) -> PackedDataset:
-    """Initializes the networks by cfg.init; returns `dataset` with the terms of these weights, too.
+    """Initializes the networks by `init`; returns `dataset` with the terms of these weights, too.
 
     A resumed run has both already.
     """
     if start.checkpoint is None:
-        initialize(gan, cfg.init, cfg.recipe)
-        write_record(folder, init_license=pretrained.metadata(cfg.init).get("license", ""))
-    freeze_layers(gan.discriminator, cfg.freeze_d)
+        initialize(gan, config["init"], config["recipe"])
+        terms = pretrained.metadata(config["init"]).get("license", "")
+        write_record(folder, init_license=terms)
+    freeze_layers(gan.discriminator, config["freeze_d"])
     terms = str(read_record(folder).get("init_license", ""))
     return dataclasses.replace(dataset, license=combine_terms(dataset.license, terms))
 
@@ -237,23 +215,20 @@ def _loggers(nodes: DictConfig, folder: Path, images_seen: int) -> list[Logger]:
     return loggers
 
 
-def _trainer(
-    node: DictConfig, folder: Path, budget: Budget, loggers: list[Logger], callbacks: list[Callback]
-) -> pl.Trainer:
-    """Lightning's Trainer with the loggers and callbacks of the run, writing to `folder`."""
-    with named_errors("trainer"):
-        arguments = trainer_arguments(_plain(node), folder, budget, loggers, callbacks)
-    with lightning_errors():
+def _trainer(node: DictConfig, arguments: dict[str, Any]) -> pl.Trainer:
+    try:
         trainer: pl.Trainer = instantiate(_without(node, OWN_OPTIONS), "trainer", **arguments)
-        return trainer
+    except InstantiationException as error:
+        raise ConfigError(f"trainer: {error.__cause__}") from error
+    return trainer
 
 
 @rank_zero_only
-def _begin(cfg: DictConfig, folder: Path, trainer: pl.Trainer) -> None:
+def _begin(cfg: DictConfig, config: dict[str, Any], folder: Path, trainer: pl.Trainer) -> None:
     """Writes the config into the run folder, and points outputs/latest at it."""
     save_config(cfg, folder / CONFIG)
     for logger in trainer.loggers:
-        logger.log_hyperparams(_plain(cfg))
+        logger.log_hyperparams(config)
     point_latest_at(folder)
 
 

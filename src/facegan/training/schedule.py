@@ -14,18 +14,22 @@ from pytorch_lightning.callbacks import Callback
 
 from facegan.core.checks import MANY, check_choice, check_number
 from facegan.gan.module import GAN
+from facegan.training.callbacks import GIF_FRAMES
 from facegan.training.metrics import print_line
 
 PYTHON = 3.0  # seconds for the interpreter's start and end, which are not measured
+GIF_SECONDS = 0.05  # for a frame of the GIF
 MARGIN = 1.5  # of the estimate, for grid, weights and checkpoint, which it leaves out
 COOLDOWN = 0.3  # of the budget (benchmarks/recipes.md, round 12)
 ROLLBACK_FACTOR = 0.5  # of the learning rates, at each rollback
 
-Estimate = Callable[[pl.Trainer], float]  # of seconds
-
 
 class Budget(Callback, ABC):
     """Ends the training and measures its progress."""
+
+    # images of an epoch at least: with few photographs, grids, evaluations and checkpoints would
+    # take longer than the training between them
+    epoch_images = 10_000
 
     def paused(self) -> AbstractContextManager[None]:
         """Time within the block does not count as training."""
@@ -46,6 +50,8 @@ class Budget(Callback, ABC):
 
 class EpochBudget(Budget):
     """The training ends after `max_epochs` epochs, by the Trainer's own limit."""
+
+    epoch_images = 0  # one pass over the data set
 
     def __init__(self, max_epochs: int) -> None:
         check_number("max_epochs", max_epochs, 1, 10**6)
@@ -101,24 +107,20 @@ class TimeBudget(Budget):
         self,
         max_time: timedelta,
         startup: float = 0.0,
-        evaluation: Estimate = lambda trainer: 0.0,
-        finish: Estimate = lambda trainer: 0.0,
+        estimate: Callable[[pl.Trainer], float] = lambda trainer: 0.0,
     ) -> None:
         """`startup`: seconds that the command has taken so far.
 
-        `evaluation` and `finish` estimate the seconds of the first evaluation, and of what follows
-        the last epoch.
+        `estimate`: the seconds of an evaluation, called after the first step.
         """
         self.max_time = max_time
-        self.evaluation = evaluation
-        self.finish = finish
+        self.estimate = estimate
         self.elapsed = 0.0  # seconds in earlier processes
         self.began = time.monotonic() - startup
         self.started = self.over = False
         self.reserve: float | None = None  # seconds for the end of an epoch
-        self.finish_seconds = 0.0
+        self.frames = 0  # of the GIF
         self.epoch_ended: float | None = None
-        self.step_ended: float | None = None  # of this epoch
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -139,14 +141,12 @@ class TimeBudget(Budget):
 
     def on_train_start(self, trainer: pl.Trainer, gan: GAN) -> None:
         self.started = True
-        self.epoch_ended = self.step_ended = None
-        self.finish_seconds = self.finish(trainer)
+        self.epoch_ended = None
 
     def on_train_epoch_start(self, trainer: pl.Trainer, gan: GAN) -> None:
         if self.epoch_ended is not None:
             self.reserve = max(self.reserve or 0.0, time.monotonic() - self.epoch_ended)
-        self.finish_seconds = self.finish(trainer)
-        self.step_ended = None
+        self.frames = min(trainer.current_epoch + 1, GIF_FRAMES)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, gan: GAN) -> None:
         self.epoch_ended = time.monotonic()
@@ -155,10 +155,8 @@ class TimeBudget(Budget):
 
     def on_train_batch_end(self, trainer: pl.Trainer, gan: GAN, *_: Any) -> None:
         if self.reserve is None:
-            self.reserve = MARGIN * self.evaluation(trainer)
-        before, self.step_ended = self.step_ended, time.monotonic()
-        step = 0.0 if before is None else self.step_ended - before
-        if self.seconds() + step >= self._usable():
+            self.reserve = MARGIN * self.estimate(trainer)
+        if self.seconds() >= self._usable():
             self._stop(trainer)
 
     def _stop(self, trainer: pl.Trainer) -> None:
@@ -171,7 +169,8 @@ class TimeBudget(Budget):
 
     def _usable(self) -> float:
         seconds = self.max_time.total_seconds()
-        return max(seconds - (self.reserve or 0.0) - self.finish_seconds - PYTHON, seconds / 2)
+        end = (self.reserve or 0.0) + GIF_SECONDS * self.frames + PYTHON
+        return max(seconds - end, seconds / 2)
 
     def progress(self, trainer: pl.Trainer, gan: GAN, batch_idx: int) -> float:
         return 1.0 if self.over else min(self.seconds() / self._usable(), 1.0)
@@ -203,11 +202,11 @@ class LearningRateSchedule(Callback):
     def __init__(
         self,
         budget: Budget,
-        lr_schedule: str = "cosine",
-        final_lr_factor: float = 1.0,
         restart: bool = False,
         rollbacks: int = 0,
         warmup: int = 0,
+        lr_schedule: str = "cosine",
+        final_lr_factor: float = 1.0,
     ) -> None:
         check_choice("lr_schedule", lr_schedule, SCHEDULES)
         check_number("final_lr_factor", final_lr_factor, 0, 100, whole=False)
@@ -224,7 +223,7 @@ class LearningRateSchedule(Callback):
         return {"finished": self.finished, "constant": self.constant}
 
     def load_state_dict(self, state_dict: dict[str, bool]) -> None:
-        self.finished, self.constant = state_dict["finished"], state_dict["constant"]
+        vars(self).update(state_dict)
 
     def on_train_start(self, trainer: pl.Trainer, gan: GAN) -> None:
         more = self.finished and self.budget.progress(trainer, gan, 0) < 1

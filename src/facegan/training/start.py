@@ -1,11 +1,10 @@
 """Where a training starts: at a checkpoint of the run, or at the weights of another."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor, nn
 
 from facegan.core import pretrained
@@ -24,7 +23,6 @@ from facegan.training.checkpoints import (
 from facegan.training.folder import is_finished, write_record
 from facegan.training.health import UnhealthyError
 from facegan.training.metrics import print_line
-from facegan.training.schedule import Budget, EpochBudget
 
 MAX_LISTED = 6  # names in a message
 
@@ -39,7 +37,6 @@ class StartingPoint:
     metrics_lines: int = 0
     rollbacks: int = 0
     epochs: int = 0  # that are over
-    shapes: Mapping[str, torch.Size] = field(default_factory=dict)  # of the module's state
 
     @classmethod
     def at(cls, path: Path, identity: str) -> "StartingPoint":
@@ -59,24 +56,7 @@ class StartingPoint:
             entry["metrics_lines"],
             entry["rollbacks"],
             progress["processed"],
-            {name: tensor.shape for name, tensor in checkpoint["state_dict"].items()},
         )
-
-    def check(self, gan: GAN, budget: Budget) -> None:
-        """Raises FaceganError if the model or the budget does not fit the checkpoint."""
-        shapes = {name: tensor.shape for name, tensor in gan.state_dict().items()}
-        if self.checkpoint is not None and shapes != self.shapes:
-            names = {*shapes, *self.shapes}
-            wrong = [name for name in names if shapes.get(name) != self.shapes.get(name)]
-            raise FaceganError(
-                f"{self.checkpoint} has another network than config.yaml describes "
-                f"({min(wrong)}): either file was replaced; restore it, or start a new run"
-            )
-        if isinstance(budget, EpochBudget) and budget.max_epochs < self.epochs:
-            raise FaceganError(
-                f"trainer.max_epochs={budget.max_epochs}, but the run has {self.epochs} epochs "
-                f"already; give at least that many, such as trainer.max_epochs={2 * self.epochs}"
-            )
 
 
 def starting_point(folder: Path, identity: str, begun: bool) -> StartingPoint:
@@ -88,9 +68,9 @@ def starting_point(folder: Path, identity: str, begun: bool) -> StartingPoint:
             f"{folder}/generator.safetensors: start a new run"
         )
     if start is not None:
-        _print(f"the run resumes from {start.checkpoint}, after {start.images_seen:,} images")
+        print_line(f"the run resumes from {start.checkpoint}, after {start.images_seen:,} images")
     elif begun:
-        _print(f"{folder} has no checkpoint yet: the run starts again")
+        print_line(f"{folder} has no checkpoint yet: the run starts again")
     return start or StartingPoint(identity)
 
 
@@ -108,7 +88,7 @@ def newest_checkpoint(folder: Path, identity: str) -> StartingPoint | None:
             skipped.append(str(error))
             continue
         for message in skipped:
-            _print(f"{message}; the one before it is used")
+            print_line(f"{message}; the one before it is used")
         return start
     if skipped:
         raise FaceganError(
@@ -136,19 +116,20 @@ def best_checkpoint(folder: Path, identity: str) -> StartingPoint | None:
 
 
 def roll_back(
-    folder: Path, start: StartingPoint, error: UnhealthyError, most: int
+    folder: Path, start: StartingPoint, error: UnhealthyError, rollback: bool, max_rollbacks: int
 ) -> StartingPoint:
     """The best checkpoint, from which the run resumes with lower learning rates.
 
-    Raises `error` if there is no checkpoint, or if there were `most` rollbacks before.
+    Raises `error` without `rollback`, without a checkpoint, and after `max_rollbacks`.
     """
     number = start.rollbacks + 1
-    point = best_checkpoint(folder, start.identity) if number <= most else None
+    allowed = rollback and number <= max_rollbacks
+    point = best_checkpoint(folder, start.identity) if allowed else None
     if point is None:
         raise error
     print_line(
-        f"{error}\nrollback {number} of {most}: the run goes back to {point.checkpoint}, after "
-        f"{point.images_seen:,} images, with half of the learning rates"
+        f"{error}\nrollback {number} of {max_rollbacks}: the run goes back to {point.checkpoint}, "
+        f"after {point.images_seen:,} images, with half of the learning rates"
     )
     # a rollback that is repeated after a kill replaces the first one
     before = recorded_rollbacks(folder)[: start.rollbacks]
@@ -176,7 +157,7 @@ def initialize(gan: GAN, source: str, recipe: str | None) -> None:
     _report_slope(source, gan.generator)
     discriminator = pretrained.find_discriminator(source)
     if discriminator is None:
-        _print(f"init: {source} has no discriminator; it starts from random weights")
+        print_line(f"init: {source} has no discriminator; it starts from random weights")
         return
     fitting = copy_fitting(gan.discriminator, pretrained.read_tensors(discriminator))
     _report(f"discriminator of {source}", gan.discriminator, fitting)
@@ -224,25 +205,17 @@ def combine_terms(*terms: str) -> str:
 def _report(name: str, network: nn.Module, fitting: list[str]) -> None:
     state = network.state_dict()
     missing = [key for key in state if key not in fitting]
-    _print(f"init: {name}: {len(fitting)} of {len(state)} tensors are used")
+    print_line(f"init: {name}: {len(fitting)} of {len(state)} tensors are used")
     if missing:
-        more = f" and {len(missing) - MAX_LISTED} more" if len(missing) > MAX_LISTED else ""
-        listed = ", ".join(missing[:MAX_LISTED])
-        _print(f"init: these do not fit and start from random weights: {listed}{more}")
+        print_line(f"init: these start from random weights: {', '.join(missing[:MAX_LISTED])}, …")
 
 
 def _report_slope(source: str, generator: Generator) -> None:
     """Prints a line if the weights were trained with other activations, which no tensor shows."""
-    name = "negative_slope"
-    theirs = pretrained.config_of(source).get(name, LEAKY_SLOPE)
-    ours = generator.config.get(name, theirs)
+    theirs = pretrained.config_of(source).get("negative_slope", LEAKY_SLOPE)
+    ours = generator.config.get("negative_slope", theirs)
     if ours != theirs:
-        _print(
-            f"init: {source} was trained with {name}={theirs}, this generator has {ours}; "
-            f"model.generator.{name}={theirs} keeps its activations"
+        print_line(
+            f"init: {source} was trained with negative_slope={theirs}, this generator has {ours}; "
+            f"model.generator.negative_slope={theirs} keeps its activations"
         )
-
-
-@rank_zero_only
-def _print(text: str) -> None:
-    print_line(text)
