@@ -1,5 +1,6 @@
 """Small photographs, packed_dir and configs that several tests share."""
 
+import contextlib
 import importlib
 import logging
 import os
@@ -19,6 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from facegan import Generator, latents, load_directions
+from facegan.cli.config import validate
 from facegan.core.paths import CONFIG_PATH
 from facegan.core.pretrained import config_of
 from facegan.data.dataset import Labels, PackedDataset, write_dataset
@@ -173,16 +175,38 @@ def celeba_root() -> Path:
     return root
 
 
+def compose_config(name: str, *overrides: str) -> DictConfig:
+    """The config of the command `name` with these overrides."""
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(CONFIG_PATH), version_base="1.3"):
+        return hydra.compose(name, list(overrides))
+
+
 @pytest.fixture
 def compose() -> Compose:
     """compose("train", "model=lite", …) -> the command's config with these overrides."""
+    return compose_config
 
-    def run(name: str, *overrides: str) -> DictConfig:
-        GlobalHydra.instance().clear()
-        with hydra.initialize_config_dir(str(CONFIG_PATH), version_base="1.3"):
-            return hydra.compose(name, list(overrides))
 
-    return run
+@pytest.fixture(scope="session")
+def small(small_photos: tuple[str, ...]) -> tuple[str, ...]:
+    """Overrides for a training with four steps of eight images in an epoch."""
+    widths = ("model.generator.width=8", "model.discriminator.width=8")
+    steps = ("model.batch_size=8", "trainer.accelerator=cpu", "trainer.log_every_n_steps=1")
+    return ("model=lite", *small_photos, *widths, *steps, "evaluate_every=0")
+
+
+@pytest.fixture(scope="session")
+def finished_run(small: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished training of three epochs, for tests that only read it."""
+    from facegan.train import TrainConfig
+    from facegan.training.run import train
+
+    folder = tmp_path_factory.mktemp("finished")
+    cfg = compose_config("train", *small, "trainer.max_epochs=3", "+recipe=lite")
+    with contextlib.chdir(folder):
+        train(validate(cfg, TrainConfig), folder / "run", resume=False)
+    return folder / "run"
 
 
 @pytest.fixture

@@ -113,7 +113,7 @@ def _train(
     cfg: DictConfig, config: dict[str, Any], folder: Path, start: StartingPoint, budget: Budget
 ) -> float | None:
     pl.seed_everything(config["seed"], verbose=False)
-    gan: GAN = instantiate(_without(cfg.model, SCHEDULE_KEYS), "model")
+    gan = build_model(cfg.model)
     source = source_or_recorded(
         lambda: instantiate(cfg.data, "data"), config["data"]["packed_dir"], folder
     )
@@ -150,6 +150,12 @@ def _train(
     write_record(folder, finished=True, frechet_distance=best)
     print_results(folder)
     return best
+
+
+def build_model(node: DictConfig) -> GAN:
+    """The GAN of the config group `model`, some of whose keys are the learning rates'."""
+    gan: GAN = instantiate(_without(node, SCHEDULE_KEYS), "model")
+    return gan
 
 
 def _without(node: DictConfig, names: tuple[str, ...]) -> DictConfig:
