@@ -27,6 +27,7 @@ from facegan.core.errors import FaceganError
 from facegan.core.paths import CONFIG_PATH
 from facegan.core.run_keys import CHANGEABLE, MOVABLE
 
+PER_COMMAND = ("resume", "trust")  # not stored
 BUDGETS = ("trainer.max_epochs", "trainer.max_images", "trainer.max_time")
 
 
@@ -136,22 +137,18 @@ def main(cfg: DictConfig) -> float | None:
 
 
 def stored_config(folder: Path, cfg: DictConfig, overrides: list[str]) -> DictConfig:
-    """The config that the run in `folder` was started with, with the values of `cfg` for the keys
-    of `overrides`.
-    """
+    """The config of the run in `folder`, with the values of `cfg` for the keys of `overrides`."""
     check_run_folder(folder)
     changes = {text.lstrip("+").partition("=")[0]: text for text in overrides}
-    changes = {key: text for key, text in changes.items() if key not in ("resume", "trust")}
-    foreign = [text for key, text in changes.items() if not may_change(key)]
-    if foreign:
+    if foreign := [text for key, text in changes.items() if not may_change(key)]:
         known = ", ".join((*CHANGEABLE, *(f"data.{name}" for name in MOVABLE)))
         raise ConfigError(
             f"{', '.join(foreign)} with resume: of a run's config only {known} can be changed "
             "(trainer.max_epochs=12); start a new run for the rest"
         )
     stored = load_config(folder / "config.yaml")
-    missing = [f.name for f in fields(TrainConfig) if f.name not in (*stored, "resume", "trust")]
-    if missing:
+    names = [f.name for f in fields(TrainConfig) if f.name not in PER_COMMAND]
+    if missing := [name for name in names if name not in stored]:
         raise FaceganError(
             f"{folder / 'config.yaml'} lacks {', '.join(missing)}: it was edited, or written by "
             "another version; restore it, or start a new run"
@@ -161,6 +158,8 @@ def stored_config(folder: Path, cfg: DictConfig, overrides: list[str]) -> DictCo
             OmegaConf.update(stored, key, None)
     values: Any = OmegaConf.to_container(cfg)  # with strings as they are escaped
     for key in changes:
+        if key in PER_COMMAND:
+            continue
         value = functools.reduce(operator.getitem, key.split("."), values)
         OmegaConf.update(stored, key, value, merge=False)
     return validate(stored, TrainConfig)

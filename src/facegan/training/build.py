@@ -27,7 +27,7 @@ from facegan.training.evaluation import (
 )
 from facegan.training.health import CheckNumbers, WatchBalance, WatchVariety
 from facegan.training.metrics import MetricsFile, MetricsLogger
-from facegan.training.progress import ETA, EpochSummary, ProgressBar
+from facegan.training.progress import ETA, ProgressBar
 from facegan.training.schedule import (
     Budget,
     EpochBudget,
@@ -50,7 +50,7 @@ def check_config(config: Config, sweep: bool) -> None:
     for name in ("compile", "restart_schedule"):
         if not isinstance(options[name], bool):
             raise ValueError(f"{name} must be true or false, got {options[name]}")
-    check_devices(options["accelerator"], options["devices"])
+    check_devices(options["accelerator"], options["devices"], options.get("num_nodes", 1))
     several = f"trainer.devices={options['devices']}"
     if sweep and not one_process(options):
         raise FaceganError(
@@ -116,7 +116,6 @@ def build_callbacks(
     interruption = Interruption(folder)
     callbacks: list[Callback | None] = [
         metrics,
-        EpochSummary(metrics),
         budget,
         ETA(budget),
         ProgressBar(metrics) if sys.stderr.isatty() else None,

@@ -10,11 +10,20 @@ import torch
 
 from facegan.core.errors import FaceganError
 
+LAUNCHERS = ("TORCHELASTIC_RUN_ID", "SLURM_NTASKS", "MASTER_ADDR")  # their variables
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
-def check_devices(accelerator: str, devices: Any) -> None:
-    """Raises FaceganError for more CPU processes than cores; Lightning would start them all."""
+def check_devices(accelerator: str, devices: Any, num_nodes: Any) -> None:
+    """Raises FaceganError for more CPU processes than cores; Lightning would start them all.
+
+    Without a launcher, the first of several nodes would wait for the others.
+    """
+    if num_nodes != 1 and not any(name in os.environ for name in LAUNCHERS):
+        raise FaceganError(
+            f"trainer.num_nodes={num_nodes} needs torchrun or SLURM, which starts the processes on "
+            "the other nodes (docs/scaling.md)"
+        )
     cores = os.cpu_count() or 1
     if isinstance(devices, int) and devices > cores and not uses_cuda(accelerator):
         raise FaceganError(

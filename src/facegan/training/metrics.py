@@ -137,7 +137,8 @@ class MetricsFile:
 class MetricsLogger(Callback):
     """Logs the means of a step's outputs, the speed and the learning rates every few steps.
 
-    Sums stay on the device, which is synchronized only when they are logged.
+    Sums stay on the device, which is synchronized only when they are logged. The newest means are
+    printed after every epoch.
     """
 
     def __init__(self, every: int, file: MetricsFile) -> None:
@@ -181,6 +182,9 @@ class MetricsLogger(Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, gan: GAN) -> None:
         if self.counts:  # the last steps of an epoch
             self._log_means(trainer, gan)
+        values = [f"{name} {value:.4g}" for name, value in self.latest.items()]
+        first = f"epoch {trainer.current_epoch + 1}: {gan.images_seen:,} images"
+        print_line("  ".join([first, *values]))
 
     def write(self, trainer: pl.Trainer, metrics: Mapping[str, float], images: int) -> None:
         """Logs `metrics` and the seconds of training so far to the file and every logger."""

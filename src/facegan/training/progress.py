@@ -1,4 +1,4 @@
-"""What a training prints: a summary, a progress bar, the remaining time, a line per epoch."""
+"""What a training prints: a summary, a progress bar, the remaining time, its results."""
 
 import time
 from pathlib import Path
@@ -66,19 +66,6 @@ class ProgressBar(TQDMProgressBar):
     def get_metrics(self, trainer: pl.Trainer, gan: GAN) -> dict[str, Any]:
         latest = self.metrics.latest
         return {name: f"{latest[name]:.3g}" for name in ("D_loss", "G_loss") if name in latest}
-
-
-class EpochSummary(Callback):
-    """One line per epoch: the images seen and the newest means."""
-
-    def __init__(self, metrics: MetricsLogger) -> None:
-        self.metrics = metrics
-
-    @rank_zero_only
-    def on_train_epoch_end(self, trainer: pl.Trainer, gan: GAN) -> None:
-        values = [f"{name} {value:.4g}" for name, value in self.metrics.latest.items()]
-        first = f"epoch {trainer.current_epoch + 1}: {gan.images_seen:,} images"
-        print_line("  ".join([first, *values]))
 
 
 class ETA(Callback):
