@@ -197,7 +197,7 @@ def small(small_photos: tuple[str, ...]) -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="session")
-def finished_run(small: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained_run(small: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished training of three epochs, for tests that only read it."""
     from facegan.train import TrainConfig
     from facegan.training.run import train

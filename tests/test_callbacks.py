@@ -159,13 +159,13 @@ def test_without_batch_norm_nothing_is_recalibrated() -> None:
 
 
 def test_a_live_grid_is_written_during_an_epoch_and_changes_no_weight(
-    cli, small: tuple[str, ...], finished_run: Path
+    cli, small: tuple[str, ...], trained_run: Path
 ) -> None:
-    assert not (finished_run / "samples/live.png").exists()
+    assert not (trained_run / "samples/live.png").exists()
     live = ("trainer.max_epochs=3", "sample_every=0", "hydra.run.dir=live")
     assert cli("train", *small, *live).code == 0
     assert open_image("live/samples/live.png").size == open_image("live/samples/epoch-001.png").size
-    weights = [Path(run, "generator.safetensors").read_bytes() for run in ("live", finished_run)]
+    weights = [Path(run, "generator.safetensors").read_bytes() for run in ("live", trained_run)]
     assert weights[0] == weights[1]
 
 

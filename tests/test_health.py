@@ -141,18 +141,18 @@ def test_variety() -> None:
 
 
 def test_snapshots_are_weights_like_any_other(
-    cli: Cli, health: tuple[str, ...], finished_run: Path
+    cli: Cli, health: tuple[str, ...], trained_run: Path
 ) -> None:
     assert cli("train", *health, "snapshots.every=20").code == 0
     names = {path.name for path in Path("run").glob("generator-*.safetensors")}
     images = (24, 40, 64, 80)  # whole batches after each multiple of 20
     assert names == {f"generator-{number}.safetensors" for number in images}
     assert cli("sample", "weights=run/generator-64.safetensors", "n=1").code == 0
-    one, other = (load_file(f"{run}/generator.safetensors") for run in ("run", finished_run))
+    one, other = (load_file(f"{run}/generator.safetensors") for run in ("run", trained_run))
     assert all(one[name].equal(other[name]) for name in one)
 
 
-def test_the_rates_of_a_finished_run_stay_unless_the_schedule_restarts(
+def test_the_rates_of_a_trained_run_stay_unless_the_schedule_restarts(
     cli: Cli, health: tuple[str, ...]
 ) -> None:
     cli("train", *health, "trainer.max_epochs=2")

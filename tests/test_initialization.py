@@ -77,13 +77,13 @@ def test_the_recipe_follows_the_weights(arguments: list[str], added: list[str]) 
     assert complete(arguments) == [*arguments, *added]
 
 
-def test_a_run_starts_from_another(cli: Cli, small: tuple[str, ...], finished_run: Path) -> None:
-    arguments = ("hydra.run.dir=second", f"init={finished_run}", "freeze_d=1")
+def test_a_run_starts_from_another(cli: Cli, small: tuple[str, ...], trained_run: Path) -> None:
+    arguments = ("hydra.run.dir=second", f"init={trained_run}", "freeze_d=1")
     result = cli("train", *small, *SHORT[:2], *arguments)
     assert result.code == 0, result.err
     assert "init: discriminator of" in result.out
     assert "start from random" not in result.out
-    first, second = (load_file(f"{r}/discriminator.safetensors") for r in (finished_run, "second"))
+    first, second = (load_file(f"{r}/discriminator.safetensors") for r in (trained_run, "second"))
     equal = [name for name in first if torch.equal(first[name], second[name])]
     assert {"layers.0.weight", "layers.0.bias"} <= set(equal) != set(first)
     assert pretrained.metadata("second")["recipe"] == "lite"

@@ -109,10 +109,10 @@ def test_every_model_trains_for_a_step(model: str, tiny: Any) -> None:
     assert list(RUN.glob("*.safetensors"))
 
 
-def test_a_run_leaves_its_files(finished_run: Path) -> None:
-    paths = [path for path in finished_run.rglob("*") if path.is_file()]
-    files = {path.relative_to(finished_run).as_posix() for path in paths}
-    (events,) = finished_run.glob("events.out.tfevents.*")
+def test_a_run_leaves_its_files(trained_run: Path) -> None:
+    paths = [path for path in trained_run.rglob("*") if path.is_file()]
+    files = {path.relative_to(trained_run).as_posix() for path in paths}
+    (events,) = trained_run.glob("events.out.tfevents.*")
     assert files == {
         "config.yaml",
         ".lock",
@@ -126,59 +126,59 @@ def test_a_run_leaves_its_files(finished_run: Path) -> None:
         "discriminator.safetensors",
         events.name,
     }
-    assert (finished_run.parent / "outputs/latest").resolve() == finished_run.resolve()
+    assert (trained_run.parent / "outputs/latest").resolve() == trained_run.resolve()
 
 
-def test_metrics_are_logged_against_images(finished_run: Path) -> None:
-    logged = lines(finished_run)
+def test_metrics_are_logged_against_images(trained_run: Path) -> None:
+    logged = lines(trained_run)
     assert [line["images"] for line in logged] == list(range(8, 104, 8))
     assert [line["epoch"] for line in logged] == [1] * 4 + [2] * 4 + [3] * 4
     step = {"D_loss", "G_loss", "D_real_logits", "D_fake_logits", "images_per_second", "seconds"}
     assert step | {"learning_rate/discriminator", "learning_rate/generator"} <= logged[-1].keys()
-    events = EventAccumulator(str(finished_run)).Reload()
+    events = EventAccumulator(str(trained_run)).Reload()
     assert [event.step for event in events.Scalars("D_loss")] == list(range(8, 104, 8))
     assert [event.step for event in events.Images("samples")] == [32, 64, 96]
 
 
-def test_pictures_of_a_run(finished_run: Path) -> None:
+def test_pictures_of_a_run(trained_run: Path) -> None:
     side = (8 * 9 - 1) * 2
-    frames = [Image.open(path) for path in sorted(finished_run.glob("samples/*.png"))]
+    frames = [Image.open(path) for path in sorted(trained_run.glob("samples/*.png"))]
     assert [frame.size for frame in frames] == [(side, side)] * 3
     assert len({frame.tobytes() for frame in frames}) == 3
-    with Image.open(finished_run / "samples/epochs.gif") as gif:
+    with Image.open(trained_run / "samples/epochs.gif") as gif:
         assert (gif.n_frames, gif.size) == (3, (side, side))
 
 
-def test_weights_of_a_run_are_its_moving_average(finished_run: Path) -> None:
-    state = checkpoint(finished_run)["state_dict"]
-    weights = Generator.from_pretrained(finished_run).state_dict()
+def test_weights_of_a_run_are_its_moving_average(trained_run: Path) -> None:
+    state = checkpoint(trained_run)["state_dict"]
+    weights = Generator.from_pretrained(trained_run).state_dict()
     assert weights
     assert all(torch.equal(value, state[f"ema.{name}"]) for name, value in weights.items())
-    assert metadata(finished_run)["images_seen"] == "96"
-    assert "license" not in metadata(finished_run)  # the photographs are the user's
+    assert metadata(trained_run)["images_seen"] == "96"
+    assert "license" not in metadata(trained_run)  # the photographs are the user's
 
 
 def test_the_norms_of_the_moving_average_have_the_statistics_of_its_activations(
-    finished_run: Path,
+    trained_run: Path,
 ) -> None:
-    ema = Generator.from_pretrained(finished_run)
+    ema = Generator.from_pretrained(trained_run)
     dense, unflatten, norm = ema.layers[:3]
     z = balanced_latents(range(1_000_000, 1_000_500), ema.latent_dim)
     with torch.no_grad():
         made = unflatten(dense(z)).transpose(0, 1).flatten(1)  # (channels, numbers)
     assert torch.allclose(norm.running_mean, made.mean(dim=1), atol=1e-6)
     assert torch.allclose(norm.running_var, made.var(dim=1), rtol=0.02)
-    trained = checkpoint(finished_run)["state_dict"]["generator.layers.2.running_var"]
+    trained = checkpoint(trained_run)["state_dict"]["generator.layers.2.running_var"]
     assert not torch.allclose(norm.running_var, trained, rtol=0.02)
 
 
-def test_sample_draws_from_a_run(cli: Cli, finished_run: Path) -> None:
-    run = f"weights={finished_run}"
+def test_sample_draws_from_a_run(cli: Cli, trained_run: Path) -> None:
+    run = f"weights={trained_run}"
     result = cli("sample", run, "seeds=0-3,7", "out=faces", "grid=true", "upscale=3")
     assert (result.code, result.err) == (0, "")
     names = {path.name for path in Path("faces").iterdir()}
     assert names == {*(f"seed-{seed:04}.png" for seed in (0, 1, 2, 3, 7)), "grid.png"}
-    faces = Generator.from_pretrained(finished_run).sample(seeds=[7])
+    faces = Generator.from_pretrained(trained_run).sample(seeds=[7])
     with Image.open("faces/seed-0007.png") as picture:
         assert np.array_equal(np.asarray(picture), np.asarray(to_pil(faces[0], 3)))
 
@@ -248,10 +248,12 @@ def test_the_networks_are_compiled_on_demand(tiny: Any, monkeypatch: pytest.Monk
         ("trainer.max_time=soon", "trainer.max_time must read HH:MM:SS"),
         ("trainer.max_time=00:00:00", "trainer.max_time must read HH:MM:SS"),
         ("trainer.devices=1000", "trainer.devices=1000 is more than the"),
+        ("trainer.precision=64-true", "trainer.precision must be one of 32-true, bf16-mixed"),
+        ("+trainer.num_nodes=2", "trainer.num_nodes=2 needs torchrun or SLURM"),
         ("trainer.accelerator=abacus", "trainer: .*abacus"),
-        ("+trainer.max_steps=10", "trainer: max_steps: the run sets it itself; leave it out"),
-        ("+trainer.strategy=ddp", "trainer: strategy: the run sets it itself; leave it out"),
-        ("+trainer.gradient_clip_val=1", "gradient_clip_val: the run sets it itself"),
+        ("+trainer.max_steps=10", "trainer.max_steps must be left out: the run sets it itself"),
+        ("+trainer.strategy=ddp", "trainer.strategy must be left out: the run sets it"),
+        ("+trainer.gradient_clip_val=1", "trainer.gradient_clip_val must be left out"),
         ("model.final_lr_factor=-1", "model.final_lr_factor must be a number from 0 to 100"),
         ("model.lr_schedule=linear", "model.lr_schedule must be one of cosine, cooldown"),
         ("freeze_d=1", "freeze_d=1 keeps layers as they are"),
@@ -337,7 +339,7 @@ def test_a_signal_ends_a_training_after_a_checkpoint(
     images: int,
     tiny: Any,
     resume: Any,
-    finished_run: Path,
+    trained_run: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -352,7 +354,7 @@ def test_a_signal_ends_a_training_after_a_checkpoint(
     assert checkpoint(RUN)["images_seen"] == images + 8
     assert signal.getsignal(signum) == handler
     resume(RUN)
-    assert_same(checkpoint(RUN)["state_dict"], checkpoint(finished_run)["state_dict"])
+    assert_same(checkpoint(RUN)["state_dict"], checkpoint(trained_run)["state_dict"])
     assert [line["images"] for line in lines(RUN)] == list(range(8, 104, 8))
 
 
@@ -391,11 +393,11 @@ def test_a_run_without_a_checkpoint_starts_again(
     assert checkpoint(RUN)["images_seen"] == 32
 
 
-def test_a_finished_run_is_not_overwritten(tiny: Any, finished_run: Path) -> None:
-    before = (finished_run / "generator.safetensors").read_bytes()
+def test_a_trained_run_is_not_overwritten(tiny: Any, trained_run: Path) -> None:
+    before = (trained_run / "generator.safetensors").read_bytes()
     with pytest.raises(FaceganError, match=r"has a finished run already; resume it by"):
-        train(tiny("trainer.max_epochs=3"), finished_run, resume=False)
-    assert (finished_run / "generator.safetensors").read_bytes() == before
+        train(tiny("trainer.max_epochs=3"), trained_run, resume=False)
+    assert (trained_run / "generator.safetensors").read_bytes() == before
 
 
 @pytest.fixture
@@ -460,8 +462,8 @@ def test_a_resumed_run_drops_metrics_after_its_checkpoint_and_continues_the_cloc
     assert seconds == sorted(seconds)
 
 
-def test_a_seed_repeats_a_training_and_another_does_not(tiny: Any, finished_run: Path) -> None:
-    weights = [checkpoint(finished_run)["state_dict"]]
+def test_a_seed_repeats_a_training_and_another_does_not(tiny: Any, trained_run: Path) -> None:
+    weights = [checkpoint(trained_run)["state_dict"]]
     for seed in (0, 1):
         folder = Path(f"outputs/{seed}")
         train(tiny("trainer.max_epochs=3", f"seed={seed}"), folder, resume=False)

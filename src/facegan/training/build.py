@@ -8,6 +8,7 @@ from typing import Any
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 
+from facegan.core.checks import check_choice
 from facegan.core.errors import FaceganError
 from facegan.data.dataset import PackedDataset
 from facegan.training.callbacks import (
@@ -39,6 +40,7 @@ from facegan.training.schedule import (
 from facegan.training.start import StartingPoint
 
 OWN_OPTIONS = ("compile", "max_images", "restart_schedule")  # not arguments of Lightning's Trainer
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", None)
 REPLACED = ("max_epochs", "max_time", "precision")  # options that become other arguments
 Config = Mapping[str, Any]  # the whole config
 Options = Mapping[str, Any]  # the config group trainer
@@ -50,6 +52,7 @@ def check_config(config: Config, sweep: bool) -> None:
     for name in ("compile", "restart_schedule"):
         if not isinstance(options[name], bool):
             raise ValueError(f"{name} must be true or false, got {options[name]}")
+    check_choice("precision", options["precision"], PRECISIONS)
     check_devices(options["accelerator"], options["devices"], options.get("num_nodes", 1))
     several = f"trainer.devices={options['devices']}"
     if sweep and not one_process(options):
@@ -175,5 +178,5 @@ def trainer_arguments(
     }
     for name in options:
         if name in arguments and name not in REPLACED:
-            raise ValueError(f"{name}: the run sets it itself; leave it out")
+            raise ValueError(f"{name} must be left out: the run sets it itself")
     return arguments

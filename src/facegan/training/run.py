@@ -121,6 +121,7 @@ def _train(
     extra = {name: instantiate(node, f"callbacks.{name}") for name, node in _named(cfg.callbacks)}
     schedule = _schedule(config, budget, start.rollbacks)
     check_fit(gan, source)
+    start.check(gan, budget)
     if config["trainer"]["compile"]:
         check_compiler()
         gan.compile_networks()

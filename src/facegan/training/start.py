@@ -1,7 +1,7 @@
 """Where a training starts: at a checkpoint of the run, or at the weights of another."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -23,6 +23,7 @@ from facegan.training.checkpoints import (
 from facegan.training.folder import is_finished, write_record
 from facegan.training.health import UnhealthyError
 from facegan.training.metrics import print_line
+from facegan.training.schedule import Budget, EpochBudget
 
 MAX_LISTED = 6  # names in a message
 
@@ -37,6 +38,7 @@ class StartingPoint:
     metrics_lines: int = 0
     rollbacks: int = 0
     epochs: int = 0  # that are over
+    shapes: Mapping[str, torch.Size] = field(default_factory=dict)  # of the module's state
 
     @classmethod
     def at(cls, path: Path, identity: str) -> "StartingPoint":
@@ -56,7 +58,22 @@ class StartingPoint:
             entry["metrics_lines"],
             entry["rollbacks"],
             progress["processed"],
+            {name: tensor.shape for name, tensor in checkpoint["state_dict"].items()},
         )
+
+    def check(self, gan: GAN, budget: Budget) -> None:
+        """Raises FaceganError if the checkpoint has other networks, or more epochs than the budget."""
+        shapes = {name: tensor.shape for name, tensor in gan.state_dict().items()}
+        if self.checkpoint is not None and shapes != self.shapes:
+            raise FaceganError(
+                f"{self.checkpoint} has another network than config.yaml describes: either file "
+                "was replaced; restore it, or start a new run"
+            )
+        if isinstance(budget, EpochBudget) and budget.max_epochs < self.epochs:
+            raise FaceganError(
+                f"trainer.max_epochs={budget.max_epochs}, but the run has {self.epochs} epochs "
+                "already; give at least that many"
+            )
 
 
 def starting_point(folder: Path, identity: str, begun: bool) -> StartingPoint:
