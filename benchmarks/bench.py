@@ -44,7 +44,7 @@ from facegan.gan.ema import update_ema
 from facegan.gan.module import GAN, frozen
 from facegan.networks.base import Generator
 from facegan.training.devices import default_precision
-from facegan.training.run import train
+from facegan.training.run import build_model, train
 
 REPEATS = 5
 STEPS = 32  # of training, in one measurement
@@ -110,7 +110,7 @@ def command_over_bare(folder: Path) -> list[float]:
     images = torch.from_numpy(dataset.images[dataset.indices("train")])
     ratios = []
     for _ in range(REPEATS):
-        gan = instantiate(cfg.model, "model")
+        gan = build_model(cfg.model)
         with autocast():
             bare = seconds(lambda gan=gan: bare_epoch(gan, images))
         run = folder / "run"
@@ -122,7 +122,7 @@ def command_over_bare(folder: Path) -> list[float]:
 
 
 def lite(folder: Path) -> tuple[GAN, Tensor]:
-    gan: GAN = instantiate(config(folder).model, "model")
+    gan = build_model(config(folder).model)
     return gan, torch.rand(gan.batch_size, 3, 28, 28).to(memory_format=torch.channels_last)
 
 

@@ -17,17 +17,19 @@ import numpy as np
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 from numpy.typing import NDArray
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from PIL import Image
 from torch import Tensor
 
 from facegan import Generator, latents, load_directions
+from facegan.cli.config import validate
 from facegan.core.paths import CONFIG_PATH
+from facegan.core.pretrained import config_of
 from facegan.data.dataset import Labels, PackedDataset, write_dataset
 from facegan.data.labels import split_by_name
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-ATTRIBUTES = tuple(OmegaConf.load(CONFIG_PATH / "model/attributes.yaml").network.attributes)
+ATTRIBUTES = tuple(config_of("attributes-28")["attributes"])
 SPLITS = "000000001122"  # of the dozen photographs of tiny_celeba
 
 TINY = (  # the smallest networks of the fastest recipe
@@ -194,16 +196,38 @@ def browser() -> Iterator[Any]:
         opened.close()
 
 
+def compose_config(name: str, *overrides: str) -> DictConfig:
+    """The config of the command `name` with these overrides."""
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(CONFIG_PATH), version_base="1.3"):
+        return hydra.compose(name, list(overrides))
+
+
 @pytest.fixture
 def compose() -> Compose:
     """compose("train", "model=lite", …) -> the command's config with these overrides."""
+    return compose_config
 
-    def run(name: str, *overrides: str) -> DictConfig:
-        GlobalHydra.instance().clear()
-        with hydra.initialize_config_dir(str(CONFIG_PATH), version_base="1.3"):
-            return hydra.compose(name, list(overrides))
 
-    return run
+@pytest.fixture(scope="session")
+def small(small_photos: tuple[str, ...]) -> tuple[str, ...]:
+    """Overrides for a training with four steps of eight images in an epoch."""
+    widths = ("model.generator.width=8", "model.discriminator.width=8")
+    steps = ("model.batch_size=8", "trainer.accelerator=cpu", "trainer.log_every_n_steps=1")
+    return ("model=lite", *small_photos, *widths, *steps, "evaluate_every=0")
+
+
+@pytest.fixture(scope="session")
+def trained_run(small: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished training of three epochs, for tests that only read it."""
+    from facegan.train import TrainConfig
+    from facegan.training.run import train
+
+    folder = tmp_path_factory.mktemp("finished")
+    cfg = compose_config("train", *small, "trainer.max_epochs=3", "+recipe=lite")
+    with contextlib.chdir(folder):
+        train(validate(cfg, TrainConfig), folder / "run", resume=False)
+    return folder / "run"
 
 
 def run_command(patch: pytest.MonkeyPatch, command: str, *arguments: str) -> int:

@@ -1,4 +1,4 @@
-"""Runs a command in a process of its own, which ends itself by SIGKILL at a chosen event.
+"""Runs a command in another process, which ends itself by SIGKILL at a chosen event.
 
 Events are the steps of a training, the renames of files (before and after), and the lines of
 metrics.jsonl, of which a killed process leaves a half.
@@ -18,7 +18,7 @@ from typing import Any
 
 from facegan.data import pack as packing
 from facegan.gan.module import GAN
-from facegan.training.loggers import JSONLLogger
+from facegan.training.metrics import MetricsFile
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["killing", "facegan.train", "facegan.training.run"])
@@ -61,7 +61,7 @@ def _watch(events: "itertools.count[int]", kill_at: int | None) -> None:
             before_the_kill()
             os.kill(os.getpid(), signal.SIGKILL)
 
-    training_step, replace, log_metrics = GAN.training_step, os.replace, JSONLLogger.log_metrics
+    training_step, replace, write_line = GAN.training_step, os.replace, MetricsFile.write_line
     check_packed = packing._check
 
     def watched_step(self: GAN, *args: Any) -> Any:
@@ -73,10 +73,10 @@ def _watch(events: "itertools.count[int]", kill_at: int | None) -> None:
         replace(source, target)
         event()
 
-    def watched_line(self: JSONLLogger, metrics: Any, step: Any = None) -> None:
-        line = json.dumps({"images": step, **metrics})
+    def watched_line(self: MetricsFile, values: Any) -> None:
+        line = json.dumps(values)
         event(lambda: self.path.open("a").write(line[: len(line) // 2]))
-        log_metrics(self, metrics, step)
+        write_line(self, values)
 
     def watched_check(*args: Any) -> None:
         event()
@@ -84,5 +84,5 @@ def _watch(events: "itertools.count[int]", kill_at: int | None) -> None:
 
     GAN.training_step = watched_step  # type: ignore[method-assign]
     os.replace = watched_replace
-    JSONLLogger.log_metrics = watched_line  # type: ignore[method-assign]
+    MetricsFile.write_line = watched_line  # type: ignore[method-assign]
     packing._check = watched_check

@@ -1,21 +1,28 @@
-"""The attribute classifier: its shift, its network, a training by the command."""
+"""The attribute network, and benchmarks/attributes.py, which trains it."""
 
+import importlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from conftest import ATTRIBUTES, REPOSITORY
 
 from facegan.core.pretrained import load, metadata
 from facegan.networks.attributes import AttributeNetwork
-from facegan.training.classifier import shifted
 
 
-def test_shifted_moves_each_image_by_whole_pixels() -> None:
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(REPOSITORY / "benchmarks")
+    return importlib.import_module("attributes")
+
+
+def test_shifted_moves_each_image_by_whole_pixels(script: Any) -> None:
     images = torch.rand(50, 3, 8, 8)
     padded = torch.nn.functional.pad(images, [2] * 4, mode="reflect")
-    moved = shifted(images, 2)
     offsets = set()
-    for image, wide in zip(moved, padded, strict=True):
+    for image, wide in zip(script.shifted(images, 2), padded, strict=True):
         matches = [
             (y, x)
             for y in range(5)
@@ -24,11 +31,7 @@ def test_shifted_moves_each_image_by_whole_pixels() -> None:
         ]
         offsets.add(*matches)
     assert len(offsets) > 10  # of 25
-
-
-def test_no_shift_changes_nothing() -> None:
-    images = torch.rand(4, 3, 8, 8)
-    assert torch.equal(shifted(images, 0), images)
+    assert torch.equal(script.shifted(images, 0), images)
 
 
 def test_network_shapes_and_config() -> None:
@@ -46,28 +49,11 @@ def test_network_without_attributes() -> None:
         AttributeNetwork([])
 
 
-def test_the_verb_trains_it(cli, workdir: Path) -> None:
-    result = cli(
-        "train",
-        "model=attributes",
-        "model.network.width=2",
-        "data=generated",
-        "data.count=300",
-        "trainer.max_epochs=1",
-        "hydra.run.dir=run",
-    )
-    assert result.code == 0, result.err
-    assert "test accuracy" in result.out
-    path = workdir / "run" / "attributes.safetensors"
-    assert load(path, AttributeNetwork).attributes[0] == "5_o_Clock_Shadow"
+def test_the_script_trains_a_classifier(
+    script: Any, workdir: Path, packed_dir: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(script, "SETTINGS", {28: (2, 2, 1)})
+    script.main(["data=generated", "data.count=300", packed_dir])
+    path = Path("attributes.safetensors")
+    assert load(path, AttributeNetwork).attributes == ATTRIBUTES
     assert "Smiling" in metadata(path)["test_accuracy"]
-
-
-def test_its_cycle_cannot_be_made_longer(cli, workdir: Path) -> None:
-    data = ("data=generated", "data.count=300", "model.network.width=2")
-    assert (
-        cli("train", "model=attributes", *data, "trainer.max_epochs=1", "hydra.run.dir=run")[0] == 0
-    )
-    result = cli("train", "resume=run", "trainer.max_epochs=2")
-    assert result.code == 2
-    assert "trainer.max_epochs=2 with resume: this run's cycle" in result.err

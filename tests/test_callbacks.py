@@ -1,6 +1,7 @@
-"""Evaluation during training: what it logs, what it keeps, and that it changes nothing."""
+"""Evaluation during training, grids, and what TensorBoard shows."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -8,13 +9,17 @@ import torch
 from conftest import TINY
 from PIL import Image
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from facegan.core.images import open_image
 from facegan.core.pretrained import metadata
 from facegan.evaluation import features
+from facegan.evaluation.coverage import AttributeShare
 from facegan.gan.ema import recalibrate_batch_norm
 from facegan.networks.dcgan import DCGANGenerator
 from facegan.training import callbacks, evaluation
+from facegan.training.metrics import HPARAMS_METRICS, MetricsFile, RunTensorBoard, flatten, layout
 
 ARGUMENTS = (
     *TINY,
@@ -26,14 +31,13 @@ ARGUMENTS = (
 
 @pytest.fixture
 def run(cli, packed_dir: str, workdir: Path, monkeypatch: pytest.MonkeyPatch):
-    """run(every) trains two epochs, measured after every `every`, and returns the run folder."""
+    """run(every) trains two epochs, evaluates after each `every`, and returns the run folder."""
     monkeypatch.setattr(evaluation, "MIN_FACES", 20)
     monkeypatch.setattr(evaluation, "EVALUATION_FACES", 40)
 
     def train(every: int) -> Path:
-        result = cli(
-            "train", *ARGUMENTS, packed_dir, f"evaluate_every={every}", f"hydra.run.dir=run{every}"
-        )
+        folder = f"hydra.run.dir=run{every}"
+        result = cli("train", *ARGUMENTS, packed_dir, f"evaluate_every={every}", folder)
         assert result.code == 0, result.err
         return workdir / f"run{every}"
 
@@ -45,35 +49,55 @@ def measured(folder: Path) -> list[dict[str, float]]:
     return [line for line in lines if "frechet_distance" in line]
 
 
-def test_distances_against_images_and_seconds(run) -> None:
-    lines = measured(run(1))
-    assert [line["images"] for line in lines] == [512, 1024]
-    for line in lines:
-        assert line["seconds"] > 0
-        assert {"kernel_distance", "precision", "recall"} < set(line)
-
-
-def test_the_best_generator_is_kept(run) -> None:
+def test_an_evaluation_is_logged_keeps_the_best_generator_and_fills_the_charts(run) -> None:
     folder = run(1)
-    best = min(measured(folder), key=lambda line: line["frechet_distance"])
+    lines = measured(folder)
+    assert [line["images"] for line in lines] == [512, 1024]
+    assert all({"kernel_distance", "precision", "recall", "seconds"} < set(line) for line in lines)
+    best = min(lines, key=lambda line: line["frechet_distance"])
     about = metadata(folder / "generator-best.safetensors")
     assert about["images_seen"] == str(best["images"])
     assert float(about["frechet_distance"]) == best["frechet_distance"]
+    check_tensorboard(folder)
 
 
-def test_every_second_epoch(run) -> None:
-    assert [line["images"] for line in measured(run(2))] == [1024]
+def check_tensorboard(folder: Path) -> None:
+    """Every chart but that of penalties has curves; coverage and layout are there."""
+    events = EventAccumulator(str(folder), size_guidance={"images": 0}).Reload()
+    charts = {title: tags for group in layout().values() for title, (_, tags) in group.items()}
+    scalars = events.Tags()["scalars"]
+    for title, tags in charts.items():
+        found = [name for name in scalars if any(re.search(tag, name) for tag in tags)]
+        assert found or title == "penalties", title
+    tensors = events.Tags()["tensors"]
+    assert {"attribute coverage/text_summary", "custom_scalars__config__"} <= set(tensors)
+    lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+    assert {key for line in lines for key in line} <= {*scalars, "images"}
+    check_hyperparameters(events)
 
 
-def test_measuring_changes_nothing(run) -> None:
-    with_it, without = (load_file(run(every) / "generator.safetensors") for every in (1, 0))
-    assert all(with_it[name].equal(without[name]) for name in without)
+def check_hyperparameters(events: EventAccumulator) -> None:
+    """The columns of the table are curves, and its rows the config."""
+    contents = [data.plugin_data for data in events.summary_metadata.values()]
+    data = [HParamsPluginData.FromString(c.content) for c in contents if c.plugin_name == "hparams"]
+    tags = {info.name.tag for item in data for info in item.experiment.metric_infos}
+    assert tags == set(HPARAMS_METRICS)
+    assert tags <= set(events.Tags()["scalars"])
+    values = [event.value for event in events.Scalars("frechet_distance")]
+    assert events.Scalars("best_frechet_distance")[-1].value == min(values)
+    started = [dict(item.session_start_info.hparams) for item in data]
+    assert any("recipe" in values and values["recipe"].string_value == "lite" for values in started)
 
 
-def test_faces_are_measured_where_they_are_trained(run, monkeypatch: pytest.MonkeyPatch) -> None:
-    run(0)  # makes the dataset, whose attributes are taken elsewhere
+def test_every_second_epoch_is_evaluated_on_the_trainings_device_and_no_weight_changes(
+    run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [run(0)]  # packs the data set, with attributes by another device
     monkeypatch.setattr(features, "best_device", lambda: torch.device("meta"))  # of no use
-    assert measured(run(1))
+    folders.append(run(2))
+    assert [line["images"] for line in measured(folders[1])] == [1024]
+    without, with_it = (load_file(folder / "generator.safetensors") for folder in folders)
+    assert all(with_it[name].equal(without[name]) for name in without)
 
 
 def test_the_gif_is_in_the_order_of_the_epochs(tmp_path: Path) -> None:
@@ -98,8 +122,10 @@ def test_the_gif_of_many_epochs_has_few_frames(tmp_path: Path) -> None:
         assert video.convert("L").getpixel((0, 0)) == 241
 
 
-def test_too_few_validation_faces(cli, workdir: Path) -> None:
-    result = cli("train", *ARGUMENTS, "hydra.run.dir=run")
+def test_few_validation_photographs_are_compared_by_the_kernel_distance(
+    cli, packed_dir: str, workdir: Path
+) -> None:
+    result = cli("train", *ARGUMENTS, packed_dir, "trainer.max_epochs=1", "hydra.run.dir=run")
     assert result.code == 0, result.err
     assert "evaluation by 30 validation photographs: kernel_distance" in result.out
     lines = map(json.loads, (workdir / "run" / "metrics.jsonl").read_text().splitlines())
@@ -132,12 +158,40 @@ def test_without_batch_norm_nothing_is_recalibrated() -> None:
     assert not calls
 
 
-def test_a_live_grid_is_written_during_an_epoch_and_changes_no_weight(cli, packed_dir) -> None:
-    for name, every in (("plain", "null"), ("live", "0")):
-        arguments = ("evaluate_every=0", f"sample_every={every}", f"hydra.run.dir={name}")
-        assert cli("train", *ARGUMENTS, packed_dir, *arguments).code == 0
-    assert not Path("plain/samples/live.png").exists()
-    for name in ("live", "epoch-001"):
-        assert open_image(f"live/samples/{name}.png").size == (462, 462)
-    weights = [Path(name, "generator.safetensors").read_bytes() for name in ("plain", "live")]
+def test_a_live_grid_is_written_during_an_epoch_and_changes_no_weight(
+    cli, small: tuple[str, ...], trained_run: Path
+) -> None:
+    assert not (trained_run / "samples/live.png").exists()
+    live = ("trainer.max_epochs=3", "sample_every=0", "hydra.run.dir=live")
+    assert cli("train", *small, *live).code == 0
+    assert open_image("live/samples/live.png").size == open_image("live/samples/epoch-001.png").size
+    weights = [Path(run, "generator.safetensors").read_bytes() for run in ("live", trained_run)]
     assert weights[0] == weights[1]
+
+
+def test_the_coverage_table_is_markdown() -> None:
+    table = evaluation.coverage_table([AttributeShare("Wearing_Hat", 0.05, 0.025, -1.0)])
+    assert table.splitlines()[-1] == "| Wearing Hat | 5.0% | 2.5% |"
+
+
+def test_hyperparameters_are_flattened() -> None:
+    nested = {"a": {"b": 1, "c": {"d": None}}, "e": [0.5], "f": True}
+    assert flatten(nested) == {"a/b": 1, "a/c/d": "None", "e": "[0.5]", "f": True}
+
+
+def test_events_after_the_checkpoint_are_hidden(tmp_path: Path) -> None:
+    for process, seen in enumerate((0, 64)):
+        board = RunTensorBoard(tmp_path, seen)
+        for step in (seen + 64, seen + 128):
+            board.log_metrics({"loss": process}, step)
+        board.finalize("success")
+    scalars = EventAccumulator(str(tmp_path)).Reload().Scalars("loss")
+    assert [(event.step, event.value) for event in scalars] == [(64, 0), (128, 1), (192, 1)]
+
+
+def test_a_full_disk_names_the_metrics_file(tmp_path: Path) -> None:
+    metrics = MetricsFile(tmp_path / "metrics.jsonl")
+    metrics.path = Path("/dev/full")
+    with pytest.raises(OSError, match="No space left") as caught:
+        metrics.write_line({"images": 64})
+    assert caught.value.filename == "/dev/full"

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from facegan.core.paths import CONFIG_PATH
 from facegan.evaluation.metrics import METRICS
-from facegan.training.board import layout
+from facegan.training.metrics import layout
 
 PAGE = (REPOSITORY / "docs" / "gan.md").read_text("utf-8")
 METRICS_PAGE = (REPOSITORY / "docs" / "evaluation.md").read_text("utf-8")

@@ -1,4 +1,4 @@
-"""A training that is killed at any moment ends as if it had not been."""
+"""A training that is killed at any moment and resumed ends as without the kill."""
 
 import json
 import random
@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from facegan.training.checkpoints import read_checkpoint
 
 CLOCKS = {"seconds", "images_per_second"}
-SAMPLE = 5  # of the twenty kills: the others are slow
+SAMPLE = 3  # of the twenty kills; the others are slow
 ARGUMENTS = (
     *TINY,
     "model.discriminator.hidden=8",
@@ -55,7 +55,7 @@ def train(folder: Path, kill_at: int | None = None) -> Path:
 
 
 def results(folder: Path) -> dict[str, Any]:
-    """What a training leaves, but for what a clock has measured."""
+    """What a training leaves, except for what a clock has measured."""
     run = folder / "run"
     lines = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
     checkpoint = read_checkpoint(run / "checkpoints/last.ckpt")

@@ -2,20 +2,21 @@
 
 python -m facegan.train model=dcgan trainer.max_epochs=6      the article's experiment
 python -m facegan.train model=lite data=folder data.root=DIR  your own photographs
-python -m facegan.train data=folder data.root=DIR init=full-28  … from weights that exist
+python -m facegan.train data=folder data.root=DIR init=full-28  … from existing weights
 python -m facegan.train -m model/loss=hinge,least_squares seed=1,2     a sweep
-python -m facegan.train resume=outputs/latest                 go on with a run
+python -m facegan.train resume=outputs/latest                 resume a run
 
 docs/settings.md describes every key, also those of the groups: data.crop, model.ema_halflife, ….
 """
 
+import functools
+import operator
 import time
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import MISSING, DictConfig, OmegaConf
 
@@ -24,18 +25,15 @@ from facegan.cli.command import command
 from facegan.cli.config import ConfigError, load_config, number, validate
 from facegan.core.errors import FaceganError
 from facegan.core.paths import CONFIG_PATH
+from facegan.core.run_keys import CHANGEABLE, MOVABLE
 
-# what may be changed where a run goes on
-CHANGEABLE = (
-    *("trainer.", "checkpoint.", "snapshots.", "health.", "sample_every="),
-    *("data.root=", "data.packed_dir="),
-)
-EPOCHS, OTHER_BUDGETS = "trainer.max_epochs", ("trainer.max_images", "trainer.max_time")
+PER_COMMAND = ("resume", "trust")  # not stored
+BUDGETS = ("trainer.max_epochs", "trainer.max_images", "trainer.max_time")
 
 
 @dataclass
 class LoaderConfig:
-    """How the dataset's faces are fed to a training."""
+    """How the faces of the data set are fed to a training."""
 
     flip: bool = MISSING
     on_device: bool = MISSING
@@ -51,7 +49,7 @@ class CheckpointConfig:
 
 @dataclass
 class SnapshotsConfig:
-    """Which generators are kept beside the newest and the best one."""
+    """Which generators are kept besides the newest and the best one."""
 
     every: int | None = number(1, 10**12)  # images
 
@@ -84,23 +82,35 @@ class TrainConfig:
     trainer: Any = None
     logger: Any = None
     callbacks: Any = None
-    recipe: str | None = None  # the name of the model's YAML, for whoever reads the stored config
+    recipe: str | None = None  # the name of the model's YAML, for readers of the stored config
 
 
 def complete(arguments: list[str]) -> list[str]:
     """`arguments`, with those that follow from `init` and `resume`."""
-    return with_folder_of_resume(with_recipe_of_init(arguments))
-
-
-def with_folder_of_resume(arguments: list[str]) -> list[str]:
-    """`arguments`, with the run's folder as Hydra's, which would make another one else."""
     values = dict(argument.partition("=")[::2] for argument in arguments)
+    return [*arguments, *recipe_of_init(values), *folder_of_resume(values)]
+
+
+def folder_of_resume(values: dict[str, str]) -> list[str]:
+    """The run's folder as Hydra's, which would make another one."""
     resume = values.get("resume", "null")
     if resume in ("null", "") or {"-m", "--multirun", "hydra.run.dir"} & values.keys():
-        return arguments
+        return []
     folder = Path(absolute(resume.strip("'\""), ArgumentKind.PATH))
     check_run_folder(folder)
-    return [*arguments, f"hydra.run.dir={escape(str(folder))}"]
+    return [f"hydra.run.dir={escape(str(folder))}"]
+
+
+def recipe_of_init(values: dict[str, str]) -> list[str]:
+    """The recipe of the weights that `init` names, if none is chosen."""
+    init = values.get("init", "null")
+    if init == "null" or init.startswith("[") or {"model", "experiment", "resume"} & values.keys():
+        return []
+    from facegan.core import pretrained  # torch, which --help does not need
+
+    recipe = pretrained.metadata(absolute(init, ArgumentKind.WEIGHTS)).get("recipe", "")
+    known = (CONFIG_PATH / "model" / f"{recipe}.yaml").is_file()
+    return [f"model={recipe}"] if known and recipe.isidentifier() else []
 
 
 def check_run_folder(folder: Path) -> None:
@@ -111,19 +121,6 @@ def check_run_folder(folder: Path) -> None:
         )
 
 
-def with_recipe_of_init(arguments: list[str]) -> list[str]:
-    """`arguments`, with the recipe of the weights that `init` names where none is chosen."""
-    values = dict(argument.partition("=")[::2] for argument in arguments)
-    init = values.get("init", "null")
-    if init == "null" or init.startswith("[") or {"model", "experiment", "resume"} & values.keys():
-        return arguments
-    from facegan.core import pretrained  # torch, which --help does not need
-
-    recipe = pretrained.metadata(absolute(init, ArgumentKind.WEIGHTS)).get("recipe", "")
-    known = (CONFIG_PATH / "model" / f"{recipe}.yaml").is_file()
-    return [*arguments, f"model={recipe}"] if known and recipe.isidentifier() else arguments
-
-
 @command("train", TrainConfig, complete=complete)
 def main(cfg: DictConfig) -> float | None:
     began = time.monotonic()
@@ -132,48 +129,46 @@ def main(cfg: DictConfig) -> float | None:
     cfg.recipe = hydra_config.runtime.choices["model"]
     if resume:
         folder = Path(cfg.resume).resolve()
-        cfg = stored_config(folder, list(hydra_config.overrides.task))
-    from facegan.training.build import one_process  # seconds, which --help does not need
-    from facegan.training.run import train
+        cfg = stored_config(folder, cfg, list(hydra_config.overrides.task))
+    from facegan.training.run import train  # seconds, which --help does not need
 
-    multirun = hydra_config.mode == RunMode.MULTIRUN
-    if multirun and not one_process(cfg.trainer):
-        raise ConfigError(
-            f"trainer.devices={cfg.trainer.devices} in a sweep: every process but the first would "
-            "start the sweep again; use one device, or a launcher such as hydra-submitit-launcher"
-        )
-    chosen = any(text.startswith("hydra.run.dir=") for text in hydra_config.overrides.hydra)
-    automatic = not (resume or multirun or chosen)
-    startup = time.monotonic() - began
-    return train(cfg, folder, resume, automatic, skip_finished=multirun, startup=startup)
+    sweep = hydra_config.mode == RunMode.MULTIRUN
+    return train(cfg, folder, resume, sweep, startup=time.monotonic() - began)
 
 
-def stored_config(folder: Path, overrides: list[str]) -> DictConfig:
-    """The config that the run in `folder` was started with, with the changes in `overrides`."""
+def stored_config(folder: Path, cfg: DictConfig, overrides: list[str]) -> DictConfig:
+    """The config of the run in `folder`, with the values of `cfg` for the keys of `overrides`."""
     check_run_folder(folder)
-    path = folder / "config.yaml"
-    changes = [text for text in overrides if not text.startswith(("resume=", "trust="))]
-    foreign = [text for text in changes if not text.lstrip("+").startswith(CHANGEABLE)]
-    if foreign:
+    changes = {text.lstrip("+").partition("=")[0]: text for text in overrides}
+    if foreign := [text for key, text in changes.items() if not may_change(key)]:
+        known = ", ".join((*CHANGEABLE, *(f"data.{name}" for name in MOVABLE)))
         raise ConfigError(
-            f"{', '.join(foreign)} with resume: a run goes on with its own config, of which only "
-            f"{'…, '.join(CHANGEABLE)} can be changed (trainer.max_epochs=12); start a new run for "
-            "the rest"
+            f"{', '.join(foreign)} with resume: of a run's config only {known} can be changed "
+            "(trainer.max_epochs=12); start a new run for the rest"
         )
-    stored = load_config(path)
-    missing = [f.name for f in fields(TrainConfig) if f.name not in (*stored, "resume", "trust")]
-    if missing:
+    stored = load_config(folder / "config.yaml")
+    names = [f.name for f in fields(TrainConfig) if f.name not in PER_COMMAND]
+    if missing := [name for name in names if name not in stored]:
         raise FaceganError(
-            f"{path} lacks {', '.join(missing)}: it was edited, or written by another version; "
-            "restore it, or start a new run"
+            f"{folder / 'config.yaml'} lacks {', '.join(missing)}: it was edited, or written by "
+            "another version; restore it, or start a new run"
         )
-    parsed = OverridesParser.create().parse_overrides(changes)  # 12:00:00 is text to Hydra
-    if {change.key_or_group for change in parsed} & {EPOCHS, *OTHER_BUDGETS}:
-        for key in OTHER_BUDGETS:  # the new one takes the place of the old one
+    if changes.keys() & set(BUDGETS):
+        for key in BUDGETS[1:]:  # the new budget replaces the old one
             OmegaConf.update(stored, key, None)
-    for change in parsed:
-        OmegaConf.update(stored, change.key_or_group, change.value())
+    values: Any = OmegaConf.to_container(cfg)  # with strings as they are escaped
+    for key in changes:
+        if key in PER_COMMAND:
+            continue
+        value = functools.reduce(operator.getitem, key.split("."), values)
+        OmegaConf.update(stored, key, value, merge=False)
     return validate(stored, TrainConfig)
+
+
+def may_change(key: str) -> bool:
+    """Whether the key may change when a run is resumed."""
+    group, _, name = key.partition(".")
+    return group in CHANGEABLE or (group == "data" and name in MOVABLE)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,10 @@ TYPE_NAMES: dict[Any, str] = {
     types.NoneType: "null",
 }
 UNIONS = (types.UnionType, typing.Union)
+RENAMED = {  # classes in the config.yaml of runs of earlier versions
+    "facegan.training.extensions.EarlyStopping": "facegan.training.evaluation.EarlyStopping",
+    "facegan.training.loggers.RunTensorBoard": "facegan.training.metrics.RunTensorBoard",
+}
 
 
 class ConfigError(FaceganError):
@@ -138,7 +142,8 @@ def read_config(path: Path) -> DictConfig:
         ) from error
     if not isinstance(cfg, DictConfig):
         raise FaceganError(f"{path} is not the config of a run: restore it, or start a new run")
-    return cfg
+    renamed = _map_strings(OmegaConf.to_container(cfg), lambda text: RENAMED.get(text, text))
+    return OmegaConf.create(renamed)
 
 
 def read_data_config(run: Path | None) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from facegan.core.errors import FaceganError
 # modules whose own classes a file may name
 OWN = re.compile(r"torch\.optim|facegan\.(gan|networks|data|evaluation\.features)(\..+)?")
 KNOWN = (  # those of conf/trainer, conf/logger, conf/callbacks and conf/experiment
-    "facegan.training.extensions.EarlyStopping",
-    "facegan.training.loggers.RunTensorBoard",
+    "facegan.training.evaluation.EarlyStopping",
+    "facegan.training.metrics.RunTensorBoard",
     "pytorch_lightning.Trainer",
     "pytorch_lightning.callbacks.ModelSummary",
     "pytorch_lightning.loggers.CSVLogger",

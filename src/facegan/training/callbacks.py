@@ -1,81 +1,51 @@
-"""What a GAN training writes after every epoch: a grid and the weights."""
+"""What a training writes besides metrics: grids, a GIF, weights."""
 
-import io
 import math
 import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities import rank_zero_only
 
 from facegan.core import pretrained
-from facegan.core.images import grid, open_image, save_image, save_video, to_pil, write_gif
+from facegan.core.images import grid, open_image, save_image, save_video, to_pil
 from facegan.core.pretrained import DISCRIMINATOR_FILE, WEIGHTS_FILE
 from facegan.data.dataset import PackedDataset
 from facegan.gan.ema import recalibrate_batch_norm
+from facegan.gan.module import GAN
 from facegan.networks.latents import balanced_latents, latents
-from facegan.training.board import BoardLayout, log_image
-from facegan.training.evaluation import EvaluateDuringTraining
 from facegan.training.health import check_weights
-from facegan.training.loggers import MetricsLogger
-from facegan.training.protocols import GenerativeModule, generative
+from facegan.training.metrics import log_image
 
 GRID_FACES = 64
-GRID_UPSCALE = 2  # of the PNGs and the GIF; TensorBoard scales by itself
+GRID_UPSCALE = 2  # of the PNGs and the GIF; TensorBoard scales images
 EPOCHS_PER_SECOND = 2  # of the GIF
-RECALIBRATION_SEED = 1_000_000  # the first; no face of an evaluation has one of these
+RECALIBRATION_SEED = 1_000_000  # the first; evaluations use smaller ones
 RECALIBRATION_PAIRS = 500  # of latents
-BATCH_SIZE = 250  # of latents, where no gradient is needed
+BATCH_SIZE = 250  # of latents
 GIF_FRAMES = 120
-
-
-def gan_callbacks(
-    folder: Path,
-    dataset: PackedDataset,
-    metrics: MetricsLogger,
-    evaluate_every: int,
-    sample_every: float | None,
-    about: dict[str, str],
-) -> list[Callback]:
-    """The callbacks of a GAN run that writes to `folder`, in the order they must run in.
-
-    `evaluate_every`: epochs. `sample_every`: seconds. `about`: of the weights files.
-    """
-    callbacks = [
-        BoardLayout(),
-        RecalibrateBatchNorm(),
-        SampleGrid(folder / "samples"),
-        SaveNetworks(folder, about),
-    ]
-    if sample_every is not None:
-        callbacks.append(LiveGrid(folder / "samples", sample_every))
-    if evaluate_every:
-        callbacks.append(EvaluateDuringTraining(folder, dataset, metrics, evaluate_every, about))
-    return callbacks
 
 
 class RecalibrateBatchNorm(Callback):
     """Fits the EMA's batch-norm statistics to its own activations after every epoch."""
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        recalibrate(generative(pl_module), pl_module.device)
+    def on_train_epoch_end(self, trainer: pl.Trainer, gan: GAN) -> None:
+        recalibrate(gan)
 
 
-def recalibrate(module: GenerativeModule, device: torch.device) -> None:
+def recalibrate(gan: GAN) -> None:
     """Fits the EMA's batch-norm statistics to its own activations, for the same latents each time.
 
     Without averaging (`ema_halflife` 0) the running statistics of the training are kept.
     """
-    if module.ema_halflife == 0:
+    if gan.ema_halflife == 0:
         return
-    pairs = max(RECALIBRATION_PAIRS, module.ema.latent_dim)
+    pairs = max(RECALIBRATION_PAIRS, gan.ema.latent_dim)
     seeds = range(RECALIBRATION_SEED, RECALIBRATION_SEED + pairs)
-    z = balanced_latents(seeds, module.ema.latent_dim).to(device)
-    recalibrate_batch_norm(module.ema, z.split(BATCH_SIZE))
+    z = balanced_latents(seeds, gan.ema.latent_dim).to(gan.device)
+    recalibrate_batch_norm(gan.ema, z.split(BATCH_SIZE))
 
 
 class SampleGrid(Callback):
@@ -85,33 +55,21 @@ class SampleGrid(Callback):
         self.folder = folder
 
     @rank_zero_only
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        module = generative(pl_module)
-        z = latents(range(GRID_FACES), module.ema.latent_dim)
-        faces = grid(module.ema.draw(z))
+    def on_train_epoch_end(self, trainer: pl.Trainer, gan: GAN) -> None:
+        z = latents(range(GRID_FACES), gan.ema.latent_dim)
+        faces = grid(gan.ema.draw(z))
         path = self.folder / f"epoch-{trainer.current_epoch + 1:03}.png"
         save_image(to_pil(faces, GRID_UPSCALE), path)
-        log_image(trainer, "samples", faces, module.images_seen)
+        log_image(trainer, "samples", faces, gan.images_seen)
 
     @rank_zero_only
-    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # not on_train_end, which Lightning leaves out where no epoch is left to train
+    def on_fit_end(self, trainer: pl.Trainer, gan: GAN) -> None:
+        # not on_train_end, which Lightning skips if no epoch is left to train
         paths = sorted(self.folder.glob("epoch-*.png"), key=lambda path: int(path.stem[6:]))
         step = -(-len(paths) // GIF_FRAMES)
         frames = [open_image(path) for path in paths[::-step][::-1]] if paths else []
         if frames:
             save_video(frames, self.folder / "epochs.gif", EPOCHS_PER_SECOND)
-
-
-def gif_seconds(dataset: PackedDataset) -> float:
-    """About the seconds that a frame of the GIF takes to write, measured on two of photographs."""
-    rows = dataset.indices("train")
-    some = np.resize(rows, (2, GRID_FACES))
-    photographs = torch.from_numpy(dataset.images[some]).permute(0, 1, 4, 2, 3)
-    frames = [to_pil(grid(each), GRID_UPSCALE) for each in photographs]
-    began = time.perf_counter()
-    write_gif(frames, io.BytesIO(), EPOCHS_PER_SECOND)
-    return (time.perf_counter() - began) / len(frames)
 
 
 class LiveGrid(Callback):
@@ -126,13 +84,10 @@ class LiveGrid(Callback):
         self.written = -math.inf
 
     @rank_zero_only
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
-    ) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, gan: GAN, *_: Any) -> None:
         if time.monotonic() - self.written < self.seconds:
             return
-        ema = generative(pl_module).ema
-        faces = grid(ema.draw(latents(range(GRID_FACES), ema.latent_dim)))
+        faces = grid(gan.ema.draw(latents(range(GRID_FACES), gan.ema.latent_dim)))
         save_image(to_pil(faces, GRID_UPSCALE), self.path)
         self.written = time.monotonic()
 
@@ -146,11 +101,10 @@ class SaveNetworks(Callback):
         self.about = about
 
     @rank_zero_only
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        module = generative(pl_module)
-        about = {"images_seen": str(module.images_seen), **self.about}
-        module.ema.save_pretrained(self.folder / WEIGHTS_FILE, about)
-        pretrained.save(module.discriminator, self.folder / DISCRIMINATOR_FILE, about)
+    def on_train_epoch_end(self, trainer: pl.Trainer, gan: GAN) -> None:
+        about = {"images_seen": str(gan.images_seen), **self.about}
+        gan.ema.save_pretrained(self.folder / WEIGHTS_FILE, about)
+        pretrained.save(gan.discriminator, self.folder / DISCRIMINATOR_FILE, about)
 
 
 class SaveSnapshots(Callback):
@@ -162,21 +116,18 @@ class SaveSnapshots(Callback):
         self.about = about
         self.every = every
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
-    ) -> None:
-        module = generative(pl_module)
-        images = module.images_seen
-        if images // self.every == (images - module.batch_size) // self.every:
+    def on_train_batch_end(self, trainer: pl.Trainer, gan: GAN, *_: Any) -> None:
+        images = gan.images_seen
+        if images // self.every == (images - gan.batch_size) // self.every:
             return
-        check_weights(pl_module)
-        recalibrate(module, pl_module.device)
+        check_weights(gan)
+        recalibrate(gan)
         if trainer.is_global_zero:
             path = self.folder / f"generator-{images}.safetensors"
-            module.ema.save_pretrained(path, {"images_seen": str(images), **self.about})
+            gan.ema.save_pretrained(path, {"images_seen": str(images), **self.about})
 
 
 def weights_metadata(dataset: PackedDataset, recipe: str | None) -> dict[str, str]:
-    """What the weights files of a run say beside their config: recipe, and terms if there are."""
+    """The metadata of a run's weights files: the recipe, and terms of use if there are any."""
     about = {"recipe": recipe, "license": dataset.license}
     return {name: value for name, value in about.items() if value}

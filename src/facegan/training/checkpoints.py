@@ -1,29 +1,32 @@
-"""Checkpoints: written atomically with a checksum, rotated, and found again."""
+"""Checkpoints: written atomically with a checksum, rotated, and before a signal ends the run."""
 
-import errno
 import hashlib
 import io
 import itertools
 import os
 import pickle
 import shutil
+import signal
+import threading
 import time
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.callbacks import Callback, Checkpoint
+from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.utilities import rank_zero_only
 
+from facegan.core.console import heeded_signals, print_error, print_in_signal_handler
 from facegan.core.errors import FaceganError
 from facegan.core.files import atomic_path
+from facegan.gan.module import GAN
 from facegan.training.evaluation import EvaluateDuringTraining
 from facegan.training.health import check_weights
-from facegan.training.interruption import Interruption
-from facegan.training.loggers import JSONLLogger
-from facegan.training.protocols import trained
+from facegan.training.metrics import MetricsFile
 
 FOLDER = "checkpoints"
 LAST, BEST = "last.ckpt", "best.ckpt"
@@ -34,13 +37,13 @@ REQUIRED = ("state_dict", "loops", "callbacks", "images_seen", "facegan")
 
 
 class DamagedCheckpointError(FaceganError):
-    """A checkpoint that cannot be read as what was written."""
+    """A checkpoint that cannot be read as it was written."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint beside its target and renames it, with a checksum that a read verifies.
+    """Writes a checkpoint next to its target and renames it, with a checksum that a read verifies.
 
-    Lightning's own writes by way of /tmp, which may be another disk.
+    Lightning's method writes to /tmp first, which may be another disk.
     """
 
     def save_checkpoint(
@@ -79,62 +82,48 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def newest_checkpoint(folder: Path, identity: str) -> tuple[Path, dict[str, Any]] | None:
-    """The newest good checkpoint of the run in `folder`, and None if it has written none.
+class Interruption(Callback):
+    """Remembers SIGINT, SIGTERM and SIGHUP, and SLURM's signal to requeue the job.
 
-    A damaged one is skipped with a message. Raises FaceganError if all of them are damaged, or if
-    the newest was not written by a run of this `identity`.
+    RunCheckpoints reads `signum` at the end of every step, writes a checkpoint, and calls `end`. A
+    second signal ends the process at once.
     """
-    skipped: list[str] = []
-    for path in candidates(folder):
-        try:
-            checkpoint = read_checkpoint(path)
-        except DamagedCheckpointError as error:
-            skipped.append(str(error))
-            continue
-        check_identity(path, checkpoint, identity)
-        for message in skipped:
-            rank_zero_only(print)(f"{message}; the one before it is used", flush=True)
-        return path, checkpoint
-    if skipped:
-        raise FaceganError(
-            f"{'; '.join(skipped)}; no other checkpoint is left: the run's weights are in "
-            f"{folder}/generator.safetensors; start a new run"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.signum: int | None = None
+        self.requeue: Any = None  # Lightning's handler of SLURM's signal
+
+    def on_train_start(self, trainer: pl.Trainer, gan: GAN) -> None:
+        # Lightning sets its own handlers before this, and restores the earlier ones at the end
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for signum in heeded_signals():
+            signal.signal(signum, self.receive)
+        if SLURMEnvironment.detect():
+            self.requeue = signal.getsignal(signal.SIGUSR1)
+            signal.signal(signal.SIGUSR1, self.receive)
+
+    def receive(self, signum: int, frame: FrameType | None) -> None:
+        if self.signum is not None:
+            raise SystemExit(128 + signum)
+        self.signum = signum
+        print_in_signal_handler(f"{signal.Signals(signum).name}: a checkpoint is written first")
+
+    def end(self) -> NoReturn:
+        """Ends the process with the signal's exit code; on SLURM, Lightning requeues the job."""
+        signum = self.signum or signal.SIGTERM  # another process of the training got the signal
+        if signum == getattr(signal, "SIGUSR1", None) and callable(self.requeue):
+            self.requeue(signum, None)
+        name = signal.Signals(signum).name
+        rank_zero_only(print_error)(
+            f"the training was ended by {name}; its state is saved: resume={self.folder} resumes it"
         )
-    return None
-
-
-def best_checkpoint(folder: Path, identity: str) -> tuple[Path, dict[str, Any]] | None:
-    """The checkpoint of the least Fréchet distance; the newest, where none was measured."""
-    path = folder / FOLDER / BEST
-    if not path.is_file():
-        return newest_checkpoint(folder, identity)
-    checkpoint = read_checkpoint(path)
-    check_identity(path, checkpoint, identity)
-    return path, checkpoint
-
-
-def candidates(folder: Path) -> list[Path]:
-    """The checkpoint files of the run in `folder`, the newest first."""
-    older = sorted(
-        (folder / FOLDER).glob("previous-*.ckpt"), key=lambda path: int(path.stem.split("-")[1])
-    )
-    paths = [folder / FOLDER / LAST, *older, folder / FOLDER / BEST]
-    return [path for path in paths if path.is_file()]
-
-
-def check_identity(path: Path, checkpoint: dict[str, Any], identity: str) -> None:
-    """Raises FaceganError for a checkpoint that a run of another config has written."""
-    if checkpoint["facegan"]["run"] != identity:
-        raise FaceganError(
-            f"{path} was not written by a run with this config.yaml: either file was replaced or "
-            "edited; restore it, or start a new run (only trainer.…, checkpoint.…, snapshots.… and "
-            "health.… may change, on the command line)"
-        )
+        raise SystemExit(128 + signum)
 
 
 class RunCheckpoints(Checkpoint):
-    """Saves the state of the run every few minutes, after every epoch, and when a signal ends it.
+    """Saves the state of the run every few minutes, after every epoch, and before a signal ends it.
 
     checkpoints/last.ckpt is the newest, previous-1.ckpt the one before it, and best.ckpt that of
     the least Fréchet distance. Lightning calls it after all other callbacks.
@@ -145,24 +134,23 @@ class RunCheckpoints(Checkpoint):
         folder: Path,
         identity: str,
         rollbacks: int,
-        minutes: float,
+        every: float,
         keep: int,
-        metrics: JSONLLogger,
+        metrics: MetricsFile,
         interruption: Interruption,
         evaluation: EvaluateDuringTraining | None,
     ) -> None:
+        """`every`: minutes between two checkpoints. `keep`: how many of the newest are kept."""
         self.folder = folder / FOLDER
         self.identity = identity
         self.rollbacks = rollbacks
-        self.interval = 60 * minutes
+        self.interval = 60 * every
         self.keep = keep
         self.metrics = metrics
         self.interruption = interruption
         self.evaluation = evaluation
 
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_save_checkpoint(self, trainer: pl.Trainer, gan: GAN, checkpoint: dict[str, Any]) -> None:
         checkpoint["facegan"] = {
             "format": FORMAT,
             "run": self.identity,
@@ -170,16 +158,11 @@ class RunCheckpoints(Checkpoint):
             "metrics_lines": self.metrics.lines,
         }
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: pl.Trainer, gan: GAN) -> None:
         self.saved = time.monotonic()
 
     def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
+        self, trainer: pl.Trainer, gan: GAN, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch or trainer.should_stop:
             return  # the epoch's end, which saves, comes next
@@ -187,27 +170,27 @@ class RunCheckpoints(Checkpoint):
             return
         interrupted = agreed(trainer, self.interruption.signum is not None)
         if interrupted or agreed(trainer, time.monotonic() - self.saved >= self.interval):
-            self.save(trainer, pl_module)
+            self.save(trainer, gan)
         if interrupted:
             self.interruption.end()
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.save(trainer, pl_module)
-        if trainer.is_global_zero and self._is_best(trained(pl_module).images_seen):
+    def on_train_epoch_end(self, trainer: pl.Trainer, gan: GAN) -> None:
+        self.save(trainer, gan)
+        best = self.evaluation is not None and self.evaluation.best_images_seen == gan.images_seen
+        if trainer.is_global_zero and best:
             replace_by_link(self.folder / LAST, self.folder / BEST)
         if agreed(trainer, self.interruption.signum is not None):
             self.interruption.end()
 
-    def save(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def save(self, trainer: pl.Trainer, gan: GAN) -> None:
         """Writes last.ckpt; the ones before it move back by one."""
-        check_weights(pl_module)
+        check_weights(gan)
+        for logger in trainer.loggers:
+            logger.save()  # what is logged before a checkpoint is not logged again after it
         if trainer.is_global_zero:
             self._shift()
         trainer.save_checkpoint(self.folder / LAST)
         self.saved = time.monotonic()
-
-    def _is_best(self, images_seen: int) -> bool:
-        return self.evaluation is not None and self.evaluation.best_images_seen == images_seen
 
     def _shift(self) -> None:
         """last.ckpt stays until its successor replaces it, and previous-1.ckpt is linked to it."""
@@ -219,18 +202,16 @@ class RunCheckpoints(Checkpoint):
 
 
 def agreed(trainer: pl.Trainer, wanted: bool) -> bool:
-    """Whether any process of the training wants it; all of them must ask at the same step."""
+    """Whether any process of the training wants it; all of them must call this at the same step."""
     if trainer.world_size == 1:
         return wanted
     return trainer.strategy.reduce_boolean_decision(wanted, all=False)
 
 
 def replace_by_link(source: Path, target: Path) -> None:
-    """Makes `target` another name of the file `source`, or a copy where the disk has no links."""
+    """Makes `target` another name of the file `source`, or a copy if the disk has no links."""
     with atomic_path(target) as temporary:
         try:
             os.link(source, temporary)
-        except OSError as error:
-            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS):
-                raise
+        except OSError:
             shutil.copyfile(source, temporary)

@@ -1,81 +1,68 @@
-"""What a training runs on: its name, its precision, its memory."""
+"""What a training runs on: its devices, its precision, its memory."""
 
 import ctypes
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from facegan.core.errors import FaceganError
 
-SMALL_GPU = 4 * 2**30  # bytes
+LAUNCHERS = ("TORCHELASTIC_RUN_ID", "SLURM_NTASKS", "MASTER_ADDR")  # their variables
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
-def check_devices(accelerator: str, devices: Any) -> None:
-    """Raises FaceganError for what is no number or list of devices, and for more than there are.
+def check_devices(accelerator: str, devices: Any, num_nodes: Any) -> None:
+    """Raises FaceganError for more CPU processes than cores; Lightning would start them all.
 
-    Lightning would start one process for each, whatever their number.
+    Without a launcher, the first of several nodes would wait for the others.
     """
-    if devices == "auto":
-        return
-    several = isinstance(devices, Sequence) and not isinstance(devices, str)
-    numbers = list(devices) if several else [devices]
-    whole = all(isinstance(number, int) and not isinstance(number, bool) for number in numbers)
-    if not whole or min(numbers, default=-1) < (0 if several else 1):
-        raise FaceganError(
-            "trainer.devices must be a whole number of at least 1, a list of GPUs such as [0,1], "
-            f"or auto, got {devices}"
-        )
-    there, kind = available_devices(accelerator)
-    if there is not None and (len(numbers) if several else devices) > there:
-        raise FaceganError(
-            f"trainer.devices={devices} is more than the {there} {kind} of this machine; give at "
-            f"most trainer.devices={there}"
-        )
-
-
-def available_devices(accelerator: str) -> tuple[int | None, str]:
-    """How many processes can train on this machine, and on what; None where it is not known."""
-    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
-        return torch.cuda.device_count(), "GPUs"
-    if accelerator in ("auto", "cpu"):
-        return os.cpu_count(), "CPU cores"
-    return None, ""
-
-
-def check_nodes(num_nodes: int) -> None:
-    """Raises FaceganError for several nodes without a launcher: the first waits for the others."""
-    launchers = ("TORCHELASTIC_RUN_ID", "SLURM_NTASKS", "MASTER_ADDR", "GROUP_RANK")
-    if num_nodes > 1 and not any(name in os.environ for name in launchers):
+    if num_nodes != 1 and not any(name in os.environ for name in LAUNCHERS):
         raise FaceganError(
             f"trainer.num_nodes={num_nodes} needs torchrun or SLURM, which starts the processes on "
-            "the other nodes (docs/scaling.md); leave it out on one machine"
+            "the other nodes (docs/scaling.md)"
         )
+    cores = os.cpu_count() or 1
+    if isinstance(devices, int) and devices > cores and not uses_cuda(accelerator):
+        raise FaceganError(
+            f"trainer.devices={devices} is more than the {cores} of this machine; give at most "
+            f"trainer.devices={cores}"
+        )
+
+
+def uses_cuda(accelerator: str) -> bool:
+    """Whether `trainer.accelerator` means the GPUs of this machine."""
+    return accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+
+
+def one_process(options: Mapping[str, Any]) -> bool:
+    """Whether the Trainer with these `options` trains in one process, on one device."""
+    devices = options["devices"]
+    if devices == "auto":
+        devices = torch.cuda.device_count() if uses_cuda(options["accelerator"]) else 1
+    count = len(devices) if isinstance(devices, list) else devices
+    return count == 1 and options.get("num_nodes", 1) == 1
 
 
 def describe_device(device: torch.device) -> str:
-    """The device's name and, on CUDA, its memory, with a warning where it is small."""
+    """The device's name and, on CUDA, its memory."""
     if device.type == "cpu":
         threads = torch.get_num_threads()
-        return f"CPU, {threads} threads; no GPU is used, which is fine for small models"
+        return f"CPU, {threads} threads; a GPU is not used, which is fine for small models"
     if device.type != "cuda":
         return device.type.upper()
     properties = torch.cuda.get_device_properties(device)
-    text = f"{properties.name}, {properties.total_memory / 2**30:.1f} GB"
-    if properties.total_memory < SMALL_GPU:
-        text += "; under 4 GB: if it runs out of memory, use a smaller model.batch_size"
-    return text
+    return f"{properties.name}, {properties.total_memory / 2**30:.1f} GB"
 
 
 def default_precision(accelerator: str) -> str:
-    """bf16-mixed where the device multiplies in bf16 itself, 32-true where it would emulate it.
+    """bf16-mixed if the device multiplies in bf16 natively, 32-true if it would emulate it.
 
     On such CPUs it makes these networks' steps a fifth to a half faster (docs/speed.md).
     """
-    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+    if uses_cuda(accelerator):
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     elif accelerator in ("auto", "cpu"):
         capabilities = torch.cpu.get_capabilities()
@@ -86,7 +73,7 @@ def default_precision(accelerator: str) -> str:
 
 
 def check_compiler() -> None:
-    """Compiles one addition. Raises FaceganError where torch.compile does not work."""
+    """Compiles one addition. Raises FaceganError if torch.compile does not work."""
     try:
         torch.compile(lambda x: x + 1)(torch.zeros(1))
     except RuntimeError as error:
@@ -97,10 +84,10 @@ def check_compiler() -> None:
 
 
 def keep_freed_memory() -> None:
-    """Has glibc keep the memory of freed tensors for the next ones.
+    """Makes glibc keep the memory of freed tensors for the next ones.
 
-    Of itself it returns large blocks to the system, and a training step on a CPU gets them back
-    page by page, thousands of times (docs/speed.md). Elsewhere there is nothing to do.
+    By default it returns large blocks to the system, and a training step on a CPU gets them back
+    page by page, thousands of times (docs/speed.md). Other C libraries are left alone.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)

@@ -2,16 +2,19 @@
 
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.callbacks import EarlyStopping as LightningEarlyStopping
 from pytorch_lightning.utilities import rank_zero_only
 
+from facegan.core.errors import FaceganError
 from facegan.data.dataset import PackedDataset
-from facegan.evaluation.coverage import attribute_coverage
+from facegan.evaluation.coverage import AttributeShare, attribute_coverage
 from facegan.evaluation.features import AttributeFeatures, split_features
 from facegan.evaluation.metrics import (
     FEW,
@@ -22,12 +25,10 @@ from facegan.evaluation.metrics import (
     Photographs,
     metrics_for,
 )
+from facegan.gan.module import GAN
 from facegan.networks.base import Generator
 from facegan.networks.latents import latents
-from facegan.training.board import boards, coverage_table
-from facegan.training.loggers import MetricsLogger
-from facegan.training.printing import print_line
-from facegan.training.protocols import generative
+from facegan.training.metrics import MetricsLogger, print_line, tensorboards
 
 REHEARSAL_FACES = 200  # enough to estimate how long an evaluation takes
 EVALUATION_FACES = 2000  # a compromise between error and time
@@ -39,8 +40,8 @@ MEMORIZED = 0.05  # share of the faces, where 1% is expected
 class EvaluateDuringTraining(Callback):
     """Every few epochs, the EMA's distance to the validation faces; keeps the best generator.
 
-    With few validation photographs it is the kernel distance, whose error is logged beside it, and
-    with fewer than FEW the training photographs are compared with. Weights that copy training
+    With few validation photographs it is the kernel distance, which is logged with its error, and
+    with fewer than FEW the training photographs take their place. Weights that copy training
     photographs are not kept as the best.
 
     The seeds are the same each time, so that a curve shows the training and not the sample.
@@ -65,7 +66,7 @@ class EvaluateDuringTraining(Callback):
         self.photographs: Photographs | None = None  # kept from the first evaluation on
         self.best_images_seen: int | None = None
         self.held_out, self.training = (len(dataset.indices(split)) for split in ("val", "train"))
-        # of few photographs a generator can learn each by heart, of many it takes long to look
+        # a generator can memorize few photographs; the search among many takes long
         self.memorization = FEW <= self.training <= MEMORIZATION_LIMIT
         self.few = self.held_out < MIN_FACES
         self.enough = self.held_out >= FEW or self.memorization
@@ -87,48 +88,45 @@ class EvaluateDuringTraining(Callback):
         return {"best": self.best, "best_images_seen": self.best_images_seen}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best = state_dict["best"]
-        self.best_images_seen = state_dict["best_images_seen"]
+        vars(self).update(state_dict)
 
     @rank_zero_only
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: pl.Trainer, gan: GAN) -> None:
         self.extractor = AttributeFeatures(self.dataset.image_size)
-        training = self.training
         if not self.enough:
             print_line(
-                trainer,
-                f"no evaluation during training: it needs {FEW} photographs, there are {training}",
+                f"no evaluation during training: it needs {FEW} photographs, there are "
+                f"{self.training}"
             )
         elif self.few:
             many = self.held_out >= FEW
-            judges = f"{self.held_out} validation" if many else f"the {training} training"
-            print_line(trainer, f"evaluation by {judges} photographs: {self.score} with its error")
+            used = f"{self.held_out} validation" if many else f"the {self.training} training"
+            print_line(f"evaluation by {used} photographs: {self.score} with its error")
 
     @rank_zero_only
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: pl.Trainer, gan: GAN) -> None:
         if not self.enough or (trainer.current_epoch + 1) % self.every:
             return
-        module = generative(pl_module)
-        faces = self._compare(module.ema)
+        faces = self._compare(gan.ema)
         scores = self._scores(faces)
-        self._log_coverage(trainer, faces, module.images_seen)
-        copies = self._copies(trainer, scores) and self.best < math.inf
+        self._log_coverage(trainer, faces, gan.images_seen)
+        copies = self._copies(scores) and self.best < math.inf
         improved = scores[self.score] < self.best and not copies
         if improved:
             self.best = scores[self.score]
         scores[f"best_{self.score}"] = self.best
-        self.metrics.write(trainer, scores, module.images_seen)
+        self.metrics.write(trainer, scores, gan.images_seen)
         # for EarlyStopping; not by self.log, which repeats a value in the epochs without one
         trainer.callback_metrics.update({name: torch.tensor(v) for name, v in scores.items()})
         if improved:
-            self.best_images_seen = module.images_seen
+            self.best_images_seen = gan.images_seen
             about = {
-                "images_seen": str(module.images_seen),
+                "images_seen": str(gan.images_seen),
                 self.score: str(self.best),
                 **self.about,
             }
-            module.ema.save_pretrained(self.folder / BEST_FILE, about)
-        print_line(trainer, "  ".join(f"{name} {value:.4g}" for name, value in scores.items()))
+            gan.ema.save_pretrained(self.folder / BEST_FILE, about)
+        print_line("  ".join(f"{name} {value:.4g}" for name, value in scores.items()))
 
     def rehearse(self, generator: Generator) -> float:
         """About the seconds that one evaluation takes, measured on a part of its faces."""
@@ -146,22 +144,19 @@ class EvaluateDuringTraining(Callback):
             self.extractor.has_attributes, (faces.photographs.held_out, faces.images)
         )
         shares = attribute_coverage(held_out, generated, self.extractor.attributes)
-        for board in boards(trainer):
+        for board in tensorboards(trainer):
             board.add_text("attribute coverage", coverage_table(shares), images)
 
     def _compare(self, generator: Generator) -> Comparison:
         device = next(generator.parameters()).device
         if self.photographs is None:
-            self.photographs = self._load_photographs(device)
+            splits = ("val", "train") if self.memorization else ("val",)
+            features = (
+                split_features(self.dataset, s, self.extractor, device=device) for s in splits
+            )
+            self.photographs = Photographs(*features)
         z = latents(range(EVALUATION_FACES), generator.latent_dim)
         return Comparison(self.photographs, self.extractor(generator.draw(z), device=device))
-
-    def _load_photographs(self, device: torch.device) -> Photographs:
-        held_out = split_features(self.dataset, "val", self.extractor, device=device)
-        training = None
-        if self.memorization:
-            training = split_features(self.dataset, "train", self.extractor, device=device)
-        return Photographs(held_out, training)
 
     def _scores(self, faces: Comparison) -> dict[str, float]:
         scores = {metric.name: metric.value(faces) for metric in self.metrics_measured}
@@ -170,15 +165,70 @@ class EvaluateDuringTraining(Callback):
             scores["photographs"] = len(faces.photographs.held_out)
         return scores
 
-    def _copies(self, trainer: pl.Trainer, scores: dict[str, float]) -> bool:
-        """Whether the generator copies training photographs, which is said once."""
+    def _copies(self, scores: dict[str, float]) -> bool:
+        """Whether the generator copies training photographs, which is reported once."""
         share = scores.get("memorization", 0)
         if share > MEMORIZED and not self.warned:
             self.warned = True
             print_line(
-                trainer,
                 f"warning: {share:.0%} of the faces are as close to a training photograph as 1% of "
                 "other photographs are: the generator copies; such weights are not kept as the "
-                "best ones; try model/augment=ada, or more photographs",
+                "best ones; try model/augment=ada, or more photographs"
             )
         return share > MEMORIZED
+
+
+def evaluation_seconds(trainer: pl.Trainer) -> float:
+    """About the seconds of one evaluation of this training."""
+    gan: Any = trainer.lightning_module
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    return sum(c.rehearse(gan.ema) for c in callbacks if isinstance(c, EvaluateDuringTraining))
+
+
+def best_frechet_distance(callbacks: Sequence[Callback]) -> float | None:
+    """The least Fréchet distance of the evaluations so far; None if it was not measured."""
+    for each in callbacks:
+        if isinstance(each, EvaluateDuringTraining) and each.score == "frechet_distance":
+            return each.best if math.isfinite(each.best) else None
+    return None
+
+
+def coverage_table(shares: Sequence[AttributeShare]) -> str:
+    """Attribute coverage as Markdown, the most under-represented attribute first."""
+    rows = [
+        f"| {share.name.replace('_', ' ')} | {share.reference:.1%} | {share.generated:.1%} |"
+        for share in shares
+    ]
+    return "\n".join(["| attribute | val split | generated |", "|---|---:|---:|", *rows])
+
+
+class EarlyStopping(LightningEarlyStopping):
+    """Lightning's, in the epochs that evaluate the generator (`evaluate_every`)."""
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, gan: GAN) -> None:
+        if self.monitor in trainer.callback_metrics:
+            super().on_train_epoch_end(trainer, gan)
+            del trainer.callback_metrics[self.monitor]  # the next epoch has its own value or none
+
+
+def check_early_stopping(
+    name: str, callback: Callback, measured: Sequence[Metric], one_process: bool
+) -> None:
+    """Raises FaceganError if `callback` monitors a metric that this training does not measure.
+
+    `name`: in the config. The generator is evaluated in one process; others would wait for it.
+    """
+    if not isinstance(callback, LightningEarlyStopping):
+        return
+    if not one_process:
+        raise FaceganError(
+            f"callbacks.{name}: the generator is evaluated in one process, and the others would "
+            "not stop; use one device, or leave it out"
+        )
+    names = [metric.name for metric in measured]
+    if callback.monitor not in names:
+        known = ", ".join(names) or "none: set evaluate_every=1, or use more photographs"
+        raise FaceganError(
+            f"callbacks.{name}.monitor={callback.monitor} is not measured in this training; its "
+            f"metrics are {known}"
+        )

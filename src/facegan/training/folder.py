@@ -1,40 +1,25 @@
-"""The run folder: one writer, one config, and what an earlier process left in it."""
+"""The run folder: its lock, its record, and which config it was started with."""
 
-import errno
 import hashlib
-import itertools
 import json
 import os
-import socket
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import BaseFileLock, FileLock, Timeout
+from filelock import FileLock, Timeout
 from pytorch_lightning.utilities import rank_zero_only
 
 from facegan.core.errors import FaceganError
-from facegan.core.files import named_errors, remove_temporary_files, write_json
+from facegan.core.files import remove_temporary_files, write_json
+from facegan.core.run_keys import CHANGEABLE, MOVABLE
 from facegan.data.recorded import RECORD, read_record
 
 CONFIG = "config.yaml"
-LOCK, OWNER = ".lock", ".owner"
+LOCK = ".lock"
 LATEST = Path("outputs/latest")
-TYPED_ANEW = ("resume", "trust")  # each command has its own
-FREE_KEYS = (
-    *TYPED_ANEW,
-    "trainer",
-    "checkpoint",
-    "snapshots",
-    "health",
-    "evaluate_every",
-    "sample_every",
-    "logger",
-    "callbacks",
-)
-MOVABLE = ("root", "packed_dir")  # under data: where it lies, not what it is
+PER_COMMAND = ("resume", "trust")  # given with each command
 
 
 def is_rank_zero() -> bool:
@@ -43,101 +28,59 @@ def is_rank_zero() -> bool:
 
 
 @contextmanager
-def writer_lock(folder: Path, automatic: bool = False) -> Iterator[Path]:
-    """Yields `folder`, in which no other process can train within the block.
+def writer_lock(folder: Path) -> Iterator[None]:
+    """Within the block, no other process can train in `folder`.
 
-    With `automatic`, a folder that another run has taken is replaced by `folder`-2, -3, …. The
-    operating system releases the lock when the process ends, however it ends. Raises FaceganError,
-    with the owner, if another process has it.
+    The operating system releases the lock when the process ends, however it ends. Raises
+    FaceganError if another process has it.
     """
     if not is_rank_zero():
-        yield folder
+        yield
         return
-    locked, lock = _acquire(folder, automatic)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK, timeout=0)
     try:
-        owner = f"process {os.getpid()} on {socket.gethostname()} ({' '.join(sys.argv[:3])})"
-        with resumable(locked), named_errors(locked / OWNER):
-            (locked / OWNER).write_text(owner, encoding="utf-8")
-        remove_temporary_files(locked)
-        yield locked
+        lock.acquire()
+    except Timeout as error:
+        raise FaceganError(
+            f"{folder} is in use by another training; wait for its end, stop it, or choose another "
+            "folder by hydra.run.dir=…"
+        ) from error
+    try:
+        remove_temporary_files(folder)
+        yield
     finally:
-        with suppress(OSError):  # of a disk that has become read-only; the run's own error is told
-            _remove_owner(locked)
+        if [path.name for path in folder.iterdir()] == [LOCK]:
+            (folder / LOCK).unlink()  # the run has not begun: the command removes the folder
         lock.release()
-
-
-def _remove_owner(folder: Path) -> None:
-    (folder / OWNER).unlink(missing_ok=True)
-    if [path.name for path in folder.iterdir()] == [LOCK]:
-        (folder / LOCK).unlink()  # nothing was begun: the empty folder goes, too
-
-
-def _acquire(folder: Path, automatic: bool) -> tuple[Path, BaseFileLock]:
-    for number in itertools.count(1):
-        path = folder.with_name(f"{folder.name}-{number}") if number > 1 else folder
-        if automatic and (path / CONFIG).exists():
-            continue
-        path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path / LOCK, timeout=0)
-        try:
-            with resumable(path):
-                lock.acquire()
-            return path, lock
-        except Timeout as error:
-            if not automatic:
-                raise FaceganError(
-                    f"{path} is in use by {_owner(path)}; wait for its end, stop it, or choose "
-                    "another folder by hydra.run.dir=…"
-                ) from error
-    raise AssertionError("itertools.count ended")
-
-
-def _owner(folder: Path) -> str:
-    try:
-        return (folder / OWNER).read_text(encoding="utf-8", errors="replace")[:200]
-    except FileNotFoundError:  # it has just begun, or just ended
-        return "another process"
 
 
 @contextmanager
 def resumable(folder: Path) -> Iterator[None]:
-    """Within the block, an OSError says how the run in `folder` goes on, if one has begun there."""
+    """Within the block, an OSError names the command that resumes the run in `folder`."""
     try:
         yield
     except OSError as error:
         if (folder / CONFIG).is_file():
-            if error.errno == errno.EROFS and str(error.filename).startswith(str(folder)):
-                raise FaceganError(
-                    f"{error.filename}: {error.strerror}; remount the disk so that it can be "
-                    "written, or copy the run to another disk; then go on with the run by "
-                    f"resume={folder}"
-                ) from error
-            error.add_note(f"then go on with the run by resume={folder}")
+            error.add_note(f"then resume the run by resume={folder}")
         raise
 
 
 def check_same_run(folder: Path, stored: dict[str, Any], config: dict[str, Any]) -> None:
-    """Raises FaceganError unless the run in `folder`, of the config `stored`, can go on.
-
-    It must be unfinished, and `config` must be the same.
-    """
-    if is_finished(folder):
-        raise FaceganError(
-            f"{folder} holds a finished run already; go on with it by resume={folder} and a larger "
-            "trainer.max_epochs, or choose another folder by hydra.run.dir=…"
-        )
+    """Raises FaceganError unless the run in `folder` is unfinished and `config` is that of it."""
     changed = changes(stored, config)
-    if changed:
+    if is_finished(folder) or changed:
+        what = "a finished run" if is_finished(folder) else f"a run with another {changed}"
         raise FaceganError(
-            f"{folder} holds a run already, with another {', '.join(changed)}; go on with it by "
-            f"resume={folder}, or choose another folder by hydra.run.dir=…"
+            f"{folder} has {what} already; resume it by resume={folder} (and a larger "
+            "trainer.max_epochs), or choose another folder by hydra.run.dir=…"
         )
 
 
-def changes(stored: dict[str, Any], config: dict[str, Any]) -> list[str]:
-    """The keys in which two configs differ, but for those that each command line has its own of."""
-    keys = sorted({*stored, *config} - set(TYPED_ANEW))
-    return [key for key in keys if stored.get(key) != config.get(key)]
+def changes(stored: dict[str, Any], config: dict[str, Any]) -> str:
+    """The keys in which two configs differ, except for those given with each command."""
+    keys = sorted({*stored, *config} - set(PER_COMMAND))
+    return ", ".join(key for key in keys if stored.get(key) != config.get(key))
 
 
 @rank_zero_only
@@ -147,7 +90,7 @@ def write_record(folder: Path, **facts: Any) -> None:
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether the run in `folder` came to the end of its budget."""
+    """Whether the run in `folder` has used up its budget."""
     return read_record(folder).get("finished") is True
 
 
@@ -164,8 +107,8 @@ def point_latest_at(folder: Path) -> None:
 
 
 def run_identity(config: dict[str, Any]) -> str:
-    """A digest of all that decides a run's weights, but for the length of the training."""
-    kept = {key: value for key, value in config.items() if key not in FREE_KEYS}
+    """A digest of all that decides a run's weights, except for the length of the training."""
+    kept = {key: value for key, value in config.items() if key not in CHANGEABLE}
     if isinstance(data := kept.get("data"), dict):
         kept["data"] = {key: value for key, value in data.items() if key not in MOVABLE}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,271 +1,256 @@
 """A training from its config to a finished run folder."""
 
+import copy
 import dataclasses
 import logging
-import math
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import pytorch_lightning as pl
-import torch
-from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import Callback
+from hydra.errors import InstantiationException
+from omegaconf import DictConfig, OmegaConf, open_dict
+from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
-from pytorch_lightning.utilities.model_helpers import is_overridden
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from facegan.cli.config import ConfigError, instantiate, save_config
+from facegan.cli.config import ConfigError, accepted, instantiate, keyed, read_config, save_config
 from facegan.core import pretrained
-from facegan.core.errors import FaceganError
 from facegan.data.base import FaceSource
 from facegan.data.datamodule import FaceDataModule
 from facegan.data.dataset import PackedDataset
-from facegan.data.recorded import (
-    data_record,
-    read_record,
-    recorded_rollbacks,
-    source_or_recorded,
-)
+from facegan.data.recorded import data_record, read_record, source_or_recorded
 from facegan.gan.module import GAN
 from facegan.training.build import (
+    OWN_OPTIONS,
     build_budget,
     build_callbacks,
-    build_loggers,
-    build_trainer,
     check_config,
-    epoch_images,
+    trainer_arguments,
 )
-from facegan.training.checkpoints import best_checkpoint
-from facegan.training.devices import (
-    check_compiler,
-    describe_device,
-    keep_freed_memory,
-)
-from facegan.training.evaluation import EvaluateDuringTraining
+from facegan.training.devices import check_compiler, keep_freed_memory
+from facegan.training.evaluation import best_frechet_distance
 from facegan.training.folder import (
     CONFIG,
     changes,
+    check_same_run,
     is_finished,
+    is_rank_zero,
     point_latest_at,
     resumable,
+    run_identity,
     write_record,
     writer_lock,
 )
 from facegan.training.health import UnhealthyError
-from facegan.training.initialization import combine_terms, freeze_layers, initialize
-from facegan.training.schedule import Budget
-from facegan.training.start import StartingPoint, check_start, starting_point, stored
+from facegan.training.metrics import MetricsFile
+from facegan.training.progress import print_results, print_summary
+from facegan.training.schedule import Budget, LearningRateSchedule
+from facegan.training.start import (
+    StartingPoint,
+    combine_terms,
+    freeze_layers,
+    initialize,
+    roll_back,
+    starting_point,
+)
+
+SCHEDULE_KEYS = ("lr_schedule", "final_lr_factor")  # in the group model
+INIT_WARMUP = 5_000  # images over which the rates rise if the networks start from other weights
 
 
 def train(
     cfg: DictConfig,
     folder: Path,
     resume: bool,
-    automatic_folder: bool = False,
-    skip_finished: bool = False,
+    sweep: bool = False,
     startup: float = 0.0,
 ) -> float | None:
-    """Trains the model of `cfg` in `folder`, or goes on with the training that is there.
+    """Trains the model of `cfg` in `folder`, or resumes the training that is there.
 
-    With `automatic_folder`, a folder that another run has taken is replaced by a free one. With
-    `skip_finished`, a finished run of the same config is left as it is. `startup`: seconds that
-    the command has taken already. Returns the least Fréchet distance on the validation faces, None
-    where it was not measured.
+    In a `sweep`, a finished run of the same config is skipped. `startup`: seconds that the command
+    has taken so far. Returns the least Fréchet distance to the validation faces, None if it was not
+    measured.
     """
     silence_warnings()
-    check_config(cfg)
-    budget = build_budget(cfg.trainer, startup)
+    config: Any = OmegaConf.to_container(cfg, resolve=True)
+    with named_errors("trainer"):
+        check_config(config, sweep)
+        budget = build_budget(config["trainer"], startup)
     keep_freed_memory()
-    config = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
-    if skip_finished and is_finished(folder) and not changes(stored(folder), config):
+    if sweep and is_finished(folder) and not changes(stored(folder), config):
         print(f"{folder} is finished already", flush=True)
         return read_record(folder).get("frechet_distance")
-    with writer_lock(folder, automatic_folder) as locked, resumable(locked):
-        start = starting_point(cfg, locked, resume)
+    with writer_lock(folder), resumable(folder):
+        begun = (folder / CONFIG).exists()
+        if begun and not resume and is_rank_zero():
+            check_same_run(folder, stored(folder), config)
+        start = starting_point(folder, run_identity(config), begun)
         while True:
             try:
-                return _train(cfg, locked, start, budget)
+                return _train(cfg, config, folder, start, budget)
             except UnhealthyError as error:
-                start = _rollback(cfg, locked, start, error)
-            except RuntimeError as error:
-                if not is_lost_peer(error):
-                    raise
-                raise FaceganError(
-                    "another process of this training has ended, so this one ends, too; its own "
-                    f"messages say why; go on from the last checkpoint by resume={locked}"
-                ) from error
+                start = roll_back(folder, start, error, **config["health"])
 
 
-def _rollback(
-    cfg: DictConfig, folder: Path, start: StartingPoint, error: UnhealthyError
-) -> StartingPoint:
-    """The best checkpoint, from which the run goes on with lower rates; raises `error` if it may
-    not.
-    """
-    rollbacks = start.rollbacks + 1
-    if not cfg.health.rollback or rollbacks > cfg.health.max_rollbacks:
-        raise error
-    found = best_checkpoint(folder, start.identity)
-    if found is None:
-        raise error
-    point = dataclasses.replace(start.at(*found), rollbacks=rollbacks)
-    print(
-        f"{error}\nrollback {rollbacks} of {cfg.health.max_rollbacks}: the run goes back to "
-        f"{found[0]}, after {point.images_seen:,} images, with half of the learning rates",
-        flush=True,
+def stored(folder: Path) -> dict[str, Any]:
+    """The config of the run in `folder`."""
+    return cast(dict[str, Any], OmegaConf.to_container(read_config(folder / CONFIG)))
+
+
+@contextmanager
+def named_errors(key: str, kind: type[Exception] = ValueError) -> Iterator[None]:
+    """Within the block, an error of this kind becomes a ConfigError with its key."""
+    try:
+        yield
+    except kind as error:
+        raise ConfigError(keyed(key, error)) from error
+
+
+def _train(
+    cfg: DictConfig, config: dict[str, Any], folder: Path, start: StartingPoint, budget: Budget
+) -> float | None:
+    pl.seed_everything(config["seed"], verbose=False)
+    gan = build_model(cfg.model)
+    source = source_or_recorded(
+        lambda: instantiate(cfg.data, "data"), config["data"]["packed_dir"], folder
     )
-    # a rollback that is repeated after a kill replaces the first one
-    before = recorded_rollbacks(folder)[: start.rollbacks]
-    event = {"reason": str(error), "back_to_images": point.images_seen}
-    write_record(folder, rollbacks=[*before, event])
-    return point
-
-
-def _train(cfg: DictConfig, folder: Path, start: StartingPoint, budget: Budget) -> float | None:
-    pl.seed_everything(cfg.seed, verbose=False)
-    model = instantiate(cfg.model, "model")
-    if cfg.trainer.compile:
+    loggers = _loggers(cfg.logger, folder, start.images_seen)
+    extra = {name: instantiate(node, f"callbacks.{name}") for name, node in _named(cfg.callbacks)}
+    schedule = _schedule(config, budget, start.rollbacks)
+    check_fit(gan, source)
+    start.check(gan, budget)
+    if config["trainer"]["compile"]:
         check_compiler()
-        model.compile_networks()
-    check_start(cfg, model, start)
-    source = _source(cfg, folder, model)
+        gan.compile_networks()
     with budget.paused():
         dataset = source.dataset()
-    if cfg.init is not None:
-        dataset = _start_from_weights(cfg, folder, model, dataset, start)
+    if config["init"] is not None:
+        dataset = _start_from_weights(config, folder, gan, dataset, start)
     data = FaceDataModule(
         dataset,
-        model.batch_size,
-        cfg.seed,
-        cfg.loader.flip,
-        cfg.loader.on_device,
-        fixed_order=bool(cfg.trainer.get("overfit_batches")),
-        epoch_images=epoch_images(cfg.trainer),
+        gan.batch_size,
+        config["seed"],
+        **config["loader"],
+        fixed_order=bool(config["trainer"].get("overfit_batches")),
+        epoch_images=budget.epoch_images,
     )
-    loggers = build_loggers(cfg.logger, folder, start)
-    callbacks = build_callbacks(cfg, folder, model, dataset, start, loggers, budget)
-    trainer = build_trainer(cfg.trainer, folder, loggers, callbacks)
-    _begin(cfg, folder, trainer)
+    with named_errors("trainer"):
+        file = MetricsFile(folder / "metrics.jsonl", start.metrics_lines)
+        callbacks = build_callbacks(config, folder, dataset, start, budget, schedule, file, extra)
+        arguments = trainer_arguments(config["trainer"], folder, budget, loggers, callbacks)
+    trainer = _trainer(cfg.trainer, arguments)
+    _begin(cfg, config, folder, trainer)
     write_record(folder, finished=False, data=data_record(source, dataset))
-    print_summary(model, data, trainer)
-    trainer.fit(model, datamodule=data, ckpt_path=start.checkpoint, weights_only=True)
-    if is_overridden("test_step", model):
-        trainer.test(model, datamodule=data, verbose=False)
-    best = best_distance(callbacks)
+    print_summary(gan, data, trainer)
+    with named_errors("trainer", MisconfigurationException):
+        trainer.fit(gan, datamodule=data, ckpt_path=start.checkpoint, weights_only=True)
+    best = best_frechet_distance(callbacks)
     write_record(folder, finished=True, frechet_distance=best)
     print_results(folder)
     return best
 
 
-def _start_from_weights(
-    cfg: DictConfig, folder: Path, model: Any, dataset: PackedDataset, start: StartingPoint
-) -> PackedDataset:
-    """Initializes the networks by cfg.init; returns `dataset` with the terms of these weights, too.
+def build_model(node: DictConfig) -> GAN:
+    """The GAN of the config group `model`, some of whose keys are the learning rates'."""
+    gan: GAN = instantiate(_without(node, SCHEDULE_KEYS), "model")
+    return gan
 
-    A run that goes on has both already.
+
+def _without(node: DictConfig, names: tuple[str, ...]) -> DictConfig:
+    """A copy of `node` without some of its keys."""
+    rest = copy.deepcopy(node)
+    with open_dict(rest):
+        for name in names:
+            rest.pop(name, None)
+    return rest
+
+
+def _schedule(config: dict[str, Any], budget: Budget, rollbacks: int) -> LearningRateSchedule:
+    """The learning rates; two of their keys are in the group `model`."""
+    keys = {name: config["model"][name] for name in SCHEDULE_KEYS if name in config["model"]}
+    warmup = INIT_WARMUP if config["init"] is not None else 0
+    restart = config["trainer"]["restart_schedule"]
+    with named_errors("model"):
+        return LearningRateSchedule(budget, restart, rollbacks, warmup, **keys)
+
+
+def check_fit(gan: GAN, source: FaceSource) -> None:
+    """Raises ConfigError unless the model works on images of the data's size."""
+    size = (source.channels, source.image_size, source.image_size)
+    if gan.image_shape != size:
+        raise ConfigError(
+            f"the model works on images of {gan.image_shape}, the data has {size} (channels, "
+            "height, width); leave the networks' image_size to data.image_size, and "
+            "their channels to data.mode"
+        )
+
+
+def _start_from_weights(
+    config: dict[str, Any], folder: Path, gan: GAN, dataset: PackedDataset, start: StartingPoint
+) -> PackedDataset:
+    """Initializes the networks by `init`; returns `dataset` with the terms of these weights, too.
+
+    A resumed run has both already.
     """
-    if not isinstance(model, GAN):
-        raise ConfigError(f"init={cfg.init}: model={cfg.recipe} is no GAN; leave init out")
     if start.checkpoint is None:
-        initialize(model, cfg.init, cfg.recipe)
-        write_record(folder, init_license=pretrained.metadata(cfg.init).get("license", ""))
-    freeze_layers(model.discriminator, cfg.freeze_d)
+        initialize(gan, config["init"], config["recipe"])
+        terms = pretrained.metadata(config["init"]).get("license", "")
+        write_record(folder, init_license=terms)
+    freeze_layers(gan.discriminator, config["freeze_d"])
     terms = str(read_record(folder).get("init_license", ""))
     return dataclasses.replace(dataset, license=combine_terms(dataset.license, terms))
 
 
-def is_lost_peer(error: RuntimeError) -> bool:
-    """Whether `error` is how gloo or NCCL report that another process is gone."""
-    signs = ("Connection reset", "Connection closed", "Broken pipe", "remote process")
-    network = isinstance(error, torch.distributed.DistError)
-    return is_distributed() and (network or any(sign in str(error) for sign in signs))
+def _named(nodes: DictConfig) -> Iterator[tuple[str, DictConfig]]:
+    return ((str(name), node) for name, node in nodes.items())
 
 
-def is_distributed() -> bool:
-    """Whether this process trains together with others."""
-    return torch.distributed.is_available() and torch.distributed.is_initialized()
+def _loggers(nodes: DictConfig, folder: Path, images_seen: int) -> list[Logger]:
+    """The loggers of the config group `logger`, which write to the run folder."""
+    offered = {"save_dir": folder, "images_seen": images_seen}
+    loggers = []
+    for name, node in _named(nodes):
+        try:
+            loggers.append(instantiate(node, f"logger.{name}", **accepted(node, offered)))
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                f"logger={name}: {error}; install it by pip install -e '.[{name}]'"
+            ) from error
+    return loggers
 
 
-def _source(cfg: DictConfig, folder: Path, model: Any) -> FaceSource:
-    """The data of `cfg`, whose images the model must fit."""
-    source = source_or_recorded(lambda: instantiate(cfg.data, "data"), cfg.data.packed_dir, folder)
-    size = (source.channels, source.image_size, source.image_size)
-    if model.image_shape != size:
-        raise ConfigError(
-            f"the model works on images of {model.image_shape}, the data has {size} (channels, "
-            "height, width); leave the networks' image_size to data.image_size, and "
-            "their channels to data.mode"
-        )
-    return source
-
-
-def best_distance(callbacks: list[Callback]) -> float | None:
-    """The least Fréchet distance that was measured during the training."""
-    measured = [
-        c.best
-        for c in callbacks
-        if isinstance(c, EvaluateDuringTraining) and c.score == "frechet_distance"
-    ]
-    return next(filter(math.isfinite, measured), None)
-
-
-def print_summary(model: pl.LightningModule, data: FaceDataModule, trainer: pl.Trainer) -> None:
-    """What is about to happen, in five lines."""
-    dataset = data.dataset
-    counts = dataset.manifest["counts"]
-    batch_size = model.batch_size
-    sizes = {
-        name: sum(p.numel() for p in part.parameters() if p.requires_grad)
-        for name, part in model.named_children()
-    }
-    parameters = ", ".join(f"{name} {size / 1e6:.2f}M" for name, size in sizes.items() if size)
-    images = data.passes * counts["train"] // batch_size * batch_size
-    faces = f"faces of {dataset.image_size}x{dataset.image_size}"
-    lines = {
-        "device": f"{describe_device(trainer.strategy.root_device)}; {trainer.precision}",
-        "data": ", ".join(f"{n:,} {split}" for split, n in counts.items()) + f" {faces}",
-        "parameters": parameters,
-        "epoch": f"{images:,} images in batches of {batch_size}",
-        "folder": str(trainer.default_root_dir),
-    }
-    for name, text in lines.items():
-        rank_zero_only(print)(f"{name:11}{text}", flush=True)
+def _trainer(node: DictConfig, arguments: dict[str, Any]) -> pl.Trainer:
+    try:
+        trainer: pl.Trainer = instantiate(_without(node, OWN_OPTIONS), "trainer", **arguments)
+    except InstantiationException as error:
+        raise ConfigError(f"trainer: {error.__cause__}") from error
+    return trainer
 
 
 @rank_zero_only
-def print_results(folder: Path) -> None:
-    """Where to look."""
-    patterns = ("samples/*.gif", "*.safetensors", "fit-*profile.txt")
-    for path in sorted(path for pattern in patterns for path in folder.glob(pattern)):
-        print(path)
-    if any(folder.glob("events.out.tfevents.*")):
-        print(f"tensorboard --logdir {folder} shows the curves")
-    else:
-        print(f"{folder / 'metrics.jsonl'}: the curves")
-
-
-@rank_zero_only
-def _begin(cfg: DictConfig, folder: Path, trainer: pl.Trainer) -> None:
+def _begin(cfg: DictConfig, config: dict[str, Any], folder: Path, trainer: pl.Trainer) -> None:
     """Writes the config into the run folder, and points outputs/latest at it."""
     save_config(cfg, folder / CONFIG)
     for logger in trainer.loggers:
-        logger.log_hyperparams(cast(dict, OmegaConf.to_container(cfg, resolve=True)))
+        logger.log_hyperparams(config)
     point_latest_at(folder)
 
 
 def silence_warnings() -> None:
-    """Lightning's own greetings say what our summary says, or are not meant for users."""
+    """Silences what Lightning prints that the summary prints too, or that is not for users."""
     for name in ("pytorch_lightning", "lightning_fabric", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", ".*have no `validation_step`.*")
-    warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")  # the average
-    warnings.filterwarnings(
-        "ignore", ".*dataloader is not resumable.*"
-    )  # ours begins where Lightning's own progress says
-    warnings.filterwarnings(
-        "ignore", ".*smaller than the logging interval.*"
-    )  # MetricsLogger logs too
-    warnings.filterwarnings("ignore", ".*exists and is not empty.*")  # as a resumed run's is
-    warnings.filterwarnings("ignore", ".*srun. command is available.*")  # on SLURM's login node
-    warnings.filterwarnings("ignore", ".*callbacks used to create the checkpoint.*")  # its budget
-    warnings.filterwarnings("ignore", ".*LeafSpec.*")  # Lightning's use of torch's trees
+    for message in (
+        "have no `validation_step`",
+        "in eval mode at the start of training",  # the moving average
+        "dataloader is not resumable",  # ours starts at Lightning's own progress
+        "smaller than the logging interval",  # MetricsLogger logs too
+        "exists and is not empty",  # as a resumed run's folder is
+        "srun. command is available",  # on SLURM's login node
+        "callbacks used to create the checkpoint",  # the budget may change
+        "LeafSpec",  # Lightning's use of torch's trees
+    ):
+        warnings.filterwarnings("ignore", f".*{message}.*")

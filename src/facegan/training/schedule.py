@@ -1,6 +1,7 @@
 """The length of a training, in epochs, images or time, and the learning rates over it."""
 
 import math
+import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -11,28 +12,35 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
-from facegan.training.printing import print_line
-from facegan.training.protocols import TrainedModule, generative, trained
+from facegan.core.checks import MANY, check_choice, check_number
+from facegan.gan.module import GAN
+from facegan.training.callbacks import GIF_FRAMES
+from facegan.training.metrics import print_line
 
-PYTHON = 3.0  # seconds for the interpreter's own start and end, which nothing measures
-MARGIN = 1.5  # of the rehearsal, for grid, weights and checkpoint, which are not rehearsed
+PYTHON = 3.0  # seconds for the interpreter's start and end, which are not measured
+GIF_SECONDS = 0.05  # for a frame of the GIF
+MARGIN = 1.5  # of the estimate, for grid, weights and checkpoint, which it leaves out
 COOLDOWN = 0.3  # of the budget (benchmarks/recipes.md, round 12)
 ROLLBACK_FACTOR = 0.5  # of the learning rates, at each rollback
 
 
 class Budget(Callback, ABC):
-    """Ends the training and knows its progress."""
+    """Ends the training and measures its progress."""
+
+    # images of an epoch at least: with few photographs, grids, evaluations and checkpoints would
+    # take longer than the training between them
+    epoch_images = 10_000
 
     def paused(self) -> AbstractContextManager[None]:
         """Time within the block does not count as training."""
         return nullcontext()
 
     @abstractmethod
-    def progress(self, trainer: pl.Trainer, module: TrainedModule, batch_idx: int) -> float:
+    def progress(self, trainer: pl.Trainer, gan: GAN, batch_idx: int) -> float:
         """The part of the training that is over, in [0, 1]."""
 
-    def total_images(self, trainer: pl.Trainer, module: TrainedModule) -> int | None:
-        """The number of images in the whole training; None where time ends it."""
+    def total_images(self, trainer: pl.Trainer, gan: GAN) -> int | None:
+        """The number of images in the whole training; None if time ends it."""
         return None
 
     @abstractmethod
@@ -43,15 +51,18 @@ class Budget(Callback, ABC):
 class EpochBudget(Budget):
     """The training ends after `max_epochs` epochs, by the Trainer's own limit."""
 
+    epoch_images = 0  # one pass over the data set
+
     def __init__(self, max_epochs: int) -> None:
+        check_number("max_epochs", max_epochs, 1, 10**6)
         self.max_epochs = max_epochs
 
-    def progress(self, trainer: pl.Trainer, module: TrainedModule, batch_idx: int) -> float:
+    def progress(self, trainer: pl.Trainer, gan: GAN, batch_idx: int) -> float:
         epochs = trainer.current_epoch + batch_idx / trainer.num_training_batches
         return min(epochs / self.max_epochs, 1.0)
 
-    def total_images(self, trainer: pl.Trainer, module: TrainedModule) -> int | None:
-        return self.max_epochs * int(trainer.num_training_batches) * module.batch_size
+    def total_images(self, trainer: pl.Trainer, gan: GAN) -> int | None:
+        return self.max_epochs * int(trainer.num_training_batches) * gan.batch_size
 
     def __str__(self) -> str:
         return f"epoch {self.max_epochs}"
@@ -61,24 +72,23 @@ class ImageBudget(Budget):
     """The training ends when the networks have seen `max_images` real images."""
 
     def __init__(self, max_images: int) -> None:
+        check_number("max_images", max_images, 1, MANY)
         self.max_images = max_images
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._stop_when_used_up(trainer, pl_module)  # a finished run that is resumed ends at once
+    def on_train_start(self, trainer: pl.Trainer, gan: GAN) -> None:
+        self._stop_when_used_up(trainer, gan)  # a finished run that is resumed ends at once
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
-    ) -> None:
-        self._stop_when_used_up(trainer, pl_module)
+    def on_train_batch_end(self, trainer: pl.Trainer, gan: GAN, *_: Any) -> None:
+        self._stop_when_used_up(trainer, gan)
 
-    def _stop_when_used_up(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trained(pl_module).images_seen >= self.max_images:
+    def _stop_when_used_up(self, trainer: pl.Trainer, gan: GAN) -> None:
+        if gan.images_seen >= self.max_images:
             trainer.should_stop = True
 
-    def progress(self, trainer: pl.Trainer, module: TrainedModule, batch_idx: int) -> float:
-        return min(module.images_seen / self.max_images, 1.0)
+    def progress(self, trainer: pl.Trainer, gan: GAN, batch_idx: int) -> float:
+        return min(gan.images_seen / self.max_images, 1.0)
 
-    def total_images(self, trainer: pl.Trainer, module: TrainedModule) -> int | None:
+    def total_images(self, trainer: pl.Trainer, gan: GAN) -> int | None:
         return self.max_images
 
     def __str__(self) -> str:
@@ -86,26 +96,31 @@ class ImageBudget(Budget):
 
 
 class TimeBudget(Budget):
-    """The training ends after a time, in which the end of the last epoch and the GIF have a place.
+    """The training ends after a time, which includes the last evaluation and the GIF.
 
-    It is the time of the whole command but for packing, and of the earlier processes of a resumed
-    run; a rollback gives no time back. The end of an epoch (grid, weights, evaluation, checkpoint)
-    is expected to take as long as the longest so far, or as `rehearse` says; the GIF as `finish`
-    says.
+    It is the time of the whole command except for packing, and of the earlier processes of a
+    resumed run. A rollback does not give time back. The end of an epoch (grid, weights,
+    evaluation, checkpoint) is expected to take as long as the longest so far.
     """
 
-    def __init__(self, max_time: timedelta, startup: float = 0.0) -> None:
-        """`startup`: seconds that the command has taken already."""
+    def __init__(
+        self,
+        max_time: timedelta,
+        startup: float = 0.0,
+        estimate: Callable[[pl.Trainer], float] = lambda trainer: 0.0,
+    ) -> None:
+        """`startup`: seconds that the command has taken so far.
+
+        `estimate`: the seconds of an evaluation, called after the first step.
+        """
         self.max_time = max_time
-        self.rehearse: Callable[[], float] = lambda: 0.0
-        self.finish: Callable[[int], float] = lambda epochs: 0.0  # seconds after so many epochs
+        self.estimate = estimate
         self.elapsed = 0.0  # seconds in earlier processes
         self.began = time.monotonic() - startup
         self.started = self.over = False
         self.reserve: float | None = None  # seconds for the end of an epoch
-        self.after_epochs = 0.0  # seconds, of `finish`
+        self.frames = 0  # of the GIF
         self.epoch_ended: float | None = None
-        self.step_ended: float | None = None  # of this epoch
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -124,64 +139,80 @@ class TimeBudget(Budget):
         """Of the run so far."""
         return self.elapsed + time.monotonic() - self.began
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: pl.Trainer, gan: GAN) -> None:
         self.started = True
-        self.epoch_ended = self.step_ended = None
-        self.after_epochs = self.finish(trainer.current_epoch + 1)
+        self.epoch_ended = None
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: pl.Trainer, gan: GAN) -> None:
         if self.epoch_ended is not None:
             self.reserve = max(self.reserve or 0.0, time.monotonic() - self.epoch_ended)
-        self.after_epochs = self.finish(trainer.current_epoch + 1)
-        self.step_ended = None
+        self.frames = min(trainer.current_epoch + 1, GIF_FRAMES)
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: pl.Trainer, gan: GAN) -> None:
         self.epoch_ended = time.monotonic()
-        if self.seconds() + (self.reserve or 0.0) >= self._usable():  # no room for one epoch more
+        if self.seconds() + (self.reserve or 0.0) >= self._usable():  # one more epoch does not fit
             self._stop(trainer)
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
-    ) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, gan: GAN, *_: Any) -> None:
         if self.reserve is None:
-            self.reserve = MARGIN * self.rehearse()
-        before, self.step_ended = self.step_ended, time.monotonic()
-        step = 0.0 if before is None else self.step_ended - before
-        if self.seconds() + step >= self._usable():
+            self.reserve = MARGIN * self.estimate(trainer)
+        if self.seconds() >= self._usable():
             self._stop(trainer)
 
     def _stop(self, trainer: pl.Trainer) -> None:
         if not self.over:
             print_line(
-                trainer,
                 f"trainer.max_time={self.max_time} is nearly used up: the training ends after "
-                f"{self.seconds():.0f} s; the last files are written",
+                f"{self.seconds():.0f} s; the last files are written"
             )
         self.over = trainer.should_stop = True
 
     def _usable(self) -> float:
         seconds = self.max_time.total_seconds()
-        return max(seconds - (self.reserve or 0.0) - self.after_epochs - PYTHON, seconds / 2)
+        end = (self.reserve or 0.0) + GIF_SECONDS * self.frames + PYTHON
+        return max(seconds - end, seconds / 2)
 
-    def progress(self, trainer: pl.Trainer, module: TrainedModule, batch_idx: int) -> float:
+    def progress(self, trainer: pl.Trainer, gan: GAN, batch_idx: int) -> float:
         return 1.0 if self.over else min(self.seconds() / self._usable(), 1.0)
 
     def __str__(self) -> str:
         return f"{self.max_time} of training"
 
 
+def parse_duration(text: str) -> timedelta:
+    """HH:MM:SS or DD:HH:MM:SS. Raises ValueError for anything else and for zero."""
+    # at most four digits, which fit into a timedelta
+    if not re.fullmatch(r"(\d{1,4}:)?\d{1,4}:\d\d:\d\d", text) or not text.strip("0:"):
+        raise ValueError(
+            f"max_time must read HH:MM:SS or DD:HH:MM:SS and be longer than zero, got {text}; try "
+            "00:10:00 for ten minutes"
+        )
+    seconds, minutes, hours, *days = map(int, reversed(text.split(":")))
+    return timedelta(days=sum(days), hours=hours, minutes=minutes, seconds=seconds)
+
+
 class LearningRateSchedule(Callback):
     """Every learning rate falls to `final_lr_factor` of its initial value, as `lr_schedule` says.
 
-    Where a finished run goes on with a larger budget, the rates stay where they are, unless
-    `restart` lays the schedule over the whole of the new budget. Each rollback halves them. Over
-    the first `warmup` images they rise from zero.
+    The schedule covers the budget. If a finished run is resumed with a larger one, the rates stay
+    at their final values, unless `restart`. Each rollback halves them. Over the first `warmup`
+    images they rise from zero. Raises ValueError for values out of range.
     """
 
     def __init__(
-        self, budget: Budget, restart: bool = False, rollbacks: int = 0, warmup: int = 0
+        self,
+        budget: Budget,
+        restart: bool = False,
+        rollbacks: int = 0,
+        warmup: int = 0,
+        lr_schedule: str = "cosine",
+        final_lr_factor: float = 1.0,
     ) -> None:
+        check_choice("lr_schedule", lr_schedule, SCHEDULES)
+        check_number("final_lr_factor", final_lr_factor, 0, 100, whole=False)
         self.budget = budget
+        self.schedule = SCHEDULES[lr_schedule]
+        self.final_lr_factor = final_lr_factor
         self.restart = restart
         self.warmup = warmup
         self.scale = ROLLBACK_FACTOR**rollbacks
@@ -192,38 +223,32 @@ class LearningRateSchedule(Callback):
         return {"finished": self.finished, "constant": self.constant}
 
     def load_state_dict(self, state_dict: dict[str, bool]) -> None:
-        self.finished, self.constant = state_dict["finished"], state_dict["constant"]
+        vars(self).update(state_dict)
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        module = generative(pl_module)
-        more = self.finished and self.budget.progress(trainer, module, 0) < 1
+    def on_train_start(self, trainer: pl.Trainer, gan: GAN) -> None:
+        more = self.finished and self.budget.progress(trainer, gan, 0) < 1
         self.constant = (self.constant or more) and not self.restart
-        if more and module.final_lr_factor != 1 and trainer.is_global_zero:
-            print(self._what_happens(), flush=True)
-
-    def _what_happens(self) -> str:
-        if self.constant:
-            return (
+        if more and self.final_lr_factor != 1 and trainer.is_global_zero:
+            print_line(
                 "the budget of a finished run has grown: its learning rates stay at their final "
-                "values; trainer.restart_schedule=true lays the schedule over the new budget"
+                "values; trainer.restart_schedule=true starts the schedule again"
+                if self.constant
+                else "the schedule of the learning rates covers the new budget: they rise again"
             )
-        return "the schedule of the learning rates is laid over the new budget: they rise again"
 
     def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+        self, trainer: pl.Trainer, gan: GAN, batch: Any, batch_idx: int
     ) -> None:
-        module = generative(pl_module)
-        progress = 1.0 if self.constant else self.budget.progress(trainer, module, batch_idx)
-        schedule = SCHEDULES[module.lr_schedule]
-        factor = schedule(progress, module.final_lr_factor) * self.scale
-        factor *= linear_warmup(module.images_seen + module.batch_size, self.warmup)
-        for optimizer in module.optimizer_by_name.values():
+        progress = 1.0 if self.constant else self.budget.progress(trainer, gan, batch_idx)
+        factor = self.schedule(progress, self.final_lr_factor) * self.scale
+        factor *= linear_warmup(gan.images_seen + gan.batch_size, self.warmup)
+        for optimizer in gan.optimizer_by_name.values():
             for group in optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * factor
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: pl.Trainer, gan: GAN) -> None:
         batches = int(trainer.num_training_batches)
-        self.finished = self.budget.progress(trainer, generative(pl_module), batches) >= 1
+        self.finished = self.budget.progress(trainer, gan, batches) >= 1
 
 
 def cosine_decay(progress: float, final_factor: float) -> float:
@@ -235,7 +260,7 @@ def cosine_decay(progress: float, final_factor: float) -> float:
 
 
 def cooldown(progress: float, final_factor: float) -> float:
-    """1 up to progress 0.7, then on a line to `final_factor` at progress 1.
+    """1 up to progress 0.7, then linear to `final_factor` at progress 1.
 
     Hägele et al. 2024 ("Scaling Laws and Compute-Optimal Training Beyond Fixed Training
     Durations"), section 3.

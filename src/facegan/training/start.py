@@ -1,30 +1,36 @@
-"""Where a training begins: at nothing, or at the newest good checkpoint of an earlier process."""
+"""Where a training starts: at a checkpoint of the run, or at the weights of another."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
 
-import pytorch_lightning as pl
 import torch
-from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.utilities import rank_zero_only
+from torch import Tensor, nn
 
-from facegan.cli.config import ConfigError, read_config
+from facegan.core import pretrained
 from facegan.core.errors import FaceganError
-from facegan.training.checkpoints import newest_checkpoint
-from facegan.training.folder import (
-    CONFIG,
-    check_same_run,
-    is_finished,
-    is_rank_zero,
-    run_identity,
+from facegan.data.recorded import recorded_rollbacks
+from facegan.gan.module import GAN
+from facegan.networks.base import Generator
+from facegan.networks.layers import LEAKY_SLOPE
+from facegan.training.checkpoints import (
+    BEST,
+    FOLDER,
+    LAST,
+    DamagedCheckpointError,
+    read_checkpoint,
 )
+from facegan.training.folder import is_finished, write_record
+from facegan.training.health import UnhealthyError
+from facegan.training.metrics import print_line
+from facegan.training.schedule import Budget, EpochBudget
+
+MAX_LISTED = 6  # names in a message
 
 
 @dataclass(frozen=True)
 class StartingPoint:
-    """Where a training begins: at nothing, or at a checkpoint of an earlier process."""
+    """The beginning of a run, or a checkpoint of an earlier process."""
 
     identity: str  # of the run, which its checkpoints carry
     checkpoint: Path | None = None
@@ -34,12 +40,19 @@ class StartingPoint:
     epochs: int = 0  # that are over
     shapes: Mapping[str, torch.Size] = field(default_factory=dict)  # of the module's state
 
-    def at(self, path: Path, checkpoint: dict[str, Any]) -> "StartingPoint":
-        """At the checkpoint that was read from `path`."""
+    @classmethod
+    def at(cls, path: Path, identity: str) -> "StartingPoint":
+        """At the checkpoint `path`. Raises FaceganError if another config's run has written it."""
+        checkpoint = read_checkpoint(path)
         entry = checkpoint["facegan"]
+        if entry["run"] != identity:
+            raise FaceganError(
+                f"{path} was not written by a run with this config.yaml: either file was replaced "
+                "or edited; restore it, or start a new run"
+            )
         progress = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]
-        return StartingPoint(
-            self.identity,
+        return cls(
+            identity,
             path,
             checkpoint["images_seen"],
             entry["metrics_lines"],
@@ -48,50 +61,178 @@ class StartingPoint:
             {name: tensor.shape for name, tensor in checkpoint["state_dict"].items()},
         )
 
+    def check(self, gan: GAN, budget: Budget) -> None:
+        """Raises FaceganError for a checkpoint of other networks, or of more epochs."""
+        shapes = {name: tensor.shape for name, tensor in gan.state_dict().items()}
+        if self.checkpoint is not None and shapes != self.shapes:
+            raise FaceganError(
+                f"{self.checkpoint} has another network than config.yaml describes: either file "
+                "was replaced; restore it, or start a new run"
+            )
+        if isinstance(budget, EpochBudget) and budget.max_epochs < self.epochs:
+            raise FaceganError(
+                f"trainer.max_epochs={budget.max_epochs}, but the run has {self.epochs} epochs "
+                "already; give at least that many"
+            )
 
-def stored(folder: Path) -> dict[str, Any]:
-    """The config.yaml of the run in `folder`."""
-    return cast(dict[str, Any], OmegaConf.to_container(read_config(folder / CONFIG), resolve=True))
 
-
-def starting_point(cfg: DictConfig, folder: Path, resume: bool) -> StartingPoint:
-    """The newest good checkpoint in `folder`; the beginning, where there is none."""
-    config = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
-    begun = (folder / CONFIG).exists()
-    if begun and not resume and is_rank_zero():
-        check_same_run(folder, stored(folder), config)
-    identity = run_identity(config)
-    found = newest_checkpoint(folder, identity)
-    if found is None and is_finished(folder):
+def starting_point(folder: Path, identity: str, begun: bool) -> StartingPoint:
+    """The newest good checkpoint in `folder`; the beginning if there is none."""
+    start = newest_checkpoint(folder, identity)
+    if start is None and is_finished(folder):
         raise FaceganError(
-            f"{folder} has lost its checkpoints, so the run cannot go on; its weights are in "
+            f"{folder} has lost its checkpoints, so the run cannot be resumed; its weights are in "
             f"{folder}/generator.safetensors: start a new run"
         )
-    if found is None:
-        if begun and is_rank_zero():
-            print(f"{folder} has no checkpoint yet: the run starts again", flush=True)
-        return StartingPoint(identity)
-    start = StartingPoint(identity).at(*found)
-    message = f"the run goes on from {start.checkpoint}, after {start.images_seen:,} images"
-    rank_zero_only(print)(message, flush=True)
-    return start
+    if start is not None:
+        print_line(f"the run resumes from {start.checkpoint}, after {start.images_seen:,} images")
+    elif begun:
+        print_line(f"{folder} has no checkpoint yet: the run starts again")
+    return start or StartingPoint(identity)
 
 
-def check_start(cfg: DictConfig, model: pl.LightningModule, start: StartingPoint) -> None:
-    """Raises FaceganError where the model or the budget does not fit the checkpoint."""
-    if start.checkpoint is None:
-        return
-    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
-    if shapes != start.shapes:
-        names = {*shapes, *start.shapes}
-        wrong = [name for name in names if shapes.get(name) != start.shapes.get(name)]
+def newest_checkpoint(folder: Path, identity: str) -> StartingPoint | None:
+    """The newest good checkpoint of the run in `folder`, and None if it has written none.
+
+    A damaged one is skipped with a message. Raises FaceganError if all of them are damaged, or if
+    the newest was not written by a run of this `identity`.
+    """
+    skipped: list[str] = []
+    for path in candidates(folder):
+        try:
+            start = StartingPoint.at(path, identity)
+        except DamagedCheckpointError as error:
+            skipped.append(str(error))
+            continue
+        for message in skipped:
+            print_line(f"{message}; the one before it is used")
+        return start
+    if skipped:
         raise FaceganError(
-            f"{start.checkpoint} holds another network than config.yaml describes "
-            f"({min(wrong)}): either file was replaced; restore it, or start a new run"
+            f"{'; '.join(skipped)}; no other checkpoint is left: the run's weights are in "
+            f"{folder}/generator.safetensors; start a new run"
         )
-    timed = cfg.trainer.max_images is not None or cfg.trainer.max_time is not None
-    if not timed and cfg.trainer.max_epochs < start.epochs:
-        raise ConfigError(
-            f"trainer.max_epochs={cfg.trainer.max_epochs}, but the run has {start.epochs} epochs "
-            f"already; give at least that many, such as trainer.max_epochs={2 * start.epochs}"
+    return None
+
+
+def candidates(folder: Path) -> list[Path]:
+    """The checkpoint files of the run in `folder`, the newest first."""
+    older = sorted(
+        (folder / FOLDER).glob("previous-*.ckpt"), key=lambda path: int(path.stem.split("-")[1])
+    )
+    paths = [folder / FOLDER / LAST, *older, folder / FOLDER / BEST]
+    return [path for path in paths if path.is_file()]
+
+
+def best_checkpoint(folder: Path, identity: str) -> StartingPoint | None:
+    """The checkpoint of the least Fréchet distance; the newest if none was measured."""
+    best = folder / FOLDER / BEST
+    if best.is_file():
+        return StartingPoint.at(best, identity)
+    return newest_checkpoint(folder, identity)
+
+
+def roll_back(
+    folder: Path, start: StartingPoint, error: UnhealthyError, rollback: bool, max_rollbacks: int
+) -> StartingPoint:
+    """The best checkpoint, from which the run resumes with lower learning rates.
+
+    Raises `error` without `rollback`, without a checkpoint, and after `max_rollbacks`.
+    """
+    number = start.rollbacks + 1
+    allowed = rollback and number <= max_rollbacks
+    point = best_checkpoint(folder, start.identity) if allowed else None
+    if point is None:
+        raise error
+    print_line(
+        f"{error}\nrollback {number} of {max_rollbacks}: the run goes back to {point.checkpoint}, "
+        f"after {point.images_seen:,} images, with half of the learning rates"
+    )
+    # a rollback that is repeated after a kill replaces the first one
+    before = recorded_rollbacks(folder)[: start.rollbacks]
+    event = {"reason": str(error), "back_to_images": point.images_seen}
+    write_record(folder, rollbacks=[*before, event])
+    return replace(point, rollbacks=number)
+
+
+def initialize(gan: GAN, source: str, recipe: str | None) -> None:
+    """Copies the weights of `source` into the networks, and prints what did not fit.
+
+    The generator and its moving average start from the generator's file, the discriminator from the
+    file of its discriminator, if there is one. A tensor fits if name and shape are the same. Raises
+    FaceganError if no layer of the generator fits.
+    """
+    tensors = pretrained.read_tensors(source)
+    fitting = copy_fitting(gan.generator, tensors)
+    copy_fitting(gan.ema, tensors)
+    if not any(tensors[name].ndim > 1 for name in fitting):
+        stored = pretrained.metadata(source).get("recipe", "that the weights were trained with")
+        raise FaceganError(
+            f"init={source}: no layer of its generator fits model={recipe}; use model={stored}"
+        )
+    _report(f"generator of {source}", gan.generator, fitting)
+    _report_slope(source, gan.generator)
+    discriminator = pretrained.find_discriminator(source)
+    if discriminator is None:
+        print_line(f"init: {source} has no discriminator; it starts from random weights")
+        return
+    fitting = copy_fitting(gan.discriminator, pretrained.read_tensors(discriminator))
+    _report(f"discriminator of {source}", gan.discriminator, fitting)
+
+
+@torch.no_grad()
+def copy_fitting(network: nn.Module, tensors: Mapping[str, Tensor]) -> list[str]:
+    """Copies the tensors whose name and shape the network has; returns their names."""
+    state = network.state_dict()
+    fitting = [
+        name for name in state if name in tensors and tensors[name].shape == state[name].shape
+    ]
+    for name in fitting:
+        state[name].copy_(tensors[name])
+    return fitting
+
+
+def freeze_layers(discriminator: nn.Module, count: int) -> None:
+    """Excludes the first `count` layers, from the images on, from training.
+
+    FreezeD (Mo et al. 2020, "Freeze the Discriminator", section 3). Raises FaceganError if there
+    are not more layers than that.
+    """
+    layers = [module for module in discriminator.modules() if _is_layer(module)]
+    if count >= len(layers):
+        raise FaceganError(
+            f"freeze_d={count}: the discriminator has {len(layers)} layers, and the last one must "
+            f"be trained; give 0 to {len(layers) - 1}"
+        )
+    for layer in layers[:count]:
+        layer.requires_grad_(False)
+
+
+def _is_layer(module: nn.Module) -> bool:
+    """Whether it has a weight matrix or kernels; norms have a vector."""
+    weight = getattr(module, "weight", None)
+    return isinstance(weight, Tensor) and weight.ndim > 1
+
+
+def combine_terms(*terms: str) -> str:
+    """The terms of weights that come from several sources, each once."""
+    return "; ".join(dict.fromkeys(filter(None, terms)))
+
+
+def _report(name: str, network: nn.Module, fitting: list[str]) -> None:
+    state = network.state_dict()
+    missing = [key for key in state if key not in fitting]
+    print_line(f"init: {name}: {len(fitting)} of {len(state)} tensors are used")
+    if missing:
+        print_line(f"init: these start from random weights: {', '.join(missing[:MAX_LISTED])}, …")
+
+
+def _report_slope(source: str, generator: Generator) -> None:
+    """Prints a line if the weights were trained with other activations, which no tensor shows."""
+    theirs = pretrained.config_of(source).get("negative_slope", LEAKY_SLOPE)
+    ours = generator.config.get("negative_slope", theirs)
+    if ours != theirs:
+        print_line(
+            f"init: {source} was trained with negative_slope={theirs}, this generator has {ours}; "
+            f"model.generator.negative_slope={theirs} keeps its activations"
         )
