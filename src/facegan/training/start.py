@@ -62,7 +62,7 @@ class StartingPoint:
         )
 
     def check(self, gan: GAN, budget: Budget) -> None:
-        """Raises FaceganError if the checkpoint has other networks, or more epochs than the budget."""
+        """Raises FaceganError if the networks or the budget do not fit the checkpoint."""
         shapes = {name: tensor.shape for name, tensor in gan.state_dict().items()}
         if self.checkpoint is not None and shapes != self.shapes:
             raise FaceganError(
