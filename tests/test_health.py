@@ -152,7 +152,7 @@ def test_snapshots_are_weights_like_any_other(
     assert all(one[name].equal(other[name]) for name in one)
 
 
-def test_the_rates_of_a_trained_run_stay_unless_the_schedule_restarts(
+def test_the_rates_of_a_finished_run_stay_unless_the_schedule_restarts(
     cli: Cli, health: tuple[str, ...]
 ) -> None:
     cli("train", *health, "trainer.max_epochs=2")

@@ -307,7 +307,7 @@ def test_damaged_entries_of_a_zip_are_left_out(folder: Path) -> None:
 def test_a_truncated_zip_is_refused(photo_zip: Path) -> None:
     for content in (photo_zip.read_bytes()[:-200], b"hello"):
         photo_zip.write_bytes(content)
-        with pytest.raises(FaceganError, match=r"is not a complete zip"):
+        with pytest.raises(FaceganError, match="a complete zip"):
             PhotoZip(photo_zip)
 
 

@@ -9,14 +9,25 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageColor, ImageOps
+from PIL import ExifTags, Image, ImageCms, ImageColor
 
 from facegan.core.checks import check_choice, check_number
 
 MODES = {"RGB": 3, "L": 1}  # channels by data.mode
 MAX_PIXELS = 100_000_000  # of a decoded photograph: 300 MB in RGB
 LARGE = 4_000_000  # pixels from which a JPEG is decoded at a reduced size
+MAX_PROGRESSIVE = 50_000_000  # pixels of a progressive JPEG, whose coefficients are all in memory
 OVERSAMPLING = 4  # pixels that a reduced size keeps for each pixel of the packed image
+MAX_ENLARGEMENT = 2  # of a photograph that is smaller than the packed image
+ORIENTATIONS = {  # of EXIF -> what makes the photograph upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 _limit_lock = threading.Lock()  # of Pillow's global limit
 
@@ -59,6 +70,8 @@ class Decoder:
         if side > min(photo.size):
             width, height = (round(length / scale) for length in photo.size)
             raise ValueError(f"smaller than data.crop={self.crop}: {width}x{height}")
+        if side * MAX_ENLARGEMENT < self.image_size:
+            return Faces([], [f"too small for {self.image_size} pixels"])
         left, top = (photo.width - side) // 2, (photo.height - side) // 2
         # not resize(box=…), whose filter reaches beyond the crop
         square = photo.crop((left, top, left + side, top + side))
@@ -86,11 +99,40 @@ def open_photo(data: bytes, least_scale: Callable[[int, int], float]) -> tuple[I
         if width * height > LARGE:
             least = min(least_scale(width, height), 1)
             opened.draft(None, (round(width * least), round(height * least)))
-        if opened.width * opened.height > MAX_PIXELS:
+        progressive = "progressive" in opened.info and width * height > MAX_PROGRESSIVE
+        if progressive or opened.width * opened.height > MAX_PIXELS:
             raise ValueError(
-                f"{width}x{height} pixels are too many to decode; save it smaller, or as JPEG"
+                f"{width}x{height} pixels are too many to decode; save it smaller, or as a JPEG "
+                "that is not progressive"
             )
-        return ImageOps.exif_transpose(opened), opened.width / width
+        scale = opened.width / width
+        return to_srgb(upright(opened)), scale
+
+
+def upright(photo: Image.Image) -> Image.Image:
+    """A copy, rotated or flipped as EXIF's orientation demands."""
+    # not ImageOps.exif_transpose, which also writes all other tags again, and some cannot be
+    orientation = photo.getexif().get(ExifTags.Base.Orientation)
+    transpose = ORIENTATIONS.get(orientation)
+    return photo.copy() if transpose is None else photo.transpose(transpose)
+
+
+def to_srgb(photo: Image.Image) -> Image.Image:
+    """`photo` with the colours of its ICC profile (Display P3, Adobe RGB, …) in sRGB."""
+    profile = photo.info.get("icc_profile")
+    if not profile or photo.mode not in ("RGB", "RGBA", "CMYK"):
+        return photo
+    mode = "RGBA" if photo.mode == "RGBA" else "RGB"
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if "srgb" in ImageCms.getProfileDescription(source).lower():
+            return photo
+        converted = ImageCms.profileToProfile(
+            photo, source, ImageCms.createProfile("sRGB"), outputMode=mode
+        )
+    except (ImageCms.PyCMSError, OSError):  # a profile that is damaged, or of another mode
+        return photo
+    return converted or photo
 
 
 def _open_unlimited(data: bytes) -> Image.Image:

@@ -12,7 +12,7 @@ from facegan.core.checks import check_number
 from facegan.core.errors import FaceganError
 from facegan.data.align import FaceAligner, frame_name
 from facegan.data.base import FaceSource
-from facegan.data.dataset import LEFT_OUT, Labels, write_lists
+from facegan.data.dataset import LEFT_OUT, SPLITS, Labels, write_lists
 from facegan.data.decode import Decoder
 from facegan.data.duplicates import find_duplicates
 from facegan.data.labels import class_labels, split_twins, unite
@@ -83,8 +83,14 @@ class PhotoSource(FaceSource):
             print(f"not used: {notes['unused']}; each is listed in {LEFT_OUT}", flush=True)
         if duplicates.exact or duplicates.near:
             print(f"duplicates: {duplicates.exact} exact, {duplicates.near} near", flush=True)
+        groups = unite(duplicates.leaders, packed.rows)
+        splits = split_twins(kept, groups, self.split)
+        largest = groups == np.bincount(groups).argmax()
+        if largest.sum() > 1 + (splits == SPLITS.index("test")).sum() and not splits[largest].any():
+            notes["alike"] = f"{largest.sum():,} images that look alike are all for training"
+            print(notes["alike"], flush=True)
         labels = Labels(
-            splits=split_twins(kept, unite(duplicates.leaders, packed.rows), self.split),
+            splits=splits,
             attributes=attributes[packed.rows],
             identities=duplicates.groups(),
             attribute_names=tuple(classes),

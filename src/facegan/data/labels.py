@@ -1,6 +1,8 @@
 """Labels of photographs without annotations: their splits and classes."""
 
 import csv
+import io
+import unicodedata
 import zlib
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -21,7 +23,11 @@ SPLIT_FOLDERS = {
     "validation": "val",
     "dev": "val",
     "test": "test",
+    "testing": "test",
+    "eval": "test",
+    "evaluation": "test",
 }
+MAX_STRAY = 0.1  # of the photographs outside of the folders of splits
 SUBFOLDER = "subfolder"
 MAX_CLASSES = 100
 
@@ -35,30 +41,44 @@ def held_out_share(count: int) -> float:
 
 def split_by_name(names: Sequence[str], share: float = HELD_OUT) -> NDArray[np.uint8]:
     """A split of each photograph, (N,) uint8, by a hash of its name: `share` val, as many test."""
-    hashes = [zlib.crc32(name.encode(errors="surrogateescape")) for name in names]
-    order = np.argsort(hashes, kind="stable")
-    held_out = int(np.ceil(share * len(names)))
-    splits = np.zeros(len(names), dtype=np.uint8)
-    splits[order[:held_out]] = SPLITS.index("test")
-    splits[order[held_out : 2 * held_out]] = SPLITS.index("val")
-    return splits
+    return split_groups(names, np.ones(len(names), dtype=np.int64), share)
 
 
 def split_by_folder(names: Sequence[str]) -> NDArray[np.uint8] | None:
-    """A split of each photograph by its top folder, such as train/ or val/.
+    """A split of each photograph by its folder, such as train/ or val/, below a common folder.
 
-    None unless all photographs are in such folders, and some but not all of them in train/.
+    A few photographs outside of these folders are training photographs. None without such folders,
+    or if they are not the splits of these photographs, which is printed.
     """
-    folders = [split_folder(name) for name in names]
-    if None in folders or "train" not in folders or len(set(folders)) == 1:
+    folders = [split_folder(path) for path in below_common_folder(names)]
+    stray = folders.count(None)
+    if stray == len(folders):
         return None
-    return np.array([SPLITS.index(str(folder)) for folder in folders], dtype=np.uint8)
+    if "train" not in folders or len({*folders} - {None}) == 1 or stray > MAX_STRAY * len(names):
+        print(
+            "folders such as train/ and test/ are not used as splits, since train/ and another one "
+            "must have nearly all photographs",
+            flush=True,
+        )
+        return None
+    if stray:
+        print(f"{stray} photographs outside of train/ and the like are for training", flush=True)
+    return np.array([SPLITS.index(folder or "train") for folder in folders], dtype=np.uint8)
 
 
-def split_folder(name: str) -> str | None:
-    """The split that the top folder of a name stands for."""
-    top, *rest = PurePosixPath(name).parts
-    return SPLIT_FOLDERS.get(top.lower()) if rest else None
+def split_folder(path: PurePosixPath) -> str | None:
+    """The split that the first folder of `path` stands for."""
+    return SPLIT_FOLDERS.get(path.parts[0].lower()) if len(path.parts) > 1 else None
+
+
+def below_common_folder(names: Sequence[str]) -> list[PurePosixPath]:
+    """The names as paths, without the folders that all of them are in; one for a split is kept."""
+    paths = [PurePosixPath(name) for name in names]
+    while len({path.parts[0] for path in paths}) == 1 and split_folder(paths[0]) is None:
+        if any(len(path.parts) <= 2 for path in paths):
+            break
+        paths = [PurePosixPath(*path.parts[1:]) for path in paths]
+    return paths
 
 
 def unite(leaders: NDArray[np.int64], photos: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -88,11 +108,29 @@ def split_twins(
         united = given.copy()
         np.minimum.at(united, leaders, given)
         return united[leaders]
-    first = np.unique(leaders)
+    first, sizes = np.unique(leaders, return_counts=True)
+    share = held_out_share(len(names)) if share is None else share
     splits = np.zeros(len(names), dtype=np.uint8)
-    share = held_out_share(len(first)) if share is None else share
-    splits[first] = split_by_name([names[row] for row in first], share)
+    splits[first] = split_groups([names[row] for row in first], sizes, share)
     return splits[leaders]
+
+
+def split_groups(names: Sequence[str], sizes: NDArray[np.int64], share: float) -> NDArray[np.uint8]:
+    """A split of each group of photographs, (N,) uint8, by a hash of its name.
+
+    "test" and "val" get groups of at most `share` of the photographs in all; a group that is
+    larger than that is for training.
+    """
+    held_out = int(np.ceil(share * sizes.sum()))
+    hashes = [zlib.crc32(name.encode(errors="surrogateescape")) for name in names]
+    splits = np.zeros(len(names), dtype=np.uint8)
+    room = {"test": held_out, "val": held_out}
+    for group in np.argsort(hashes, kind="stable"):
+        split = next((name for name, left in room.items() if sizes[group] <= left), "train")
+        splits[group] = SPLITS.index(split)
+        if split != "train":
+            room[split] -= int(sizes[group])
+    return splits
 
 
 def class_labels(names: Sequence[str], source: str | None) -> tuple[NDArray[np.bool_], list[str]]:
@@ -103,7 +141,9 @@ def class_labels(names: Sequence[str], source: str | None) -> tuple[NDArray[np.b
     """
     if source is None:
         return np.zeros((len(names), 0), dtype=bool), []
-    labels = [_subfolder(name) for name in names] if source == SUBFOLDER else _csv(names, source)
+    labels = _subfolders(names) if source == SUBFOLDER else _csv(names, source)
+    if "" in labels:
+        print(f"{labels.count('')} of {len(labels)} photographs have no label", flush=True)
     return one_hot(labels, source)
 
 
@@ -117,10 +157,10 @@ def one_hot(labels: Sequence[str], source: str) -> tuple[NDArray[np.bool_], list
     return np.array([[label == name for name in classes] for label in labels]), classes
 
 
-def _subfolder(name: str) -> str:
-    """The first folder of a name, below train/ or the like; empty without one."""
-    folders = PurePosixPath(name).parts[:-1]
-    return next(iter(folders[split_folder(name) is not None :]), "")
+def _subfolders(names: Sequence[str]) -> list[str]:
+    """The first folder of each name, below train/ or the like; empty without one."""
+    paths = below_common_folder(names)
+    return [next(iter(p.parts[split_folder(p) is not None : -1]), "") for p in paths]
 
 
 def _csv(names: Sequence[str], source: str) -> list[str]:
@@ -129,12 +169,24 @@ def _csv(names: Sequence[str], source: str) -> list[str]:
         raise FaceganError(
             f"data.labels={source} is not a file; give {SUBFOLDER}, or a CSV of name and label"
         )
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        table = {row[0].strip(): row[1].strip() for row in csv.reader(file) if len(row) >= 2}
-    labels = [table.get(name, table.get(PurePosixPath(name).name, "")) for name in names]
+    table = _read_table(path.read_bytes())
+    normal = [unicodedata.normalize("NFC", name) for name in names]
+    labels = [table.get(name, table.get(PurePosixPath(name).name, "")) for name in normal]
     if not any(labels):
         raise FaceganError(
             f"{source} names none of the photographs; its first column must have their file names, "
             f"such as {names[0]}"
         )
     return labels
+
+
+def _read_table(data: bytes) -> dict[str, str]:
+    """The first two columns of a CSV as spreadsheets write it, names in Unicode's form NFC."""
+    utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+    try:
+        text = data.decode("utf-16" if utf16 else "utf-8-sig")
+    except UnicodeDecodeError:
+        text = data.decode("cp1252", errors="replace")
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    rows = csv.reader(io.StringIO(unicodedata.normalize("NFC", text)), delimiter=delimiter)
+    return {row[0].strip(): row[1].strip() for row in rows if len(row) >= 2}

@@ -3,6 +3,8 @@
 import functools
 import hashlib
 import os
+import tarfile
+import tempfile
 import zipfile
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -19,6 +21,9 @@ HEIF_SUFFIXES = (".heic", ".heif", ".hif")  # also without pillow-heif
 # of Pillow: not photographs, or decoded by another program
 EXCLUDED_FORMATS = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
 MAX_FILE_BYTES = 256 << 20  # of one photograph, unpacked
+HIDDEN = (".", "__MACOSX", "@eaDir", "$RECYCLE.BIN")  # beginnings of names
+# files by which this package's own folders are recognized: of a run, of a packed data set
+OWN_FOLDERS = ({"config.yaml", "metrics.jsonl"}, {"images.npy", "manifest.json"})
 
 
 class Unused(NamedTuple):
@@ -85,27 +90,55 @@ class PhotoZip(PhotoStore):
             raise FaceganError(
                 f"{path} is not a complete zip ({error}); remove it and fetch it again"
             ) from error
+        # Windows PowerShell 5 separates folders by backslashes
+        self._members = {info.filename.replace("\\", "/"): info for info in self._zip.infolist()}
 
     def _list(self) -> tuple[list[str], list[Unused]]:
-        return select({info.filename for info in self._zip.infolist() if not info.is_dir()})
+        return select(name for name in self._members if not name.endswith("/"))
 
     def read(self, name: str) -> bytes:
-        with self._zip.open(name) as file:
+        with self._zip.open(self._members[name]) as file:
             return _read_bounded(file)
 
     def fingerprint(self) -> str:
         return digest(f"{info.filename} {info.CRC}" for info in self._zip.infolist())
 
 
+class PhotoTar(PhotoFolder):
+    """Every photograph in a tar, compressed or not, which is unpacked to a temporary folder."""
+
+    def __init__(self, path: Path) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="facegan-")
+        with tarfile.open(path) as archive:
+            archive.extractall(self._folder.name, filter=_small_file)
+        super().__init__(Path(self._folder.name))
+
+
+def _small_file(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo | None:
+    """`member` if it is safe to unpack and could be a photograph."""
+    small = member.isdir() or (member.isfile() and member.size <= MAX_FILE_BYTES)
+    return tarfile.data_filter(member, folder) if small else None
+
+
 def open_photos(root: Path, key: str = "data.root") -> PhotoStore:
-    """The photographs at `root`, a folder or a zip; `key` is its name in error messages.
+    """The photographs at `root`, a folder, a zip or a tar; `key` is its name in error messages.
 
     Raises NotFoundError if there are none.
     """
     root = root.expanduser()
     if not root.exists():
         raise NotFoundError(f"{key}={root} does not exist; give a folder of photographs or a zip")
-    store = PhotoFolder(root) if root.is_dir() else PhotoZip(root)
+    if root.is_dir():
+        store: PhotoStore = PhotoFolder(root)
+    elif root.is_file() and zipfile.is_zipfile(root):
+        store = PhotoZip(root)
+    elif root.is_file() and tarfile.is_tarfile(root):
+        store = PhotoTar(root)
+    else:
+        raise FaceganError(
+            f"{key}={root} is not a folder, a complete zip or a tar of photographs; unpack another "
+            "archive, give the folder of a single photograph, and fetch a damaged file again"
+        )
     if not store.names():
         found = summarize(store.unused()) or "nothing"
         raise NotFoundError(f"{key}={root} contains no image (.jpg, .png, …); found: {found}")
@@ -142,6 +175,10 @@ def list_files(root: Path) -> tuple[set[str], list[Unused]]:
         skip(error.filename, f"cannot be opened ({error.strerror})")
 
     for folder, subfolders, names in os.walk(root, followlinks=True, onerror=failed):
+        if any(own <= {*names} for own in OWN_FOLDERS):
+            skip(folder, "a run or a packed data set of facegan")
+            subfolders.clear()
+            continue
         for path in [Path(folder, name) for name in (*sorted(subfolders), *sorted(names))]:
             real = os.path.realpath(path)
             is_folder = path.name in subfolders
@@ -162,14 +199,14 @@ def suffixes() -> frozenset[str]:
     """The suffixes of all formats that Pillow reads here, such as ".jpg"."""
     register_heif()
     Image.init()
-    formats = Image.OPEN.keys() - EXCLUDED_FORMATS
+    formats = Image.OPEN.keys() - EXCLUDED_FORMATS | {"MPO"}  # a JPEG with further images
     return frozenset(s for s, format in Image.registered_extensions().items() if format in formats)
 
 
 def _reason_not_to_use(path: PurePosixPath) -> str:
     """Empty for a photograph."""
     suffix = path.suffix.lower()
-    if any(part.startswith((".", "__MACOSX")) and part != ".." for part in path.parts):
+    if any(part.startswith(HIDDEN) and part != ".." for part in path.parts):
         return "hidden"
     if suffix in suffixes():
         return ""

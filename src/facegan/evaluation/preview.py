@@ -111,6 +111,8 @@ def _facts(dataset: PackedDataset, left_out: int) -> dict[str, str]:
     if "duplicates" in manifest:
         exact, near = manifest["duplicates"].values()
         facts["duplicates"] = f"{exact:,} exact, {near:,} near"
+    if "alike" in manifest:
+        facts["look alike"] = manifest["alike"]
     return facts
 
 
