@@ -23,6 +23,8 @@ from facegan.gan.losses import AdversarialLoss, NonSaturating
 from facegan.gan.penalties import Penalty
 from facegan.networks.dcgan import DCGANGenerator
 from facegan.train import TrainConfig
+from facegan.training.run import build_model, build_schedule
+from facegan.training.schedule import EpochBudget
 
 
 def options(group: str) -> list[str]:
@@ -61,7 +63,7 @@ def test_a_width_on_the_command_line_replaces_the_rule(compose: Compose) -> None
 @pytest.mark.parametrize("model", options("model"))
 def test_every_model_builds(model: str, image_size: int, compose: Compose) -> None:
     cfg = compose("train", f"model={model}", "data=generated", f"data.image_size={image_size}")
-    assert instantiate(cfg.model, "model").image_shape == (3, image_size, image_size)
+    assert build_model(cfg.model).image_shape == (3, image_size, image_size)
 
 
 def test_every_loss_and_penalty_builds(compose: Compose) -> None:
@@ -88,7 +90,7 @@ def test_every_data_builds(name: str, compose: Compose, photo_folder: Path, tmp_
 @pytest.mark.parametrize("name", options("experiment"))
 def test_every_experiment_builds(name: str, compose: Compose) -> None:
     cfg = compose("train", f"experiment={name}")
-    instantiate(cfg.model, "model")
+    build_model(cfg.model)
 
 
 HUGE = str(10**23)
@@ -168,7 +170,8 @@ def refusal(base: DictConfig, key: str, value: str) -> str:
 def build(cfg: DictConfig) -> None:
     typed = validate(cfg, TrainConfig)
     instantiate(typed.data, "data")
-    instantiate(typed.model, "model")
+    build_model(typed.model)
+    build_schedule(OmegaConf.to_container(typed, resolve=True), EpochBudget(1))
 
 
 @pytest.mark.parametrize(

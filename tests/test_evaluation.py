@@ -295,7 +295,7 @@ def test_few_photographs_are_compared_with_all_by_fewer_metrics(
     ("arguments", "words"),
     [
         (["images=faces"], "faces must be at least 50, got 2"),
-        (["data.image_size=56", "data.weights=lite-28"], "28 pixels"),
+        (["data.image_size=56", "data.weights=lite-28"], "image_size must be 28"),
         (["weights=full-64"], "makes faces of 64 pixels, the data has 28"),
     ],
 )

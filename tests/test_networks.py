@@ -117,7 +117,7 @@ def test_the_signal_does_not_vanish_in_an_untrained_network(
     [
         (partial(tiny_generator, image_size=30), "got 30; try 28 or 32"),
         (partial(tiny_discriminator, image_size=30), "got 30; try 28 or 32"),
-        (partial(tiny_generator, image_size=4), "image_size must be a whole number from 8"),
+        (partial(tiny_generator, image_size=4), "image_size must be 4"),
         (partial(tiny_generator, channels=5), "channels must be a whole number from 1 to 4"),
         (partial(tiny_generator, dropout=1.0), "dropout must be a number from 0 to 0.99"),
         (partial(tiny_discriminator, dropout=1.0), "dropout must be a number from 0 to 0.99"),

@@ -109,7 +109,7 @@ def test_another_crop_size_or_photograph_gives_another_data_set(photo_folder: Pa
     ("options", "message"),
     [
         ({"size": 30}, r"image_size must be 4·2\^k or 7·2\^k .*got 30; try"),
-        ({"size": 0}, "image_size must be a whole number from 8 .*got 0"),
+        ({"size": 0}, "image_size must be 4.*got 0"),
         ({"split": -0.1}, r"split must be a number from 0 to 0\.49, got -0\.1"),
         ({"split": 0.5}, r"split must be a number from 0 to 0\.49, got 0\.5"),
         ({"crop": 0}, "crop must be a whole number from 1 .*got 0"),
@@ -325,7 +325,7 @@ def test_duplicates_are_counted_and_share_a_split(tmp_path: Path) -> None:
     splits = dataset.labels.splits
     assert np.array_equal(splits[:100], splits[100:200])
     assert np.array_equal(splits[:50], splits[200:])
-    assert np.bincount(splits[:100]).tolist() == [80, 10, 10]
+    assert all(20 <= count <= 25 for count in np.bincount(splits)[1:])  # a tenth of 250
 
 
 def test_duplicates_of_a_given_split_belong_to_training(tmp_path: Path) -> None:

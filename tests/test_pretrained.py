@@ -174,7 +174,7 @@ def test_a_config_without_a_target_is_refused(weights: Path) -> None:
         ({"width": "wide"}, "width must be"),
         ({"width": None}, "width must be"),
         ({"norm": "group"}, "norm must be one of"),
-        ({"norm": ["batch"]}, "unhashable"),
+        ({"norm": ["batch"]}, "norm must be one of"),
         ({"image_size": 30}, "image_size must be"),
         ({"dropout": 7}, "dropout must be"),
         ({"channels": -3}, "channels must be"),

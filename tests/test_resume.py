@@ -69,7 +69,12 @@ def results(folder: Path) -> dict[str, Any]:
         "optimizers": str(checkpoint["optimizer_states"]),
         "images": checkpoint["images_seen"],
         "packed": (next(folder.glob("data/packed/*/images.npy"))).read_bytes(),
-        "files": {p.relative_to(folder) for p in folder.rglob("*") if "tfevents" not in p.name},
+        "files": {
+            path.relative_to(folder)
+            for path in folder.rglob("*")
+            # a kill leaves event files of its own, and may leave a part of the cached features
+            if "tfevents" not in path.name and not path.name.startswith(".features")
+        },
     }
 
 

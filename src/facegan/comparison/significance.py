@@ -58,7 +58,7 @@ def difference(a: Summary, b: Summary) -> Difference:
 
 def welch_margin(a: Summary, b: Summary) -> float:
     """Half of Welch's 95% interval for the difference of two means over several seeds each."""
-    from scipy.special import stdtrit  # type: ignore[import-untyped]  # imports for half a second
+    from scipy.special import stdtrit  # imports for half a second
 
     counts = [len(summary.values) for summary in (a, b)]
     parts = [(s.deviation or 0.0) ** 2 / n for s, n in zip((a, b), counts, strict=True)]

@@ -113,7 +113,7 @@ def upright(photo: Image.Image) -> Image.Image:
     """A copy, rotated or flipped as EXIF's orientation demands."""
     # not ImageOps.exif_transpose, which also writes all other tags again, and some cannot be
     orientation = photo.getexif().get(ExifTags.Base.Orientation)
-    transpose = ORIENTATIONS.get(orientation)
+    transpose = ORIENTATIONS.get(orientation or 1)
     return photo.copy() if transpose is None else photo.transpose(transpose)
 
 

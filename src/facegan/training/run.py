@@ -119,7 +119,7 @@ def _train(
     )
     loggers = _loggers(cfg.logger, folder, start.images_seen)
     extra = {name: instantiate(node, f"callbacks.{name}") for name, node in _named(cfg.callbacks)}
-    schedule = _schedule(config, budget, start.rollbacks)
+    schedule = build_schedule(config, budget, start.rollbacks)
     check_fit(gan, source)
     start.check(gan, budget)
     if config["trainer"]["compile"]:
@@ -168,7 +168,9 @@ def _without(node: DictConfig, names: tuple[str, ...]) -> DictConfig:
     return rest
 
 
-def _schedule(config: dict[str, Any], budget: Budget, rollbacks: int) -> LearningRateSchedule:
+def build_schedule(
+    config: dict[str, Any], budget: Budget, rollbacks: int = 0
+) -> LearningRateSchedule:
     """The learning rates; two of their keys are in the group `model`."""
     keys = {name: config["model"][name] for name in SCHEDULE_KEYS if name in config["model"]}
     warmup = INIT_WARMUP if config["init"] is not None else 0
