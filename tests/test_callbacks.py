@@ -19,7 +19,13 @@ from facegan.evaluation.coverage import AttributeShare
 from facegan.gan.ema import recalibrate_batch_norm
 from facegan.networks.dcgan import DCGANGenerator
 from facegan.training import callbacks, evaluation
-from facegan.training.metrics import HPARAMS_METRICS, MetricsFile, RunTensorBoard, flatten, layout
+from facegan.training.metrics import (
+    HPARAMS_METRICS,
+    MetricsFile,
+    RunTensorBoard,
+    layout,
+    plain_hyperparameters,
+)
 
 ARGUMENTS = (
     *TINY,
@@ -176,7 +182,7 @@ def test_the_coverage_table_is_markdown() -> None:
 
 def test_hyperparameters_are_flattened() -> None:
     nested = {"a": {"b": 1, "c": {"d": None}}, "e": [0.5], "f": True}
-    assert flatten(nested) == {"a/b": 1, "a/c/d": "None", "e": "[0.5]", "f": True}
+    assert plain_hyperparameters(nested) == {"a/b": 1, "a/c/d": "None", "e": "[0.5]", "f": True}
 
 
 def test_events_after_the_checkpoint_are_hidden(tmp_path: Path) -> None:

@@ -2,6 +2,10 @@
 
 import csv
 import os
+import shutil
+import struct
+import tarfile
+import unicodedata
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -9,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import smooth_images
-from PIL import Image
+from PIL import ExifTags, Image, ImageCms
 
 from facegan.core.errors import FaceganError
 from facegan.data import decode as decoding
@@ -17,8 +21,9 @@ from facegan.data import folder as folders
 from facegan.data import photos as stores
 from facegan.data.dataset import LEFT_OUT, SPLITS, PackedDataset
 from facegan.data.decode import Decoder
+from facegan.data.duplicates import find_duplicates
 from facegan.data.folder import FolderDataset
-from facegan.data.labels import held_out_share, split_by_folder, split_by_name
+from facegan.data.labels import class_labels, held_out_share, split_by_folder, split_by_name
 from facegan.data.photos import PhotoFolder, PhotoZip, open_photos, suffixes
 
 NAMES = sorted(  # of photo_folder
@@ -328,6 +333,31 @@ def test_duplicates_are_counted_and_share_a_split(tmp_path: Path) -> None:
     assert all(20 <= count <= 25 for count in np.bincount(splits)[1:])  # a tenth of 250
 
 
+@pytest.mark.parametrize("copies", [1, 2])
+def test_a_group_larger_than_the_share_is_for_training(tmp_path: Path, copies: int) -> None:
+    root = tmp_path / "photos"
+    save(root, 40)
+    for number in range(30 * copies):
+        (root / f"copy{number}.png").write_bytes((root / f"{number % copies:02}.png").read_bytes())
+    dataset = packed(root)
+    counts, alike = dataset.manifest["counts"], dataset.labels.identities >= 0
+    assert min(counts.values()) >= 2
+    assert not dataset.labels.splits[alike].any()
+    assert "look alike" in dataset.manifest["alike"]
+
+
+def test_different_pictures_on_a_flat_ground_are_not_duplicates() -> None:
+    images = np.full((60, 32, 32, 3), 255, dtype=np.uint8)
+    images[:, 8:24, 8:24] = smooth_images(60, 16)  # the same outline
+    assert find_duplicates(images)[1:] == (0, 0)
+
+
+def test_frames_of_a_fixed_camera_are_one_group() -> None:
+    noise = np.random.default_rng(0).integers(-3, 4, (5000, 8, 8, 3))
+    frames = np.clip(smooth_images(1, 8).astype(np.int64) + noise, 0, 255).astype(np.uint8)
+    assert len(set(find_duplicates(frames).leaders)) == 1
+
+
 def test_duplicates_of_a_given_split_belong_to_training(tmp_path: Path) -> None:
     root = tmp_path / "photos"
     save(root / "train", 10)
@@ -345,6 +375,16 @@ def test_folders_of_splits_are_honoured(tmp_path: Path, names: tuple[str, ...]) 
         save(tmp_path / "photos" / name, count, first=first)
     assert packed(tmp_path / "photos").manifest["counts"] == counts
     assert packed(tmp_path / "photos", split=0.1).manifest["counts"]["train"] == 16
+
+
+def test_splits_below_a_common_folder_with_a_stray_photograph(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(tmp_path / "photos" / "all" / "Training", 16)
+    save(tmp_path / "photos" / "all" / "eval", 4, first=16)
+    save(tmp_path / "photos" / "all", 1, first=20)
+    assert packed(tmp_path / "photos").manifest["counts"] == {"train": 17, "val": 0, "test": 4}
+    assert "1 photographs outside of train/ and the like" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -393,6 +433,80 @@ def test_a_csv_of_labels(folder: Path) -> None:
     assert dataset.labels.attributes.sum(axis=0).tolist() == [9, 9]
     table.write_text(table.read_text().replace("00.png,a", "00.png,b"))
     assert packed(folder, labels=str(table)).path != dataset.path
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_labels_from_a_spreadsheet(
+    tmp_path: Path, encoding: str, delimiter: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [unicodedata.normalize("NFD", f"Jürgen {number}.png") for number in range(10)]
+    rows = [unicodedata.normalize("NFC", name) + f"{delimiter}größer" for name in names[:8]]
+    (tmp_path / "labels.csv").write_text("\r\n".join(["Datei" + delimiter, *rows]), encoding)
+    found, classes = class_labels(names, str(tmp_path / "labels.csv"))
+    assert (classes, found.sum()) == (["größer"], 8)
+    assert "2 of 10 photographs have no label" in capsys.readouterr().out
+
+
+def test_an_orientation_with_tags_that_cannot_be_written(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    exif[ExifTags.Base.XResolution] = 1.0
+    image = Image.fromarray(smooth_images(1, 32)[0][:, :16])
+    data = encode(image, tmp_path / "a.jpg", exif=exif)
+    broken = data.replace(struct.pack(">II", 1, 1), struct.pack(">iI", -1, 0))
+    assert broken != data
+    photo, _ = decoding.open_photo(broken, lambda *_: 1.0)
+    assert photo.size == (32, 16)
+
+
+def test_colours_of_a_profile_are_converted(tmp_path: Path) -> None:
+    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))  # any profile but sRGB
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    image = Image.fromarray(smooth_images(1, 8)[0])
+    plain = Decoder(8)(encode(image, tmp_path / "plain.png")).images[0]
+    for profile in (srgb, lab.tobytes(), b"damaged"):  # the last two do not fit, and are ignored
+        data = encode(image, tmp_path / "a.png", icc_profile=profile)
+        assert np.array_equal(Decoder(8)(data).images[0], plain)
+    wide = _swapped_primaries(srgb)
+    converted = Decoder(8)(encode(image, tmp_path / "b.png", icc_profile=wide)).images[0]
+    assert np.abs(converted[..., ::-1].astype(int) - plain).max() <= 3
+
+
+def _swapped_primaries(profile: bytes) -> bytes:
+    """An sRGB profile whose red and blue primaries are exchanged, under another name."""
+    return (
+        profile.replace(b"rXYZ", b"tmp_").replace(b"bXYZ", b"rXYZ").replace(b"tmp_", b"bXYZ")
+    ).replace("sRGB".encode("utf-16-be"), "test".encode("utf-16-be"))
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".tar.gz"])
+def test_a_tar_gives_the_photographs_of_its_folder(folder: Path, suffix: str) -> None:
+    path = folder.with_suffix(suffix)
+    with tarfile.open(path, "w:gz" if suffix.endswith("gz") else "w") as archive:
+        archive.add(folder, "inside")
+        link = tarfile.TarInfo("inside/link.png")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    assert np.array_equal(packed(path).images, packed(folder).images)
+
+
+def test_own_folders_and_tiny_photographs_are_left_out(folder: Path) -> None:
+    dataset = source(folder, size=32).dataset()
+    shutil.copytree(dataset.path, folder / "packed")
+    save(folder / "run" / "samples", 3)
+    for name in ("config.yaml", "metrics.jsonl"):
+        (folder / "run" / name).touch()
+    (folder / "@eaDir").mkdir()
+    (folder / "@eaDir" / "a.png").touch()
+    Image.new("RGB", (9, 9)).save(folder / "tiny.png")
+    reasons = left_out(source(folder, size=32).dataset())
+    assert reasons == {
+        "packed": "a run or a packed data set of facegan",
+        "run": "a run or a packed data set of facegan",
+        "@eaDir/a.png": "hidden",
+        "tiny.png": "too small for 32 pixels",
+    }
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def below_common_folder(names: Sequence[str]) -> list[PurePosixPath]:
     """The names as paths, without the folders that all of them are in; one for a split is kept."""
     paths = [PurePosixPath(name) for name in names]
     while len({path.parts[0] for path in paths}) == 1 and split_folder(paths[0]) is None:
-        if any(len(path.parts) <= 2 for path in paths):
+        if all(len(path.parts) <= 2 for path in paths):
             break
         paths = [PurePosixPath(*path.parts[1:]) for path in paths]
     return paths

@@ -3,8 +3,10 @@
 import functools
 import hashlib
 import os
+import shutil
 import tarfile
 import tempfile
+import weakref
 import zipfile
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -108,10 +110,11 @@ class PhotoTar(PhotoFolder):
     """Every photograph in a tar, compressed or not, which is unpacked to a temporary folder."""
 
     def __init__(self, path: Path) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="facegan-")
+        folder = tempfile.mkdtemp(prefix="facegan-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         with tarfile.open(path) as archive:
-            archive.extractall(self._folder.name, filter=_small_file)
-        super().__init__(Path(self._folder.name))
+            archive.extractall(folder, filter=_small_file)
+        super().__init__(Path(folder))
 
 
 def _small_file(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo | None:

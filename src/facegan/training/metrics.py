@@ -19,6 +19,7 @@ from tqdm import tqdm
 from facegan.core.checks import check_number
 from facegan.core.files import named_errors, write_bytes
 from facegan.core.images import to_pil
+from facegan.core.nested import flatten
 from facegan.evaluation.metrics import METRICS
 from facegan.gan.module import GAN
 
@@ -55,7 +56,7 @@ class RunTensorBoard(TensorBoardLogger):
         The columns of the table are HPARAMS_METRICS, the newest values of the curves. Lightning's
         method would add a first value to each curve.
         """
-        for summary in hparams(flatten(params), dict.fromkeys(HPARAMS_METRICS, 0.0)):
+        for summary in hparams(plain_hyperparameters(params), dict.fromkeys(HPARAMS_METRICS, 0.0)):
             self.experiment.file_writer.add_summary(summary, step)
         self.experiment.add_custom_scalars(layout())
 
@@ -65,15 +66,10 @@ class RunTensorBoard(TensorBoardLogger):
         self.experiment.flush()
 
 
-def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def plain_hyperparameters(params: Mapping[str, Any]) -> dict[str, Any]:
     """Nested hyperparameters as {"model/loss/_target_": …}; values that are not numbers as text."""
-    flat: dict[str, Any] = {}
-    for name, value in params.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{name}/")
-        else:
-            flat[f"{prefix}{name}"] = value if isinstance(value, int | float) else str(value)
-    return flat
+    flat = flatten(params, "/")
+    return {name: v if isinstance(v, int | float) else str(v) for name, v in flat.items()}
 
 
 def layout() -> dict[str, dict[str, list[Any]]]:
