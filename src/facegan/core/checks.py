@@ -6,7 +6,7 @@ MANY = 10**12  # of images: more than any training sees
 
 
 def check_number(name: str, value: Any, least: float, most: float, whole: bool = True) -> None:
-    """Raises ValueError unless `value` is a number of [least, most]; bools and NaN are not."""
+    """Raises ValueError unless `value` is a number in [least, most]; bools and NaN are refused."""
     kind = int if whole else int | float
     if isinstance(value, kind) and not isinstance(value, bool) and least <= value <= most:
         return

@@ -24,7 +24,7 @@ Z = 1.959963984540054  # the 97.5% quantile of the normal distribution
 
 @dataclass(frozen=True, eq=False)  # tensors have no single truth value
 class GaussianStatistics:
-    """A Gaussian fitted to features: mean (D,) and covariance (D, D), float64,."""
+    """A Gaussian fitted to features: mean (D,) and covariance (D, D), float64."""
 
     mean: Tensor
     covariance: Tensor

@@ -88,7 +88,7 @@ class GAN(pl.LightningModule):
         return [*self.optimizer_by_name.values()]
 
     def training_step(self, batch: Batch, batch_idx: int) -> Logs:
-        """One batch of real images and one batch of fakes, which serves both updates."""
+        """One batch of real images and one batch of fakes; the fakes serve both updates."""
         # seeded by the position in the run, so that a resumed run needs no saved random state
         position = (self.seed, self.images_seen, self.global_rank)
         torch.manual_seed(derive_seed("training step", *position))

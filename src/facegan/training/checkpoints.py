@@ -1,4 +1,4 @@
-"""Checkpoints: written atomically with a checksum, rotated, and before a signal ends the run."""
+"""Checkpoints: written atomically with a checksum, rotated; one more before a signal ends a run."""
 
 import hashlib
 import io

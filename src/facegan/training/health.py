@@ -20,7 +20,7 @@ from facegan.training.metrics import MetricsLogger, print_line
 SATURATED_IMAGES = 100_000  # a margin that is exceeded for this many images is reported
 SAMPLE = 64  # faces whose variety is compared with that of as many photographs
 COLLAPSED = 0.1  # of the photographs' variety
-VARIED = 0.2  # of the photographs' variety: below COLLAPSED after this, a generator has collapsed
+VARIED = 0.2  # of the photographs' variety: a generator that has reached it can collapse
 EARLY = 100_000  # images, before which a generator may still have no variety
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytorch_lightning as pl
-from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
@@ -225,10 +225,11 @@ def _loggers(nodes: DictConfig, folder: Path, images_seen: int) -> list[Logger]:
 
 
 def _trainer(node: DictConfig, arguments: dict[str, Any]) -> pl.Trainer:
-    try:
-        trainer: pl.Trainer = instantiate(_without(node, OWN_OPTIONS), "trainer", **arguments)
-    except InstantiationException as error:
-        raise ConfigError(f"trainer: {error.__cause__}") from error
+    """The Trainer; a profiler without a file writes its table to the run folder."""
+    trainer: pl.Trainer = instantiate(_without(node, OWN_OPTIONS), "trainer", **arguments)
+    profiler: Any = trainer.profiler  # type: ignore[attr-defined]
+    if not isinstance(profiler, PassThroughProfiler) and profiler.filename is None:
+        profiler.dirpath, profiler.filename = Path(trainer.default_root_dir), "profile"
     return trainer
 
 
