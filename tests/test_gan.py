@@ -16,6 +16,7 @@ from test_losses import LOSSES
 from test_penalties import PENALTIES
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, Optimizer
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader
 
 from facegan.core.batch import Batch
@@ -403,3 +404,26 @@ def test_each_parameter_group_keeps_its_own_learning_rate() -> None:
     gan = tiny(generator_optimizer=partial(two_groups))
     groups = gan.optimizer_by_name["generator"].param_groups
     assert [group["initial_lr"] for group in groups] == [0.5, 0.1]
+
+
+class MatrixProducts(TorchDispatchMode):
+    """Records the types of matrix products, which autocast may have changed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.types: set[torch.dtype] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func in (torch.ops.aten.mm.default, torch.ops.aten.addmm.default):
+            self.types |= {value.dtype for value in args if isinstance(value, Tensor)}
+        return func(*args, **(kwargs or {}))
+
+
+def test_second_derivatives_of_penalties_are_in_fp32_under_autocast() -> None:
+    discriminator = DCGANDiscriminator(width=3, image_size=SIZE, norm="none", hidden=4)
+    gan = tiny(discriminator=discriminator, penalty=R1(1.0))
+    with torch.autocast("cpu", torch.bfloat16):
+        value, _ = gan.penalty.lazy(0, gan.critic, to_float(faces().images), Tensor())
+        with MatrixProducts() as products:
+            gan.update("discriminator", value)
+    assert products.types == {torch.float32}

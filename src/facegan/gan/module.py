@@ -144,7 +144,9 @@ class GAN(pl.LightningModule):
         wrapped = cast(list[Optimizer], self.optimizers())  # by Lightning, for mixed precision
         optimizer = dict(zip(self.optimizer_by_name, wrapped, strict=True))[name]
         optimizer.zero_grad()
-        self.manual_backward(loss)
+        # under autocast, a penalty's second derivatives in linear layers would be in half precision
+        with torch.autocast(loss.device.type, enabled=False):
+            self.manual_backward(loss)
         optimizer.step()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
