@@ -8,10 +8,10 @@ RUN := .venv/bin/python
 	$(RUN) -m pip install --quiet --disable-pip-version-check -e ".[dev]"
 	touch $@
 
-.PHONY: help setup demo test test-all lint format docs bench board clean
+.PHONY: help setup demo test test-all lint format docs bench bench-quality board clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | sort | awk -F'\t' '{printf "make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | sort | awk -F'\t' '{printf "make %-13s %s\n", $$1, $$2}'
 
 setup: .venv/installed ## create .venv and install the package
 
@@ -43,6 +43,10 @@ format: .venv/installed ## ruff's fixes and formatting
 
 docs: .venv/installed ## the documents as a site: site/index.html
 	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
+
+# DATA: a folder with photographs of CelebA
+bench-quality: .venv/installed ## lite against the baseline and earlier commits: DATA=PATH, twenty minutes
+	$(RUN) benchmarks/recipe.py data.root=$(DATA) data.verify=false
 
 bench: .venv/installed ## measure speeds as ratios: benchmarks/results/bench.json
 	$(RUN) benchmarks/bench.py

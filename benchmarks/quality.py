@@ -25,6 +25,7 @@ from environment import environment
 
 from facegan import Generator
 from facegan.data.dataset import open_dataset
+from facegan.data.recorded import read_record
 from facegan.evaluation.distances import frechet_distance, gaussian_statistics, kernel_distance
 from facegan.evaluation.features import AttributeFeatures, split_features
 from facegan.networks.latents import latents
@@ -130,7 +131,8 @@ def to_training(run: Path) -> dict[str, float]:
     extractor = AttributeFeatures()
     generator = Generator.from_pretrained(run)
     faces = generator.draw(latents(range(FACES), generator.latent_dim))
-    training = split_features(open_dataset(dataset()), "train", extractor)
+    packed = open_dataset(Path(read_record(run)["data"]["path"]))
+    training = split_features(packed, "train", extractor)
     generated = extractor(faces)
     frechet = frechet_distance(gaussian_statistics(training), gaussian_statistics(generated))
     return {
