@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import TINY, Cli
+from conftest import TINY, Cli, smooth_images
+from PIL import Image
 from safetensors.torch import load_file
 
 from facegan.core import pretrained
 from facegan.core.errors import FaceganError
+from facegan.core.images import save_image
 from facegan.networks.base import Discriminator, Generator
 from facegan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from facegan.networks.magnitude import MPConv2d, MPDiscriminator, MPLinear
@@ -92,8 +94,11 @@ def test_a_run_starts_from_another(cli: Cli, small: tuple[str, ...], trained_run
 def test_the_terms_of_the_weights_are_inherited(
     cli: Cli, workdir: Path, small_photos: tuple[str, ...]
 ) -> None:
-    arguments = ("data.image_size=28", "trainer.accelerator=cpu", "hydra.run.dir=run")
-    result = cli("train", *small_photos, *SHORT, *arguments, "init=lite-28", "evaluate_every=0")
+    for number, image in enumerate(smooth_images(40, 28)):
+        save_image(Image.fromarray(image), f"photos/{number}.png")
+    data = (*small_photos, "data.root=photos", "data.image_size=28")
+    arguments = ("trainer.accelerator=cpu", "hydra.run.dir=run", "evaluate_every=0")
+    result = cli("train", *data, *SHORT, *arguments, "init=lite-28")
     assert result.code == 0, result.err
     assert "NonCommercial" in pretrained.metadata("run")["license"]
     # lite-28 is older than lite's ReLUs

@@ -146,11 +146,16 @@ def read_config(path: Path) -> DictConfig:
     return OmegaConf.create(renamed)
 
 
-def read_data_config(run: Path | None) -> dict[str, Any]:
-    """The data config of the run in a folder; empty if there is no such run."""
+def read_run_config(run: Path | None) -> dict[str, Any]:
+    """The config of the run in a folder; empty if there is no such run."""
     if run is None or not (run / "config.yaml").is_file():
         return {}
-    return dict(read_config(run / "config.yaml").get("data") or {})
+    return dict(read_config(run / "config.yaml"))
+
+
+def read_data_config(run: Path | None) -> dict[str, Any]:
+    """The data config of the run in a folder; empty if there is no such run."""
+    return dict(read_run_config(run).get("data") or {})
 
 
 def shown(value: Any) -> str:

@@ -14,7 +14,7 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from facegan.cli.config import ConfigError, instantiate, read_data_config
+from facegan.cli.config import ConfigError, instantiate, read_data_config, read_run_config
 from facegan.core import pretrained
 from facegan.core.errors import FaceganError
 from facegan.core.files import write_bytes, write_json
@@ -36,6 +36,7 @@ from facegan.evaluation.features import (
     split_features,
 )
 from facegan.evaluation.report import measures_table, render
+from facegan.latent.movement import movement, starting_faces
 from facegan.networks.base import Generator
 from facegan.networks.latents import latents
 
@@ -67,6 +68,7 @@ def evaluate(cfg: DictConfig) -> None:
             print(f"warning: {warning}", file=sys.stderr)
             facts["warning"] = warning
         generator = _generator(cfg.weights, source.image_size)
+        facts |= moved_from_start(generator, run)
         dataset = _dataset(source, split)
         z = latents(range(seed, seed + count), generator.latent_dim)
         faces = generator.to(best_device()).draw(z, progress="drawing faces")
@@ -213,6 +215,20 @@ def weights_facts(weights: str, seed: int, run: Path | None) -> dict[str, str]:
         for event in (recorded_rollbacks(run) if run is not None else [])
     ]
     return facts | ({"rollbacks": "; ".join(rollbacks)} if rollbacks else {})
+
+
+def moved_from_start(generator: Generator, run: Path | None) -> dict[str, str]:
+    """How far the faces of a run that started from other weights have moved; else empty."""
+    init = str(read_run_config(run).get("init"))
+    there = init in pretrained.bundled() or Path(init).exists()  # a stored link is not followed
+    start = starting_faces(init, generator) if there else None
+    if start is None:
+        return {}
+    moved = movement(start, generator)
+    warning = f"warning: these are still the faces of {init}; " if moved.is_little else ""
+    if warning:
+        print(f"{warning}{moved}", file=sys.stderr)
+    return {f"since {init}": f"{warning}{moved}"}
 
 
 def comparison_facts(

@@ -17,6 +17,7 @@ from facegan.training.callbacks import (
     SampleGrid,
     SaveNetworks,
     SaveSnapshots,
+    WatchMovement,
     weights_metadata,
 )
 from facegan.training.checkpoints import AtomicCheckpointIO, Interruption, RunCheckpoints
@@ -128,6 +129,7 @@ def build_callbacks(
         WatchVariety(health["rollback"] and start.rollbacks < health["max_rollbacks"]),
         RecalibrateBatchNorm(),
         SampleGrid(folder / "samples"),
+        WatchMovement(config["init"]) if config["init"] is not None else None,
         SaveNetworks(folder, about),
         LiveGrid(folder / "samples", seconds) if seconds is not None else None,
         evaluation,

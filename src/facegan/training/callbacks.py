@@ -15,9 +15,10 @@ from facegan.core.pretrained import DISCRIMINATOR_FILE, WEIGHTS_FILE
 from facegan.data.dataset import PackedDataset
 from facegan.gan.ema import recalibrate_batch_norm
 from facegan.gan.module import GAN
+from facegan.latent.movement import movement, starting_faces
 from facegan.networks.latents import balanced_latents, latents
 from facegan.training.health import check_weights
-from facegan.training.metrics import log_image
+from facegan.training.metrics import log_image, print_line
 
 GRID_FACES = 64
 GRID_UPSCALE = 2  # of the PNGs and the GIF; TensorBoard scales images
@@ -70,6 +71,29 @@ class SampleGrid(Callback):
         frames = [open_image(path) for path in paths[::-step][::-1]] if paths else []
         if frames:
             save_video(frames, self.folder / "epochs.gif", EPOCHS_PER_SECOND)
+
+
+class WatchMovement(Callback):
+    """Prints after every epoch how far the faces have moved from the weights of `init`."""
+
+    def __init__(self, init: str) -> None:
+        self.init = init
+
+    @rank_zero_only
+    def on_train_start(self, trainer: pl.Trainer, gan: GAN) -> None:
+        self.start = starting_faces(self.init, gan.ema)
+
+    @rank_zero_only
+    def on_train_epoch_end(self, trainer: pl.Trainer, gan: GAN) -> None:
+        if self.start is None:
+            return
+        moved = movement(self.start, gan.ema)
+        print_line(str(moved))
+        if moved.is_little:
+            print_line(
+                f"warning: these are still the faces of init={self.init}, not yet of your "
+                "photographs; train longer"
+            )
 
 
 class LiveGrid(Callback):

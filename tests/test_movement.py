@@ -1,0 +1,47 @@
+"""How far a training has moved from the weights that it started from."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import Cli
+
+from facegan import Generator
+from facegan.latent.movement import SEEDS, Movement, movement, starting_faces
+from facegan.networks.dcgan import DCGANGenerator
+
+
+def test_a_generator_has_not_moved_from_itself() -> None:
+    generator = Generator.from_pretrained("lite-28")
+    start = starting_faces("lite-28", generator)
+    assert start is not None
+    moved = movement(start, generator)
+    assert moved.moved == 0
+    assert moved.apart > 40
+    assert moved.is_little
+
+
+def test_differences_are_means_over_pixels_in_grey_levels() -> None:
+    class Black(DCGANGenerator):
+        def sample(self, **_: object) -> torch.Tensor:
+            return torch.zeros(64, 3, 8, 8, dtype=torch.uint8)
+
+    start = torch.zeros(64, 3, 8, 8, dtype=torch.uint8)
+    start[::2] = 100
+    moved = movement(start, Black(2, width=8, image_size=8))
+    assert (moved, moved.is_little, len(SEEDS)) == (Movement(50, 100), False, 64)
+
+
+def test_other_latents_or_sizes_cannot_be_compared() -> None:
+    assert starting_faces("lite-28", DCGANGenerator(8, width=8, image_size=28)) is None
+
+
+@pytest.mark.slow
+def test_a_training_of_moments_warns_of_the_faces_that_it_started_from(cli: Cli) -> None:
+    data = ("data=generated", "data.count=1000", "trainer.max_images=64", "trainer.accelerator=cpu")
+    result = cli("train", "init=full-28", *data, "evaluate_every=0", "hydra.run.dir=run")
+    assert result.code == 0, result.err
+    assert "warning: these are still the faces of init=full-28" in result.out
+    result = cli("evaluate", "weights=run", "evaluation.faces=60")
+    assert "warning: these are still the faces of full-28" in result.err
+    assert "these are still the faces" in Path("run/evaluation.html").read_text()
