@@ -91,6 +91,14 @@ def test_a_run_starts_from_another(cli: Cli, small: tuple[str, ...], trained_run
     assert pretrained.metadata("second")["recipe"] == "lite"
 
 
+def test_aligned_photographs_get_the_crop_of_the_weights() -> None:
+    arguments = ["model=full", "init=full-64", "data.align=true"]
+    assert complete(arguments) == [*arguments, "data.crop=148"]
+    assert complete(arguments[:2]) == arguments[:2]
+    with pytest.raises(FaceganError, match="trained with data.crop=148: leave data.crop out"):
+        complete([*arguments, "data.crop=108"])
+
+
 def test_the_terms_of_the_weights_are_inherited(
     cli: Cli, workdir: Path, small_photos: tuple[str, ...]
 ) -> None:

@@ -88,7 +88,8 @@ class TrainConfig:
 def complete(arguments: list[str]) -> list[str]:
     """`arguments`, with those that follow from `init` and `resume`."""
     values = dict(argument.partition("=")[::2] for argument in arguments)
-    return [*arguments, *recipe_of_init(values), *folder_of_resume(values)]
+    more = (*recipe_of_init(values), *crop_of_init(values), *folder_of_resume(values))
+    return [*arguments, *more]
 
 
 def folder_of_resume(values: dict[str, str]) -> list[str]:
@@ -111,6 +112,27 @@ def recipe_of_init(values: dict[str, str]) -> list[str]:
     recipe = pretrained.metadata(absolute(init, ArgumentKind.WEIGHTS)).get("recipe", "")
     known = (CONFIG_PATH / "model" / f"{recipe}.yaml").is_file()
     return [f"model={recipe}"] if known and recipe.isidentifier() else []
+
+
+def crop_of_init(values: dict[str, str]) -> list[str]:
+    """The crop of the bundled weights that `init` names, for photographs that are aligned alike.
+
+    Raises FaceganError for another one: the training would first learn the new framing.
+    """
+    init = values.get("init", "null")
+    if init == "null" or values.get("data.align") != "true" or "resume" in values:
+        return []
+    from facegan.core import pretrained
+
+    if init not in pretrained.bundled():
+        return []
+    crop = str(pretrained.bundled_crop(init))
+    if values.setdefault("data.crop", crop) != crop:
+        raise FaceganError(
+            f"data.crop={values['data.crop']} with init={init}, which was trained with "
+            f"data.crop={crop}: leave data.crop out"
+        )
+    return [f"data.crop={crop}"]
 
 
 def check_run_folder(folder: Path) -> None:
