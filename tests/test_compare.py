@@ -126,8 +126,8 @@ def test_settings_leave_out_paths_and_what_the_run_writes(tmp_path: Path) -> Non
     }
 
 
-def test_seeds_and_the_keys_of_the_recipes_do_not_distinguish_runs(tmp_path: Path) -> None:
-    make_run(tmp_path / "a", "lite", 1, [1.0], loss={"_target_": LOSS + "Hinge"})
+def test_seeds_and_the_keys_of_recipes_and_classes_do_not_distinguish_runs(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", "lite", 1, [1.0], loss={"_target_": LOSS + "Hinge", "argument": 1})
     make_run(tmp_path / "b", "lite", 2, [1.0], loss={"_target_": LOSS + "Minimax"})
     make_run(tmp_path / "c", "dcgan", 2, [1.0], loss={"_target_": LOSS + "Minimax"}, width=64)
     runs = [read_run(path) for path in find_runs(str(tmp_path))]
