@@ -201,7 +201,7 @@ COMMANDS: list[tuple[tuple[str, ...], str]] = [
     ((*SAMPLE[:2], "seeds=4294967296"), "from 0 to 4294967295"),
     ((*SAMPLE, "interpolate=1,2", "video=avi"), "avi"),
     ((*EVALUATE, "evaluation.faces=3"), "evaluation.faces"),
-    ((*EVALUATE, "evaluation.split=train"), "val"),
+    ((*EVALUATE, "evaluation.split=training"), "val, train, all"),
     (("evaluate", "images=nowhere", "out=out"), "nowhere"),
     (("prepare", "data=folder", "data.root=photos", "data.labels=nowhere.csv"), "nowhere.csv"),
     (("export", "weights=photos/0.png"), "is not a readable safetensors file"),

@@ -15,12 +15,12 @@ from PIL import Image
 from facegan.comparison.differences import describe, distinguishing_keys, group
 from facegan.comparison.output import charts, html_page
 from facegan.comparison.runs import find_runs, read_run
-from facegan.comparison.significance import Summary, difference, format_number
+from facegan.comparison.significance import Summary, difference, format_number, round_to_error
 from facegan.comparison.table import Table, build_table
 from facegan.core import tables
 from facegan.core.errors import FaceganError
 from facegan.core.nested import flatten
-from facegan.core.tables import table_text
+from facegan.core.tables import latex_table, markdown_table, table_text
 
 LOSS = "facegan.gan.losses."
 
@@ -126,8 +126,8 @@ def test_settings_leave_out_paths_and_what_the_run_writes(tmp_path: Path) -> Non
     }
 
 
-def test_seeds_and_the_keys_of_the_recipes_do_not_distinguish_runs(tmp_path: Path) -> None:
-    make_run(tmp_path / "a", "lite", 1, [1.0], loss={"_target_": LOSS + "Hinge"})
+def test_seeds_and_the_keys_of_recipes_and_classes_do_not_distinguish_runs(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", "lite", 1, [1.0], loss={"_target_": LOSS + "Hinge", "argument": 1})
     make_run(tmp_path / "b", "lite", 2, [1.0], loss={"_target_": LOSS + "Minimax"})
     make_run(tmp_path / "c", "dcgan", 2, [1.0], loss={"_target_": LOSS + "Minimax"}, width=64)
     runs = [read_run(path) for path in find_runs(str(tmp_path))]
@@ -175,7 +175,7 @@ def test_degrees_of_freedom_are_not_rounded() -> None:
 @pytest.mark.parametrize(
     ("a", "b", "margin", "text"),
     [
-        (Summary((5.0,), 0.3), Summary((4.0,), 0.4), 0.5, "1 ± 0.5: larger.*one seed each"),
+        (Summary((5.0,), 0.3), Summary((4.0,), 0.4), 0.5, r"\+1.0 ± 0.5: larger.*one seed each"),
         (Summary((5.0,)), Summary((4.0, 4.1)), None, "error unknown"),
         (Summary((5.0, 5.0)), Summary((4.0, 4.0)), 0.0, "larger"),
     ],
@@ -223,11 +223,15 @@ def test_the_command_writes_page_csv_and_json_and_prints_plain_lines(sweep: Path
     assert header.split()[:4] == ["#", "run", "recipe", "seed"]
     assert first.split()[:4] == ["1", "0", "lite", "1"]
     assert "notes" not in header  # of which there are none
-    assert re.search(r"2 +dcgan .*\+5 ± .*: larger than its error \(over seeds\)", result.out)
+    assert re.search(r"2 +dcgan .*\+5.0 ± 0.6: larger than its error \(over seeds\)", result.out)
     page = (sweep / "comparison.html").read_text()
     assert page.count("data:image/png;base64,") == 4
     assert "http" not in page.replace("http://www.w3.org/2000/svg", "")
     assert len((sweep / "comparison.csv").read_text().splitlines()) == 5
+    for name in ("comparison.md", "comparison.tex"):
+        text = (sweep / name).read_text()
+        assert "8.10 (sd 0.14)" in text
+        assert "values: the last measurement" in text
     content = json.loads((sweep / "comparison.json").read_text())
     assert content["groups"][1]["difference"]["larger_than_its_error"] is True
     assert content["differences"]["recipe"] == ["lite", "lite", "dcgan", "dcgan"]
@@ -254,3 +258,27 @@ def test_numbers_are_not_broken_in_a_narrow_terminal(
 )
 def test_numbers_have_three_digits_and_no_exponent(value: float, text: str) -> None:
     assert format_number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [
+        (115.0, 0.0253, ("115.00", "0.03")),
+        (3.1, 0.1414, ("3.10", "0.14")),
+        (0.000767, 0.00003, ("0.00077", "0.00003")),
+        (1234.5, 57.0, ("1,234", "57")),
+        (3.07, 0.0, ("3.07", "0")),
+        (3.07, math.nan, ("3.07", "nan")),
+    ],
+)
+def test_numbers_are_rounded_to_their_error(
+    value: float, error: float, text: tuple[str, str]
+) -> None:
+    assert round_to_error(value, error) == text
+
+
+def test_tables_for_papers_escape_their_cells() -> None:
+    header, rows = ["key", "empty", "share"], [["a_b|c", "–", "5% ± 1"]]
+    table = markdown_table(header, rows, "runs")
+    assert table.endswith("| key | share |\n| --- | --- |\n| a_b\\|c | 5% ± 1 |\n")
+    assert r"a\_b|c & 5\% $\pm$ 1 \\" in latex_table(header, rows, "runs")

@@ -7,6 +7,7 @@ from typing import Any
 
 import hydra
 import pytest
+import torch
 from conftest import Compose
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -64,6 +65,17 @@ def test_a_width_on_the_command_line_replaces_the_rule(compose: Compose) -> None
 def test_every_model_builds(model: str, image_size: int, compose: Compose) -> None:
     cfg = compose("train", f"model={model}", "data=generated", f"data.image_size={image_size}")
     assert build_model(cfg.model).image_shape == (3, image_size, image_size)
+
+
+@pytest.mark.parametrize("discriminator", options("model/discriminator"))
+@pytest.mark.parametrize("generator", options("model/generator"))
+def test_a_recipe_builds_with_any_networks(
+    generator: str, discriminator: str, compose: Compose
+) -> None:
+    networks = (f"model/generator={generator}", f"model/discriminator={discriminator}")
+    model = build_model(compose("train", "model=lite", *networks, "data=generated").model)
+    images = model.generator.eval()(torch.zeros(2, model.generator.latent_dim))
+    assert model.discriminator(images).shape == (2,)
 
 
 def test_every_loss_and_penalty_builds(compose: Compose) -> None:

@@ -277,6 +277,24 @@ def test_a_folder_of_images_is_evaluated_and_written_before_it_is_printed(
     assert report["measures"]["frechet_distance"]["value"] > 50
 
 
+@pytest.mark.parametrize(
+    ("split", "against"), [("train", "36 faces of the train"), ("all", "all 40")]
+)
+def test_photographs_that_were_seen_give_distances_as_papers_print_them(
+    split: str, against: str, cli: Cli, small_photos: tuple[str, ...]
+) -> None:
+    save_images(Path("faces"), smooth_images(60, 8))
+    arguments = ("images=faces", f"evaluation.split={split}", "out=report")
+    result = cli("evaluate", *arguments, *small_photos)
+    assert result.code == 0, result.err
+    report = json.loads(Path("report/evaluation.json").read_text())
+    assert report["facts"]["against"].startswith(against)
+    assert report["facts"]["photographs"] == "data.crop=null, bicubic and antialiased"
+    assert "memorization: only with photographs that no training has seen" in result.out
+    assert list(report["measures"]) == ["kernel_distance"]
+    assert report["measures"]["kernel_distance"]["reference"] is None
+
+
 def test_few_photographs_are_compared_with_all_by_fewer_metrics(
     cli: Cli, small_photos: tuple[str, ...], workdir: Path
 ) -> None:

@@ -35,7 +35,8 @@ def extended(tmp_path: Path) -> Path:
     ignored = shutil.ignore_patterns("__pycache__")
     for folder in ("src", "conf"):
         shutil.copytree(REPOSITORY / folder, tmp_path / folder, ignore=ignored)
-    for name in ("src/facegan/networks/mlp.py", "conf/model/mlp.yaml"):
+    networks = [f"conf/model/{kind}/mlp.yaml" for kind in ("generator", "discriminator")]
+    for name in ("src/facegan/networks/mlp.py", *networks):
         assert not (REPOSITORY / name).exists(), "the example must add a file"
         write(tmp_path / name, block(f"Create `{name}`:"))
     name = "conf/model/loss/relativistic_average.yaml"
@@ -71,7 +72,8 @@ def test_the_examples_train_and_are_evaluated(extended: Path) -> None:
     run(
         extended,
         "train",
-        *("model=mlp", "model/loss=relativistic_average", "data=generated", "data.count=1000"),
+        *("model=lite", "model/generator=mlp", "model/discriminator=mlp"),
+        *("model/loss=relativistic_average", "data=generated", "data.count=1000"),
         *("trainer.accelerator=cpu", "trainer.max_epochs=1", "hydra.run.dir=run"),
     )
     config = (extended / "run/config.yaml").read_text(encoding="utf-8")

@@ -43,6 +43,7 @@ def expected() -> dict[str, str]:
     found: dict[str, set[str]] = {}
     every = [*settings(CONFIG_PATH / "train.yaml", "")]
     every += settings(CONFIG_PATH / "trainer/default.yaml", "trainer")
+    every += (s for s in settings(CONFIG_PATH / "evaluate.yaml", "") if "evaluation." in s[0])
     every += model_settings()
     for path in (CONFIG_PATH / "data").glob("*.yaml"):
         every += settings(path, "data")

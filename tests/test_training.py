@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from facegan.core.errors import FaceganError
 from facegan.core.images import to_pil
 from facegan.core.paths import CONFIG_PATH
 from facegan.core.pretrained import metadata
+from facegan.evaluation.features import AttributeFeatures
 from facegan.gan.module import GAN
 from facegan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from facegan.networks.latents import balanced_latents
@@ -33,6 +35,7 @@ from facegan.training.build import build_budget
 from facegan.training.checkpoints import AtomicCheckpointIO, Interruption
 from facegan.training.devices import default_precision, one_process
 from facegan.training.run import train
+from facegan.training.schedule import Budget
 
 pytestmark = pytest.mark.usefixtures("workdir")
 RUN = Path("outputs/run")
@@ -107,6 +110,30 @@ def test_every_model_trains_for_a_step(model: str, tiny: Any) -> None:
     train(cfg, RUN, resume=False)
     assert checkpoint(RUN)["images_seen"] == 8
     assert list(RUN.glob("*.safetensors"))
+
+
+def test_what_runs_share_is_computed_while_the_budget_is_paused(
+    tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paused = [False]
+    found = []
+
+    @contextmanager
+    def pause(self: Budget) -> Iterator[None]:
+        paused.append(True)
+        yield
+        paused.pop()
+
+    def embed(self: AttributeFeatures, images: torch.Tensor) -> torch.Tensor:
+        found.append((len(images), paused[-1]))
+        return torch.randn(len(images), 256)
+
+    monkeypatch.setattr(Budget, "paused", pause)
+    monkeypatch.setattr(AttributeFeatures, "embed", embed)
+    train(tiny("evaluate_every=1", "trainer.max_epochs=1"), RUN, resume=False)
+    assert [count for count, while_paused in found if while_paused] == [2, 36]  # photographs
+    assert found.count((250, False)) == 2000 / 250  # generated faces
+    assert (2, False) not in found
 
 
 def test_a_run_leaves_its_files(trained_run: Path) -> None:
@@ -485,6 +512,15 @@ def test_the_command_trains_and_resumes(cli: Cli, small: tuple[str, ...]) -> Non
     assert list(Path("outputs").glob("2*")) == [run]
     assert [line["images"] for line in lines(run)] == list(range(8, 72, 8))
     assert (run / "samples/epoch-002.png").is_file()
+
+
+@pytest.mark.parametrize(("limit", "images"), [("2", 16), ("0.5", 16), ("9", 32)])
+def test_the_summary_has_the_true_length_of_an_epoch(
+    limit: str, images: int, tiny: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(tiny("trainer.max_epochs=1", f"+trainer.limit_train_batches={limit}"), RUN, resume=False)
+    assert f"{images} images in batches of 8" in capsys.readouterr().out
+    assert checkpoint(RUN)["images_seen"] == images
 
 
 def test_a_sweep_trains_every_combination(cli: Cli, small: tuple[str, ...]) -> None:

@@ -14,6 +14,8 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from facegan.cli.command import command
 from facegan.cli.config import ConfigError, load_config, number
 
+SPLITS = ("test", "val", "train", "all")
+
 
 @dataclass
 class EvaluationConfig:
@@ -40,8 +42,9 @@ class EvaluateConfig:
 
 @command("evaluate", EvaluateConfig)
 def main(cfg: DictConfig) -> None:
-    if cfg.evaluation.split not in ("val", "test"):
-        raise ConfigError(f"evaluation.split must be val or test, got {cfg.evaluation.split}")
+    if cfg.evaluation.split not in SPLITS:
+        known = ", ".join(SPLITS)
+        raise ConfigError(f"evaluation.split must be one of {known}, got {cfg.evaluation.split}")
     cfg.data = data_of_run(cfg)
     from facegan.evaluation.run import evaluate  # seconds of imports, which --help does not need
 

@@ -19,19 +19,20 @@ def differing_keys(runs: Sequence[Run]) -> list[str]:
 def distinguishing_keys(runs: Sequence[Run]) -> list[str]:
     """The keys that distinguish the runs, in addition to their recipes and seeds.
 
-    Two recipes differ in many keys under `model`. These are included only if runs of one recipe
-    differ in them.
+    Two recipes differ in many keys under `model`, and two classes in their arguments. These are
+    included only if runs of one recipe, or of one class, differ in them.
     """
-    within = {
-        key
-        for recipe in {run.recipe for run in runs}
-        for key in differing_keys([run for run in runs if run.recipe == recipe])
-    }
-    return [
-        key
-        for key in differing_keys(runs)
-        if key not in (*SEEDS, "recipe") and (key in within or key.split(".")[0] != "model")
-    ]
+    keys = [key for key in differing_keys(runs) if key not in (*SEEDS, "recipe")]
+    return [key for key in keys if _differs_within(key, runs)]
+
+
+def _differs_within(key: str, runs: Sequence[Run]) -> bool:
+    values: dict[Any, set[str]] = {}
+    for run in runs:
+        recipe = run.recipe if key.startswith("model.") else None
+        part = run.settings.get(key.rpartition(".")[0])
+        values.setdefault((recipe, part), set()).add(run.settings.get(key, NONE))
+    return any(len(found) > 1 for found in values.values())
 
 
 def describe(run: Run, keys: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from facegan.comparison.differences import MODEL_SEED, NONE, SEED, differing_keys
 from facegan.comparison.runs import Run
-from facegan.comparison.significance import Summary, format_number
+from facegan.comparison.significance import Summary, format_number, round_to_error
 from facegan.comparison.table import Row, Table
 from facegan.core.images import data_uri
 from facegan.core.run_files import Entry, thin
@@ -82,10 +82,11 @@ def _measures(row: Row, table: Table) -> list[str]:
 def _measure(summary: Summary | None) -> str:
     if summary is None:
         return NONE
-    mean = format_number(summary.mean)
     if summary.deviation is not None:
-        return f"{mean} (sd {format_number(summary.deviation)})"
-    return f"{mean} ± {format_number(summary.margin)}" if summary.margin else mean
+        return "{} (sd {})".format(*round_to_error(summary.mean, summary.deviation))
+    if summary.margin:
+        return "{} ± {}".format(*round_to_error(summary.mean, summary.margin))
+    return format_number(summary.mean)
 
 
 def to_csv(table: Table) -> str:

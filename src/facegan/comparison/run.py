@@ -1,4 +1,4 @@
-"""From the names of runs to a comparison: tables, comparison.html, .json and .csv."""
+"""From the names of runs to a comparison: tables, and comparison.html, .md, .tex, .json, .csv."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from facegan.comparison.output import Cells, group_cells, html_page, run_cells, 
 from facegan.comparison.runs import find_runs, read_run
 from facegan.comparison.table import build_table
 from facegan.core.files import write_bytes, write_json
-from facegan.core.tables import table_text
+from facegan.core.tables import latex_table, markdown_table, table_text
 
 
 def compare(runs: str, out: Path | None) -> None:
@@ -21,11 +21,18 @@ def compare(runs: str, out: Path | None) -> None:
     write_bytes(out / "comparison.html", html_page(table).encode())
     write_bytes(out / "comparison.csv", to_csv(table).encode())
     write_json(out / "comparison.json", to_json(table))
-    _print("runs", run_cells(table))
+    tables = {"runs": run_cells(table)}
     if len(table.runs) > 1:
-        _print("configs, over their seeds", group_cells(table))
+        tables["configs, over their seeds"] = group_cells(table)
+    for suffix, convert, note in (("md", markdown_table, ""), ("tex", latex_table, "% ")):
+        texts = [convert(*cells, title) for title, cells in tables.items()]
+        text = "\n".join([*texts, f"{note}values: {table.source}\n"])
+        write_bytes(out / f"comparison.{suffix}", text.encode())
+    for title, cells in tables.items():
+        _print(title, cells)
     print(f"values: {table.source}")
     print(f"{out / 'comparison.html'} shows curves, grids and the configs' differences")
+    print(f"{out}/comparison.md and .tex have the tables for a paper")
 
 
 def _default_folder(folders: list[Path]) -> Path:

@@ -35,11 +35,11 @@ class Difference:
         return None if self.margin is None else abs(self.value) > self.margin
 
     def __str__(self) -> str:
-        value = format_number(self.value, "+")
         if self.margin is None:
-            return f"{value}, error unknown ({self.over})"
+            return f"{format_number(self.value, '+')}, error unknown ({self.over})"
+        value, margin = round_to_error(self.value, self.margin, "+")
         relation = "larger" if self.is_larger_than_its_error else "not larger"
-        return f"{value} ± {format_number(self.margin)}: {relation} than its error ({self.over})"
+        return f"{value} ± {margin}: {relation} than its error ({self.over})"
 
 
 def difference(a: Summary, b: Summary) -> Difference:
@@ -72,3 +72,15 @@ def welch_margin(a: Summary, b: Summary) -> float:
 def format_number(value: float, sign: str = "") -> str:
     """Three significant digits, without an exponent for large numbers: 3.07, 0.0123, 1,234."""
     return f"{value:{sign},.0f}" if abs(value) >= 1000 else f"{value:{sign}.3g}"
+
+
+def round_to_error(value: float, error: float, sign: str = "") -> tuple[str, str]:
+    """Both with the decimals of the error's first digit, and one more if it is a 1.
+
+    (115.03, 0.0253) -> "115.03", "0.03"; (3.1, 0.141) -> "3.10", "0.14".
+    """
+    if not 0 < error < math.inf:
+        return format_number(value, sign), format_number(error)
+    exponent = math.floor(math.log10(error))
+    decimals = max(0, -exponent + (error < 2 * 10**exponent))
+    return f"{value:{sign},.{decimals}f}", f"{error:,.{decimals}f}"

@@ -9,6 +9,11 @@ if TYPE_CHECKING:
 LONGEST_CELL = 24  # characters in a terminal; longer texts are folded
 UNLIMITED = 10**5  # characters
 EMPTY = ("", "–")
+LATEX = str.maketrans(
+    {c: f"\\{c}" for c in "&%$#_{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    | {"±": r"$\pm$", "–": "--"}
+)
 
 Columns = Sequence[Sequence[str]]  # each with its header first
 
@@ -23,8 +28,7 @@ def table_text(header: Sequence[str], rows: Sequence[Sequence[str]], title: str 
     console = Console(markup=False, emoji=False, highlight=False)
     longest = LONGEST_CELL if console.is_terminal else UNLIMITED
     console.width = console.width if console.is_terminal else UNLIMITED
-    all_columns = zip(header, *rows, strict=True)
-    first, *columns = (c for c in all_columns if any(cell not in EMPTY for cell in c[1:]))
+    first, *columns = _filled_columns(header, rows)
     unlimited = console.options.update(width=UNLIMITED)
     with console.capture() as captured:
         while columns:
@@ -36,6 +40,30 @@ def table_text(header: Sequence[str], rows: Sequence[Sequence[str]], title: str 
             console.print(table)
             columns = columns[count:]
     return captured.get()
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> str:
+    """A table for Markdown, without the columns that are empty in all rows."""
+    lines = list(zip(*_filled_columns(header, rows), strict=True))
+    lines.insert(1, ("---",) * len(lines[0]))
+    cells = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+    return f"## {title}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in cells)
+
+
+def latex_table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> str:
+    """A tabular for LaTeX's booktabs, without the columns that are empty in all rows."""
+    lines = zip(*_filled_columns(header, rows), strict=True)
+    first, *rest = (" & ".join(cell.translate(LATEX) for cell in line) for line in lines)
+    body = "".join(f"{line} \\\\\n" for line in rest)
+    columns = "l" * (first.count(" & ") + 1)
+    top = f"% {title}: \\usepackage{{booktabs}}\n\\begin{{tabular}}{{{columns}}}\n\\toprule\n"
+    return f"{top}{first} \\\\\n\\midrule\n{body}\\bottomrule\n\\end{{tabular}}\n"
+
+
+def _filled_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
+    """The columns, header first, of which a row has more than an empty cell."""
+    columns = zip(header, *rows, strict=True)
+    return [c for c in columns if any(cell not in EMPTY for cell in c[1:])]
 
 
 def _table(columns: Columns, longest: int, title: str) -> "Table":

@@ -9,7 +9,7 @@ from PIL import Image
 
 from facegan.core.checks import check_choice
 from facegan.data.centerface import Points, detect_faces, locate_landmarks, mirror
-from facegan.data.decode import OVERSAMPLING, Decoder, Faces, flatten, open_photo
+from facegan.data.decode import FILTER, OVERSAMPLING, Decoder, Faces, flatten, open_photo
 from facegan.data.quality import is_blurred
 
 # Median landmarks of CelebA's aligned photographs, 178x218: eyes, nose, mouth corners
@@ -161,7 +161,7 @@ def crop_square(photo: Image.Image, to_photo: Similarity, size: int) -> Image.Im
     square = region.reduce(factor).transform(
         (inner, inner), Image.Transform.AFFINE, coefficients, Image.Resampling.BICUBIC
     )
-    return square.resize((size, size), Image.Resampling.BICUBIC)
+    return square.resize((size, size), FILTER)
 
 
 def _region(photo: Image.Image, to_photo: Similarity) -> tuple[Image.Image, int, int]:

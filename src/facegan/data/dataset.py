@@ -59,6 +59,11 @@ class PackedDataset:
         """The rows of one of "train", "val", "test"."""
         return np.flatnonzero(self.labels.splits == SPLITS.index(split))
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """The number of images in each split, and in "all" of them."""
+        return {**self.manifest["counts"], "all": len(self.images)}
+
     def release_memory(self) -> None:
         """Unmaps the images that were read, which would count as this process's memory.
 

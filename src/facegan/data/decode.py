@@ -13,6 +13,7 @@ from PIL import ExifTags, Image, ImageCms, ImageColor
 
 from facegan.core.checks import check_choice, check_number
 
+FILTER = Image.Resampling.BICUBIC  # antialiased by Pillow
 MODES = {"RGB": 3, "L": 1}  # channels by data.mode
 MAX_PIXELS = 100_000_000  # of a decoded photograph: 300 MB in RGB
 LARGE = 4_000_000  # pixels from which a JPEG is decoded at a reduced size
@@ -75,7 +76,7 @@ class Decoder:
         left, top = (photo.width - side) // 2, (photo.height - side) // 2
         # not resize(box=…), whose filter reaches beyond the crop
         square = photo.crop((left, top, left + side, top + side))
-        square = square.resize((self.image_size, self.image_size), Image.Resampling.BICUBIC)
+        square = square.resize((self.image_size, self.image_size), FILTER)
         return Faces([np.asarray(square).reshape(self.image_size, self.image_size, self.channels)])
 
     def _least_scale(self, width: int, height: int) -> float:

@@ -27,6 +27,7 @@ SPLIT_FOLDERS = {
     "eval": "test",
     "evaluation": "test",
 }
+MAX_GROUP = 1 / 8  # of the photographs in a group that is held out for want of a smaller one
 MAX_STRAY = 0.1  # of the photographs outside of the folders of splits
 SUBFOLDER = "subfolder"
 MAX_CLASSES = 100
@@ -121,7 +122,10 @@ def split_groups(names: Sequence[str], sizes: NDArray[np.int64], share: float) -
     "test" and "val" get groups of at most `share` of the photographs in all; a group that is
     larger than that is for training.
     """
-    held_out = int(np.ceil(share * sizes.sum()))
+    total, smallest = int(sizes.sum()), int(sizes.min(initial=0))
+    held_out = int(np.ceil(share * total))
+    if smallest <= total * MAX_GROUP:  # few photographs, with several faces each
+        held_out = max(held_out, smallest)
     hashes = [zlib.crc32(name.encode(errors="surrogateescape")) for name in names]
     splits = np.zeros(len(names), dtype=np.uint8)
     room = {"test": held_out, "val": held_out}

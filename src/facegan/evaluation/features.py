@@ -17,7 +17,7 @@ from facegan.core import pretrained
 from facegan.core.console import progress_bar
 from facegan.core.errors import FaceganError
 from facegan.core.files import check_tensors, write_tensors
-from facegan.data.dataset import PackedDataset
+from facegan.data.dataset import SPLITS, PackedDataset
 from facegan.networks.attributes import AttributeNetwork, bundled_classifier
 from facegan.networks.base import join
 
@@ -28,6 +28,7 @@ class FeatureExtractor(ABC):
     """Maps images to features. `labels` renames metrics that have another name in this space."""
 
     labels: Mapping[str, str] = {}
+    resizing = "antialiased, to the network's size"
 
     @property
     @abstractmethod
@@ -102,6 +103,7 @@ class InceptionFeatures(FeatureExtractor):
     """
 
     labels: Mapping[str, str] = {"frechet_distance": "FID", "kernel_distance": "KID"}
+    resizing = "to 299x299 by TensorFlow 1's bilinear filter"
 
     def __init__(self, weights: str | None = None) -> None:
         try:
@@ -149,7 +151,10 @@ def split_features(
     progress: bool = False,
     device: torch.device | None = None,
 ) -> Tensor:
-    """The features of one split's faces, (N, D), cached in the dataset's folder."""
+    """The features of one split's faces, or of "all", (N, D), cached in the dataset's folder."""
+    if split == "all":
+        splits = [name for name in SPLITS if dataset.counts[name]]
+        return torch.cat([split_features(dataset, s, extractor, progress, device) for s in splits])
     path = dataset.path / f"features-{split}-{extractor.key}.safetensors"
     if (cached := _cached_features(path)) is not None:
         return cached

@@ -24,9 +24,15 @@ class Photographs:
 
     `training` may be None for metrics that do not use it. With fewer than FEW held-out photographs,
     the training photographs take their place, each compared with the others.
+
+    `seen`: `held_out` contains training photographs, as papers compute FID. Memorization and the
+    values of real photographs, which need others, are then not measured.
     """
 
-    def __init__(self, held_out: Tensor, training: Tensor | None = None) -> None:
+    def __init__(
+        self, held_out: Tensor, training: Tensor | None = None, *, seen: bool = False
+    ) -> None:
+        self.seen = seen
         self.leave_one_out = training is not None and len(held_out) < FEW
         self.held_out = held_out
         self.training = training
@@ -219,17 +225,18 @@ def measure(faces: Comparison) -> dict[Metric, Measure]:
     photographs = faces.photographs
     assert photographs.training is not None
     references = {"held_out": Comparison(photographs, photographs.held_out)}
-    if not photographs.leave_one_out:
+    if not (photographs.leave_one_out or photographs.seen):
         references["training"] = Comparison(photographs, photographs.training, len(faces.sample))
     return {
         metric: _measure(metric, faces, references.get(metric.reference))
-        for metric in metrics_for(len(photographs.held_out))
+        for metric in metrics_for(len(photographs.held_out), photographs.seen)
     }
 
 
-def metrics_for(held_out: int) -> list[Metric]:
-    """The metrics that are meaningful with this number of held-out photographs."""
-    return [metric for metric in METRICS if metric.least <= held_out]
+def metrics_for(held_out: int, seen: bool = False) -> list[Metric]:
+    """The metrics that are meaningful with this number of photographs; `seen` as in Photographs."""
+    metrics = [metric for metric in METRICS if metric.least <= held_out]
+    return [metric for metric in metrics if not (seen and metric.reference == "held_out")]
 
 
 def _measure(metric: Metric, faces: Comparison, reference: Comparison | None) -> Measure:

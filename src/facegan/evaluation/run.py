@@ -14,7 +14,13 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from facegan.cli.config import ConfigError, instantiate, read_data_config, read_run_config
+from facegan.cli.config import (
+    ConfigError,
+    instantiate,
+    read_data_config,
+    read_run_config,
+    shown,
+)
 from facegan.core import pretrained
 from facegan.core.errors import FaceganError
 from facegan.core.files import write_bytes, write_json
@@ -22,7 +28,7 @@ from facegan.core.images import grid
 from facegan.data.align import FRAMES, frame_name
 from facegan.data.base import FaceSource
 from facegan.data.dataset import PackedDataset
-from facegan.data.decode import Decoder
+from facegan.data.decode import FILTER, Decoder
 from facegan.data.pack import pack
 from facegan.data.photos import open_photos
 from facegan.data.recorded import recorded_rollbacks, source_or_recorded
@@ -40,6 +46,8 @@ from facegan.latent.movement import movement, starting_faces
 from facegan.networks.base import Generator
 from facegan.networks.latents import latents
 
+SEEN = ("train", "all")  # splits with photographs that a training has seen
+PRINTED = ("faces", "against", "photographs", "features", "resized for features", "left out")
 GRID_FACES, GRID_COLUMNS = 128, 16  # in the report
 
 
@@ -78,13 +86,14 @@ def evaluate(cfg: DictConfig) -> None:
         _check_count(f"the number of images in {cfg.images}", len(faces))
         dataset = _dataset(source, split)
     evaluation = evaluate_faces(dataset, split, faces, extractor)
-    facts |= comparison_facts(dataset, split, faces, extractor.key)
-    facts |= unmeasured(evaluation.measures)
+    facts |= comparison_facts(dataset, split, faces, extractor)
+    facts |= unmeasured(evaluation.measures, split)
     out = Path(cfg.out or run or "outputs/evaluation")
     write_json(out / "evaluation.json", to_json(facts, evaluation))
     page = html_page(facts, evaluation, source.images_are, faces, dataset)
     write_bytes(out / "evaluation.html", page.encode())
     print(measures_table(evaluation.measures, source.images_are), end="")
+    print(*(f"{name}: {facts[name]}" for name in PRINTED if name in facts), sep="\n")
     print(f"{out / 'evaluation.html'} shows faces, attribute coverage and nearest neighbours")
 
 
@@ -115,7 +124,7 @@ def _generator(weights: str, image_size: int) -> Generator:
 
 def _dataset(source: FaceSource, split: str) -> PackedDataset:
     dataset = source.dataset()
-    counts = dataset.manifest["counts"]
+    counts = dataset.counts
     if counts["train"] < metrics.FEW:
         raise FaceganError(
             f"the data has {counts['train']} training photographs, but an evaluation needs at "
@@ -128,8 +137,8 @@ def _dataset(source: FaceSource, split: str) -> PackedDataset:
             f"since there are only {counts[split]} {split} ones"
         )
     if counts[compared] < metrics.MIN_FACES:
-        shown = f"{counts[compared]} {compared}"
-        print(f"few photographs: only metrics that are meaningful with {shown} ones are shown")
+        few = f"{counts[compared]} {compared}"
+        print(f"few photographs: only metrics that are meaningful with {few} ones are shown")
     return dataset
 
 
@@ -166,9 +175,9 @@ def evaluate_faces(
         real_attributes = split_features(dataset, "train", attributes, progress=True)
         fake_attributes = attributes(faces, "their attributes")
     real, generated = map(attributes.has_attributes, (real_attributes, fake_attributes))
-    comparison = metrics.Comparison(
-        metrics.Photographs(held_out, training), fake, min(len(fake), len(training))
-    )
+    seen = split in SEEN
+    count = len(fake) if seen else min(len(fake), len(training))  # as many for the reference
+    comparison = metrics.Comparison(metrics.Photographs(held_out, training, seen=seen), fake, count)
     measures = {
         dataclasses.replace(metric, label=extractor.labels.get(metric.name, metric.label)): value
         for metric, value in metrics.measure(comparison).items()
@@ -232,28 +241,36 @@ def moved_from_start(generator: Generator, run: Path | None) -> dict[str, str]:
 
 
 def comparison_facts(
-    dataset: PackedDataset, split: str, faces: Tensor, features: str
+    dataset: PackedDataset, split: str, faces: Tensor, extractor: FeatureExtractor
 ) -> dict[str, str]:
     """What is compared with what, in which feature space."""
-    counts, size = dataset.manifest["counts"], faces.shape[-1]
-    splits = dict.fromkeys([_compared(counts, split), "train"])
+    counts, size, recipe = dataset.counts, faces.shape[-1], dataset.manifest["recipe"]
+    splits = dict.fromkeys([_compared(counts, split), *([] if split in SEEN else ["train"])])
+    against = ", ".join(f"{counts[name]} faces of the {name} split" for name in splits)
+    decoded = "drawn by a generator, not resized"
+    if "crop" in recipe:
+        decoded = f"data.crop={shown(recipe['crop'])}, {FILTER.name.lower()} and antialiased"
     return {
         "faces": f"{len(faces)} of {size}x{size}",
-        "against": ", ".join(f"{counts[name]} faces of the {name} split" for name in splits),
+        "against": f"all {counts['all']} faces" if split == "all" else against,
+        "photographs": decoded,
         "dataset": dataset.path.name,
-        "features": features,
+        "features": extractor.key,
+        "resized for features": extractor.resizing,
     }
 
 
-def unmeasured(measures: Mapping[metrics.Metric, metrics.Measure]) -> dict[str, str]:
+def unmeasured(measures: Mapping[metrics.Metric, metrics.Measure], split: str) -> dict[str, str]:
     """The metrics that were not measured, and why."""
     measured = {metric.name for metric in measures}
     missing = [metric for metric in metrics.METRICS if metric.name not in measured]
     if not missing:
         return {}
     least = min(metric.least for metric in missing)
-    labels = ", ".join(metric.label for metric in missing)
-    return {"left out": f"{labels}: they need at least {least} photographs to compare with"}
+    needs = f"at least {least} photographs to compare with"
+    if split in SEEN:
+        needs = "photographs that no training has seen (evaluation.split=test)"
+    return {"left out": f"{', '.join(metric.label for metric in missing)}: only with {needs}"}
 
 
 def to_json(facts: dict[str, str], evaluation: Evaluation) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ class EvaluateDuringTraining(Callback):
         self.every = every
         self.best = math.inf
         self.warned = False
-        self.photographs: Photographs | None = None  # kept from the first evaluation on
+        self.photographs: Photographs | None = None  # from `prepare` on
         self.best_images_seen: int | None = None
         self.held_out, self.training = (len(dataset.indices(split)) for split in ("val", "train"))
         # a generator can memorize few photographs; the search among many takes long
@@ -90,9 +91,23 @@ class EvaluateDuringTraining(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         vars(self).update(state_dict)
 
+    @cached_property
+    def extractor(self) -> AttributeFeatures:
+        return AttributeFeatures(self.dataset.image_size)
+
+    @rank_zero_only
+    def prepare(self, device: torch.device) -> None:
+        """Computes the photographs' features, unless they are cached with the data set."""
+        if self.enough and self.photographs is None:
+            splits = ("val", "train") if self.memorization else ("val",)
+            features = (
+                split_features(self.dataset, split, self.extractor, progress=True, device=device)
+                for split in splits
+            )
+            self.photographs = Photographs(*features)
+
     @rank_zero_only
     def on_train_start(self, trainer: pl.Trainer, gan: GAN) -> None:
-        self.extractor = AttributeFeatures(self.dataset.image_size)
         if not self.enough:
             print_line(
                 f"no evaluation during training: it needs {FEW} photographs, there are "
@@ -133,7 +148,6 @@ class EvaluateDuringTraining(Callback):
         if not self.enough:
             return 0.0
         device = next(generator.parameters()).device
-        split_features(self.dataset, "val", self.extractor, device=device)  # kept for the first one
         once = time.perf_counter()
         z = latents(range(REHEARSAL_FACES), generator.latent_dim)
         self.extractor(generator.draw(z), device=device)
@@ -149,12 +163,7 @@ class EvaluateDuringTraining(Callback):
 
     def _compare(self, generator: Generator) -> Comparison:
         device = next(generator.parameters()).device
-        if self.photographs is None:
-            splits = ("val", "train") if self.memorization else ("val",)
-            features = (
-                split_features(self.dataset, s, self.extractor, device=device) for s in splits
-            )
-            self.photographs = Photographs(*features)
+        assert self.photographs is not None  # since `prepare`
         z = latents(range(EVALUATION_FACES), generator.latent_dim)
         return Comparison(self.photographs, self.extractor(generator.draw(z), device=device))
 
@@ -176,6 +185,14 @@ class EvaluateDuringTraining(Callback):
                 "best ones; try model/augment=ada, or more photographs"
             )
         return share > MEMORIZED
+
+
+def prepare_evaluations(trainer: pl.Trainer) -> None:
+    """Computes what the evaluations of all trainings on one data set share."""
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    for callback in callbacks:
+        if isinstance(callback, EvaluateDuringTraining):
+            callback.prepare(trainer.strategy.root_device)
 
 
 def evaluation_seconds(trainer: pl.Trainer) -> float:

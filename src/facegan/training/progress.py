@@ -27,13 +27,14 @@ def print_summary(gan: GAN, data: FaceDataModule, trainer: pl.Trainer) -> None:
         name: sum(p.numel() for p in part.parameters() if p.requires_grad)
         for name, part in gan.named_children()
     }
-    images = data.passes * counts["train"] // gan.batch_size * gan.batch_size
+    batches, limit = data.passes * counts["train"] // gan.batch_size, trainer.limit_train_batches
+    batches = int(batches * limit) if isinstance(limit, float) else min(batches, limit)
     faces = f"faces of {dataset.image_size}x{dataset.image_size}"
     lines = {
         "device": f"{describe_device(trainer.strategy.root_device)}; {trainer.precision}",
         "data": ", ".join(f"{n:,} {split}" for split, n in counts.items()) + f" {faces}",
         "parameters": ", ".join(f"{n} {size / 1e6:.2f}M" for n, size in sizes.items() if size),
-        "epoch": f"{images:,} images in batches of {gan.batch_size}",
+        "epoch": f"{batches * gan.batch_size:,} images in batches of {gan.batch_size}",
         "folder": str(trainer.default_root_dir),
     }
     for name, text in lines.items():

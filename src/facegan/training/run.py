@@ -31,7 +31,7 @@ from facegan.training.build import (
     trainer_arguments,
 )
 from facegan.training.devices import check_compiler, keep_freed_memory
-from facegan.training.evaluation import best_frechet_distance
+from facegan.training.evaluation import best_frechet_distance, prepare_evaluations
 from facegan.training.folder import (
     CONFIG,
     changes,
@@ -145,6 +145,8 @@ def _train(
     _begin(cfg, config, folder, trainer)
     write_record(folder, finished=False, data=data_record(source, dataset))
     print_summary(gan, data, trainer)
+    with budget.paused():  # or the first run of a sweep would train for less time than the others
+        prepare_evaluations(trainer)
     with named_errors("trainer", MisconfigurationException):
         trainer.fit(gan, datamodule=data, ckpt_path=start.checkpoint, weights_only=True)
     best = best_frechet_distance(callbacks)

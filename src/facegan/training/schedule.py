@@ -98,9 +98,9 @@ class ImageBudget(Budget):
 class TimeBudget(Budget):
     """The training ends after a time, which includes the last evaluation and the GIF.
 
-    It is the time of the whole command except for packing, and of the earlier processes of a
-    resumed run. A rollback does not give time back. The end of an epoch (grid, weights,
-    evaluation, checkpoint) is expected to take as long as the longest so far.
+    It is the time of the whole command except for what runs share (packing, features), and of
+    the earlier processes of a resumed run. A rollback does not give time back. The end of an epoch
+    (grid, weights, evaluation, checkpoint) is expected to take as long as the longest so far.
     """
 
     def __init__(
