@@ -33,6 +33,7 @@ TYPE_NAMES: dict[Any, str] = {
 UNIONS = (types.UnionType, typing.Union)
 RENAMED = {  # classes in the config.yaml of runs of earlier versions
     "facegan.training.extensions.EarlyStopping": "facegan.training.evaluation.EarlyStopping",
+    "pytorch_lightning.loggers.CSVLogger": "facegan.training.metrics.RunCSV",
     "facegan.training.loggers.RunTensorBoard": "facegan.training.metrics.RunTensorBoard",
 }
 

@@ -17,10 +17,10 @@ from facegan.core.errors import FaceganError
 OWN = re.compile(r"torch\.optim|facegan\.(gan|networks|data|evaluation\.features)(\..+)?")
 KNOWN = (  # those of conf/trainer, conf/logger, conf/callbacks and conf/experiment
     "facegan.training.evaluation.EarlyStopping",
+    "facegan.training.metrics.RunCSV",
     "facegan.training.metrics.RunTensorBoard",
     "pytorch_lightning.Trainer",
     "pytorch_lightning.callbacks.ModelSummary",
-    "pytorch_lightning.loggers.CSVLogger",
     "pytorch_lightning.loggers.MLFlowLogger",
     "pytorch_lightning.loggers.WandbLogger",
     "pytorch_lightning.profilers.SimpleProfiler",

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from lightning_fabric.loggers.logger import rank_zero_experiment
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.loggers import MLFlowLogger, TensorBoardLogger, WandbLogger
+from pytorch_lightning.loggers import CSVLogger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
@@ -19,6 +20,7 @@ from tqdm import tqdm
 from facegan.core.checks import check_number
 from facegan.core.files import named_errors, write_bytes
 from facegan.core.images import to_pil
+from facegan.core.run_files import METRICS_FILE, read_lines
 from facegan.evaluation.metrics import METRICS
 from facegan.gan.module import GAN
 
@@ -63,6 +65,34 @@ class RunTensorBoard(TensorBoardLogger):
     def save(self) -> None:
         """Flushes the event file. Lightning's method would also write hparams.yaml."""
         self.experiment.flush()
+
+
+class RunCSV(CSVLogger):
+    """Lightning's logger of a table, csv/metrics.csv in the run folder.
+
+    It begins with the rows of metrics.jsonl, which a resumed run keeps up to its checkpoint.
+    """
+
+    def __init__(
+        self,
+        save_dir: Path,
+        name: str = "csv",
+        version: str = "",
+        prefix: str = "",
+        flush_logs_every_n_steps: int = 100,
+    ) -> None:
+        super().__init__(save_dir, name, version, prefix, flush_logs_every_n_steps)
+        if not Path(self.log_dir).resolve().is_relative_to(Path(save_dir).resolve()):
+            raise ValueError(f"name must be a folder inside of the run, got {name}/{version}")
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        begins = self._experiment is None
+        writer = super().experiment
+        for line in read_lines(Path(self.save_dir) / METRICS_FILE) if begins else ():
+            writer.log_metrics(line, step=line.pop("images"))
+        return writer
 
 
 def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -18,6 +18,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from facegan.cli.config import ConfigError, accepted, instantiate, keyed, read_config, save_config
 from facegan.core import pretrained
+from facegan.core.run_files import METRICS_FILE
 from facegan.data.base import FaceSource
 from facegan.data.datamodule import FaceDataModule
 from facegan.data.dataset import PackedDataset
@@ -138,12 +139,11 @@ def _train(
         epoch_images=budget.epoch_images,
     )
     with named_errors("trainer"):
-        file = MetricsFile(folder / "metrics.jsonl", start.metrics_lines)
+        file = MetricsFile(folder / METRICS_FILE, start.metrics_lines)
         callbacks = build_callbacks(config, folder, dataset, start, budget, schedule, file, extra)
+        callbacks.append(Begin(cfg, folder, data_record(source, dataset)))
         arguments = trainer_arguments(config["trainer"], folder, budget, loggers, callbacks)
     trainer = _trainer(cfg.trainer, arguments)
-    _begin(cfg, config, folder, trainer)
-    write_record(folder, finished=False, data=data_record(source, dataset))
     print_summary(gan, data, trainer)
     with named_errors("trainer", MisconfigurationException):
         trainer.fit(gan, datamodule=data, ckpt_path=start.checkpoint, weights_only=True)
@@ -232,13 +232,23 @@ def _trainer(node: DictConfig, arguments: dict[str, Any]) -> pl.Trainer:
     return trainer
 
 
-@rank_zero_only
-def _begin(cfg: DictConfig, config: dict[str, Any], folder: Path, trainer: pl.Trainer) -> None:
-    """Writes the config into the run folder, and points outputs/latest at it."""
-    save_config(cfg, folder / CONFIG)
-    for logger in trainer.loggers:
-        logger.log_hyperparams(config)
-    point_latest_at(folder)
+class Begin(pl.Callback):
+    """Writes the config and the record of the data into the run folder, and points outputs/latest
+    at it, once the checkpoint of a resumed run has been restored: a refused resume writes nothing.
+    """
+
+    def __init__(self, cfg: DictConfig, folder: Path, data: dict[str, str]) -> None:
+        self.cfg = cfg
+        self.folder = folder
+        self.data = data
+
+    @rank_zero_only
+    def on_fit_start(self, trainer: pl.Trainer, gan: GAN) -> None:
+        save_config(self.cfg, self.folder / CONFIG)
+        for logger in trainer.loggers:
+            logger.log_hyperparams(cast(Any, OmegaConf.to_container(self.cfg, resolve=True)))
+        point_latest_at(self.folder)
+        write_record(self.folder, finished=False, data=self.data)
 
 
 def silence_warnings() -> None:
