@@ -25,6 +25,8 @@ KNOWN = (  # those of conf/trainer, conf/logger, conf/callbacks and conf/experim
     "pytorch_lightning.loggers.WandbLogger",
     "pytorch_lightning.profilers.SimpleProfiler",
 )
+# arguments of Lightning's loggers and profilers: paths to which they write
+WRITTEN = ("dir", "dirpath", "filename", "log_dir", "root_dir", "save_dir")
 INTERPOLATION = re.compile(r"(?<!\\)(?:\\\\)*\$\{")  # a ${ that is not escaped
 _trusted: list[str] = []  # modules that the user named on this command line
 
@@ -51,11 +53,19 @@ def is_trusted(target: str) -> bool:
 
 def check_stored(values: Any, source: Path) -> None:
     """Raises FaceganError for what the file `source` with the nested dicts and lists `values` may
-    not name: other classes, and the environment by an interpolation.
+    not name: other classes, the environment by an interpolation, addresses of weights, and paths
+    outside of its folder to which a logger or a profiler writes.
     """
     for key, value in _items(values):
         if key == "_target_" and not (is_trusted(str(value)) or _is_known(str(value))):
             raise refusal(source, value)
+        if key == "weights" and str(value).startswith(("http:", "https:", "hf:")):
+            raise FaceganError(f"{source}: {value} is not requested because a file names it")
+        if key in WRITTEN and value is not None and not _is_inside(str(value), source.parent):
+            raise FaceganError(
+                f"{source}: {key}={value} is outside of the run folder, and nothing is written "
+                "there because a file names it: remove that line, or start a new run"
+            )
         if isinstance(value, str) and INTERPOLATION.search(value):
             raise FaceganError(
                 f"{source}: {value} is an interpolation, which no run stores: restore the file, "
@@ -79,6 +89,10 @@ def _items(node: Any) -> Iterator[tuple[Any, Any]]:
         yield key, value
         if isinstance(value, dict | list):
             yield from _items(value)
+
+
+def _is_inside(path: str, folder: Path) -> bool:
+    return (folder / path).resolve().is_relative_to(folder.resolve())
 
 
 def _is_known(target: str) -> bool:

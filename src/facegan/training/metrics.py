@@ -18,7 +18,7 @@ from torch.utils.tensorboard.summary import hparams
 from tqdm import tqdm
 
 from facegan.core.checks import check_number
-from facegan.core.files import named_errors, write_bytes
+from facegan.core.files import check_regular, named_errors, write_bytes
 from facegan.core.images import to_pil
 from facegan.core.run_files import METRICS_FILE, read_lines
 from facegan.evaluation.metrics import METRICS
@@ -153,6 +153,7 @@ class MetricsFile:
         """Keeps the first `lines` lines of an earlier process, which its checkpoint counted."""
         self.path = path
         self.lines = lines
+        check_regular(path)
         written = path.read_bytes().splitlines(keepends=True) if path.exists() else []
         if len(written) > lines and rank_zero_only.rank == 0:  # type: ignore[attr-defined]
             write_bytes(path, b"".join(written[:lines]))
