@@ -111,7 +111,7 @@ def _sorted_header(data: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + data[8 + length :]
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes | bytearray) -> None:
     """Writes a file, atomically."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)

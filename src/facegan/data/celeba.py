@@ -182,7 +182,10 @@ def _read_tables(folder: Path) -> tuple[list[str], Labels]:
     for table in filter(None, (signs, people)):
         if {*table.names}.isdisjoint(splits.names):
             raise FaceganError(f"the lists in {folder} name different photographs")
-    names = _common_names(splits, signs)
+    listed = {*(signs or splits).names}
+    names = [name for name in splits.names if name in listed]
+    if without := len(splits.names) - len(names):
+        print(f"{without} photographs without attributes are left out", flush=True)
     none = np.zeros((len(names), 0), dtype=bool)
     return names, Labels(
         splits=splits.numbers_of(names)[:, 0].astype(np.uint8),
@@ -190,14 +193,6 @@ def _read_tables(folder: Path) -> tuple[list[str], Labels]:
         identities=np.full(len(names), -1) if people is None else people.numbers_of(names)[:, 0],
         attribute_names=() if signs is None else tuple(signs.header[-signs.numbers.shape[1] :]),
     )
-
-
-def _common_names(splits: _Table, signs: _Table | None) -> list[str]:
-    listed = {*(splits if signs is None else signs).names}
-    names = [name for name in splits.names if name in listed]
-    if len(names) < len(splits.names):
-        print(f"{len(splits.names) - len(names)} photographs without attributes are left out")
-    return names
 
 
 def _read_table(path: Path, header_lines: int) -> _Table:

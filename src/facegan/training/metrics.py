@@ -73,15 +73,8 @@ class RunCSV(CSVLogger):
     It begins with the rows of metrics.jsonl, which a resumed run keeps up to its checkpoint.
     """
 
-    def __init__(
-        self,
-        save_dir: Path,
-        name: str = "csv",
-        version: str = "",
-        prefix: str = "",
-        flush_logs_every_n_steps: int = 100,
-    ) -> None:
-        super().__init__(save_dir, name, version, prefix, flush_logs_every_n_steps)
+    def __init__(self, save_dir: Path, name: str = "csv", version: str = "") -> None:
+        super().__init__(save_dir, name, version)
         if not Path(self.log_dir).resolve().is_relative_to(Path(save_dir).resolve()):
             raise ValueError(f"name must be a folder inside of the run, got {name}/{version}")
 

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import functools
 import logging
 import warnings
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any, cast
 import pytorch_lightning as pl
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf, open_dict
+from pytorch_lightning.callbacks import LambdaCallback
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
@@ -141,7 +143,8 @@ def _train(
     with named_errors("trainer"):
         file = MetricsFile(folder / METRICS_FILE, start.metrics_lines)
         callbacks = build_callbacks(config, folder, dataset, start, budget, schedule, file, extra)
-        callbacks.append(Begin(cfg, folder, data_record(source, dataset)))
+        begin = functools.partial(_begin, cfg, folder, data_record(source, dataset))
+        callbacks.append(LambdaCallback(on_fit_start=begin))
         arguments = trainer_arguments(config["trainer"], folder, budget, loggers, callbacks)
     trainer = _trainer(cfg.trainer, arguments)
     print_summary(gan, data, trainer)
@@ -232,23 +235,16 @@ def _trainer(node: DictConfig, arguments: dict[str, Any]) -> pl.Trainer:
     return trainer
 
 
-class Begin(pl.Callback):
-    """Writes the config and the record of the data into the run folder, and points outputs/latest
-    at it, once the checkpoint of a resumed run has been restored: a refused resume writes nothing.
-    """
-
-    def __init__(self, cfg: DictConfig, folder: Path, data: dict[str, str]) -> None:
-        self.cfg = cfg
-        self.folder = folder
-        self.data = data
-
-    @rank_zero_only
-    def on_fit_start(self, trainer: pl.Trainer, gan: GAN) -> None:
-        save_config(self.cfg, self.folder / CONFIG)
-        for logger in trainer.loggers:
-            logger.log_hyperparams(cast(Any, OmegaConf.to_container(self.cfg, resolve=True)))
-        point_latest_at(self.folder)
-        write_record(self.folder, finished=False, data=self.data)
+@rank_zero_only
+def _begin(
+    cfg: DictConfig, folder: Path, data: dict[str, str], trainer: pl.Trainer, gan: GAN
+) -> None:
+    """Records the run in its folder, once the checkpoint of a resumed one has been restored."""
+    save_config(cfg, folder / CONFIG)
+    for logger in trainer.loggers:
+        logger.log_hyperparams(cast(Any, OmegaConf.to_container(cfg, resolve=True)))
+    point_latest_at(folder)
+    write_record(folder, finished=False, data=data)
 
 
 def silence_warnings() -> None:
