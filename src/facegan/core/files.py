@@ -59,11 +59,9 @@ def check_regular(path: Path) -> None:
 def read_text(path: Path) -> str:
     """The text of a regular file. Raises OSError, also for more than MAX_TEXT bytes."""
     check_regular(path)
-    with path.open("rb") as file:
-        data = file.read(MAX_TEXT + 1)
-    if len(data) > MAX_TEXT:
+    if path.stat().st_size > MAX_TEXT:
         raise OSError(errno.EFBIG, f"more than {MAX_TEXT >> 20} MiB", str(path))
-    return data.decode()
+    return path.read_text(encoding="utf-8")
 
 
 def remove_temporary_files(folder: Path) -> None:

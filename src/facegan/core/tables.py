@@ -8,6 +8,7 @@ if TYPE_CHECKING:
 
 LONGEST_CELL = 24  # characters in a terminal; longer texts are folded
 UNLIMITED = 10**5  # characters
+CONTROLS = dict.fromkeys([*range(32), *range(127, 160)], "?")  # of a terminal
 EMPTY = ("", "–")
 
 Columns = Sequence[Sequence[str]]  # each with its header first
@@ -23,7 +24,7 @@ def table_text(header: Sequence[str], rows: Sequence[Sequence[str]], title: str 
     console = Console(markup=False, emoji=False, highlight=False)
     longest = LONGEST_CELL if console.is_terminal else UNLIMITED
     console.width = console.width if console.is_terminal else UNLIMITED
-    all_columns = zip(header, *rows, strict=True)
+    all_columns = zip(*([c.translate(CONTROLS) for c in r] for r in (header, *rows)), strict=True)
     first, *columns = (c for c in all_columns if any(cell not in EMPTY for cell in c[1:]))
     unlimited = console.options.update(width=UNLIMITED)
     with console.capture() as captured:

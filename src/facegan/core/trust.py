@@ -56,12 +56,13 @@ def check_stored(values: Any, source: Path) -> None:
     not name: other classes, the environment by an interpolation, addresses of weights, and paths
     outside of its folder to which a logger or a profiler writes.
     """
+    folder = source.parent.resolve()
     for key, value in _items(values):
         if key == "_target_" and not (is_trusted(str(value)) or _is_known(str(value))):
             raise refusal(source, value)
         if key == "weights" and str(value).startswith(("http:", "https:", "hf:")):
             raise FaceganError(f"{source}: {value} is not requested because a file names it")
-        if key in WRITTEN and value is not None and not _is_inside(str(value), source.parent):
+        if key in WRITTEN and not (folder / str(value or "")).resolve().is_relative_to(folder):
             raise FaceganError(
                 f"{source}: {key}={value} is outside of the run folder, and nothing is written "
                 "there because a file names it: remove that line, or start a new run"
@@ -89,10 +90,6 @@ def _items(node: Any) -> Iterator[tuple[Any, Any]]:
         yield key, value
         if isinstance(value, dict | list):
             yield from _items(value)
-
-
-def _is_inside(path: str, folder: Path) -> bool:
-    return (folder / path).resolve().is_relative_to(folder.resolve())
 
 
 def _is_known(target: str) -> bool:

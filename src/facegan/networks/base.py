@@ -83,10 +83,8 @@ class Generator(FaceNetwork):
         machine. On one machine it also has the same bytes, whatever other seeds are drawn with it;
         on another machine, device or number of threads, pixels may differ by one level.
         """
-        if (n is None) == (seeds is None):
-            raise ValueError(f"give n or seeds, one of the two; got n={n}, seeds={seeds}")
-        if (n or 0) < 0:
-            raise ValueError(f"n must be at least 0, got {n}")
+        if (n is None) == (seeds is None) or (n or 0) < 0:
+            raise ValueError(f"give n, at least 0, or seeds, not both; got n={n}, seeds={seeds}")
         return self.draw(self.latents(range(n or 0) if seeds is None else seeds, truncation))
 
     def latents(self, seeds: Iterable[int], truncation: float = 1.0) -> Tensor:

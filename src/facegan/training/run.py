@@ -236,9 +236,7 @@ def _trainer(node: DictConfig, arguments: dict[str, Any]) -> pl.Trainer:
 
 
 @rank_zero_only
-def _begin(
-    cfg: DictConfig, folder: Path, data: dict[str, str], trainer: pl.Trainer, gan: GAN
-) -> None:
+def _begin(cfg: DictConfig, folder: Path, data: Any, trainer: pl.Trainer, gan: GAN) -> None:
     """Records the run in its folder, once the checkpoint of a resumed one has been restored."""
     save_config(cfg, folder / CONFIG)
     for logger in trainer.loggers:
