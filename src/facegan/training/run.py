@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-import functools
 import logging
 import warnings
 from collections.abc import Iterator
@@ -13,7 +12,6 @@ from typing import Any, cast
 import pytorch_lightning as pl
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf, open_dict
-from pytorch_lightning.callbacks import LambdaCallback
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
@@ -140,13 +138,15 @@ def _train(
         fixed_order=bool(config["trainer"].get("overfit_batches")),
         epoch_images=budget.epoch_images,
     )
+    if start.data:  # a refused resume writes nothing
+        data.load_state_dict(start.data)
     with named_errors("trainer"):
         file = MetricsFile(folder / METRICS_FILE, start.metrics_lines)
         callbacks = build_callbacks(config, folder, dataset, start, budget, schedule, file, extra)
-        begin = functools.partial(_begin, cfg, folder, data_record(source, dataset))
-        callbacks.append(LambdaCallback(on_fit_start=begin))
         arguments = trainer_arguments(config["trainer"], folder, budget, loggers, callbacks)
     trainer = _trainer(cfg.trainer, arguments)
+    _begin(cfg, config, folder, trainer)
+    write_record(folder, finished=False, data=data_record(source, dataset))
     print_summary(gan, data, trainer)
     with named_errors("trainer", MisconfigurationException):
         trainer.fit(gan, datamodule=data, ckpt_path=start.checkpoint, weights_only=True)
@@ -236,13 +236,12 @@ def _trainer(node: DictConfig, arguments: dict[str, Any]) -> pl.Trainer:
 
 
 @rank_zero_only
-def _begin(cfg: DictConfig, folder: Path, data: Any, trainer: pl.Trainer, gan: GAN) -> None:
-    """Records the run in its folder, once the checkpoint of a resumed one has been restored."""
+def _begin(cfg: DictConfig, config: dict[str, Any], folder: Path, trainer: pl.Trainer) -> None:
+    """Writes the config into the run folder, and points outputs/latest at it."""
     save_config(cfg, folder / CONFIG)
     for logger in trainer.loggers:
-        logger.log_hyperparams(cast(Any, OmegaConf.to_container(cfg, resolve=True)))
+        logger.log_hyperparams(config)
     point_latest_at(folder)
-    write_record(folder, finished=False, data=data)
 
 
 def silence_warnings() -> None:
