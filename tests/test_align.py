@@ -4,6 +4,9 @@ import csv
 import importlib.metadata
 import importlib.util
 import io
+import os
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -256,3 +259,16 @@ def test_a_folder_of_real_photographs(originals: list[Image.Image], tmp_path: Pa
     assert sum(dataset.manifest["counts"].values()) == 12
     assert left_out(dataset) == [("blurred.png", align.BLURRED), ("wall.png", align.NO_FACE)]
     assert dataset.manifest["photographs"] == 14
+
+
+@needs_detector
+def test_onnxruntime_writes_nothing_into_the_home_folder(tmp_path: Path) -> None:
+    code = (
+        "import time; import numpy as np; from facegan.data.centerface import locate_landmarks; "
+        "locate_landmarks(np.zeros((1, 64, 64, 3), np.uint8)); time.sleep(1)"
+    )
+    names = ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")
+    environment = {name: value for name, value in os.environ.items() if name not in names}
+    environment["HOME"] = str(tmp_path)
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    assert list(tmp_path.iterdir()) == []

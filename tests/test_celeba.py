@@ -91,9 +91,14 @@ def rename_photos(folder: Path) -> None:
         photo.rename(photo.with_stem(f"x{photo.stem}"))
 
 
-def drop_an_identity(folder: Path) -> None:
-    path = folder / "identity_CelebA.txt"
-    path.write_text("".join(path.read_text().splitlines(keepends=True)[1:]))
+def drop_a_line(name: str) -> Callable[[Path], None]:
+    """Removes the line of the first photograph."""
+
+    def change(folder: Path) -> None:
+        lines = (folder / name).read_text().splitlines(keepends=True)
+        (folder / name).write_text("".join(x for x in lines if not x.startswith("000001.jpg")))
+
+    return change
 
 
 def truncate_the_zip(folder: Path) -> None:
@@ -105,12 +110,9 @@ def truncate_the_zip(folder: Path) -> None:
     ("change", "message"),
     [
         (remove("list_eval_partition.txt"), r"lacks list_eval_partition\.txt; .*Kaggle's layout"),
-        (remove("list_attr_celeba.txt"), r"lacks list_attr_celeba\.txt; .*verify=true"),
-        (remove("identity_CelebA.txt"), r"lacks identity_CelebA\.txt; .*torchvision's"),
-        (shutil.rmtree, r"lacks list_eval_partition\.txt, list_attr"),
+        (shutil.rmtree, r"lacks list_eval_partition\.txt; .*verify=true"),
         (lambda folder: shutil.rmtree(folder / FOLDER), rf"lacks {ZIP} or {FOLDER}/; .*verify"),
         (rename_photos, "has 0 of the 12 photographs"),
-        (drop_an_identity, "name different photographs"),
         (write("identity_CelebA.txt", "<html>\n<body>Quota\n"), "name different photographs"),
         (write("identity_CelebA.txt", "000001.jpg one\n"), r"identity_CelebA\.txt cannot be read"),
         (write("identity_CelebA.txt", ""), r"identity_CelebA\.txt cannot be read"),
@@ -123,6 +125,34 @@ def test_missing_and_damaged_files_are_named(
     change(tiny_celeba / "celeba")
     with pytest.raises(FaceganError, match=message):
         faces(tiny_celeba).dataset()
+
+
+@pytest.mark.parametrize(
+    ("change", "count", "attributes", "identity"),
+    [
+        (remove("list_attr_celeba.txt"), 12, 0, 100),
+        (remove("identity_CelebA.txt"), 12, 40, -1),
+        (drop_a_line("identity_CelebA.txt"), 12, 40, -1),
+        (drop_a_line("list_attr_celeba.txt"), 11, 40, 101),
+        (drop_a_line("list_eval_partition.txt"), 11, 40, 101),
+        (write("identity_CelebA.txt", "\ufeff000001.jpg 7\n"), 12, 40, 7),
+    ],
+)
+def test_a_part_of_the_annotations(
+    tiny_celeba: Path,
+    change: Callable[[Path], None],
+    count: int,
+    attributes: int,
+    identity: int,
+) -> None:
+    change(tiny_celeba / "celeba")
+    dataset = faces(tiny_celeba).dataset()
+    labels = dataset.labels
+    assert (len(dataset.images), labels.attributes.shape) == (count, (count, attributes))
+    assert labels.identities[0] == identity
+    if attributes:
+        first = 12 - count  # the number in the attributes of the first photograph
+        assert labels.attributes[:, 0].tolist() == [i % 2 == 1 for i in range(first, 12)]
 
 
 @pytest.fixture
@@ -216,7 +246,8 @@ def test_kaggles_layout_must_be_complete_with_verify(kaggle: Path) -> None:
         faces(kaggle, verify=True).dataset()
     (kaggle / "list_attr_celeba.csv").unlink()
     with pytest.raises(FaceganError, match=r"lacks list_attr_celeba\.csv; .*Kaggle's layout"):
-        faces(kaggle).dataset()
+        faces(kaggle, verify=True).dataset()
+    assert faces(kaggle).dataset().labels.attributes.shape == (12, 0)
 
 
 def test_kaggles_layout_in_the_folder_celeba(kaggle: Path, tmp_path: Path) -> None:

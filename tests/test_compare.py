@@ -104,6 +104,13 @@ def test_a_run_without_readable_files_is_noted_and_last(sweep: Path) -> None:
     assert "config.yaml cannot be read" in html_page(table)
 
 
+def test_a_recipe_controls_neither_terminal_nor_spreadsheet(cli: Cli, workdir: Path) -> None:
+    make_run(workdir / "runs" / "0", "=HYPERLINK(1)\x1b[2J", 1, [9.0])
+    result = cli("compare", "runs=runs", "out=out")
+    assert "=HYPERLINK(1)?[2J" in result.out
+    assert ",'=HYPERLINK(1)" in (workdir / "out" / "comparison.csv").read_text()
+
+
 def test_nested_configs_are_flattened() -> None:
     config = {"a": 1, "b": {"c": None, "d": {"e": [2]}}, "f": {}}
     assert flatten(config) == {"a": 1, "b.c": None, "b.d.e": [2]}

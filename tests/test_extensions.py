@@ -49,6 +49,24 @@ def test_loggers_replace_tensorboard(
     assert not csv or "D_loss" in table.read_text().splitlines()[0]
 
 
+def test_the_table_of_a_resumed_run_keeps_its_rows(train, cli: Cli, workdir: Path) -> None:
+    table = workdir / "run/csv/metrics.csv"
+    assert train("logger=csv", "trainer.max_epochs=1", "evaluate_every=0").code == 0
+    before = table.read_text().splitlines()
+    config = workdir / "run/config.yaml"  # as earlier versions have written it
+    config.write_text(
+        config.read_text().replace(
+            "_target_: facegan.training.metrics.RunCSV",
+            "_target_: pytorch_lightning.loggers.CSVLogger\n    name: csv\n    version: ''",
+        )
+    )
+    assert "CSVLogger" in config.read_text()
+    assert cli("train", "resume=run", "trainer.max_epochs=2").code == 0
+    after = table.read_text().splitlines()
+    assert after[: len(before)] == before
+    assert len(after) == 1 + len(metrics(workdir / "run")) > len(before)
+
+
 def test_mlflow_gets_the_grids(train, workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("mlflow")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{workdir}/mlflow.db")

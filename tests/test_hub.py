@@ -82,6 +82,22 @@ def test_a_folder_of_images(local: Path) -> None:
     assert dataset.images.shape == (21, 8, 8, 1)
 
 
+@pytest.mark.parametrize("form", ["struct", "bytes", "path"])
+def test_a_named_column_of_encoded_images(local: Path, form: str, tmp_path: Path) -> None:
+    pictures = sorted((local.parent / "photos").glob("*.png"))
+    forms: dict[str, Any] = {
+        "struct": lambda path: {"bytes": path.read_bytes(), "path": None},
+        "bytes": Path.read_bytes,
+        "path": str,
+    }
+    table = datasets.Dataset.from_dict({"photo": [forms[form](path) for path in pictures]})
+    (tmp_path / "plain").mkdir()
+    table.to_parquet(tmp_path / "plain" / "train.parquet")
+    dataset = source(tmp_path / "plain", column="photo").dataset()
+    expected = [Decoder(8)(path.read_bytes()).images[0] for path in pictures]
+    assert np.array_equal(dataset.images, np.stack(expected))
+
+
 def test_the_recipe_depends_on_the_content(local: Path) -> None:
     first = source(local).recipe()
     assert source(local).recipe() == first
@@ -93,7 +109,7 @@ def test_the_recipe_depends_on_the_content(local: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"column": "text"}, r"^column must be one of image, got 'text'"),
+        ({"column": "kind"}, r"^column must be one of image, text, got 'kind'"),
         ({"labels": "colour"}, r"^labels must be one of image, kind, text, got 'colour'"),
         ({"subset": "small"}, r"data\.name=.*hub cannot be loaded: .*small.* not found"),
         ({"faces": "one"}, r"^faces must be all without align=true"),

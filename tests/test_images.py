@@ -1,6 +1,7 @@
 """Conversions, grids against a loop, and image files read back by Pillow."""
 
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
+from facegan.core.errors import FaceganError
 from facegan.core.images import grid, save_grid, save_image, save_video, to_float, to_pil, to_uint8
 
 ALL_VALUES = torch.arange(256, dtype=torch.uint8)
@@ -120,18 +122,51 @@ def test_gif_read_back(tmp_path: Path) -> None:
             assert picture.convert("RGB").getpixel((3, 2)) == colour
 
 
+@pytest.mark.parametrize(("name", "begins"), [("v.GIF", b"GIF89a"), ("v.MP4", b"\0\0\0 ftyp")])
+def test_the_suffix_of_a_video(name: str, begins: bytes, tmp_path: Path, capsys) -> None:
+    save_video([Image.new("RGB", (16, 16))] * 2, tmp_path / name, fps=60)
+    assert (tmp_path / name).read_bytes().startswith(begins)
+    assert ("at 50 frames per second at most" in capsys.readouterr().out) == (name == "v.GIF")
+    if name == "v.GIF":
+        with Image.open(tmp_path / name) as picture:
+            assert picture.info["duration"] == 20
+    with pytest.raises(FaceganError, match=r"v\.webm must end in \.gif or \.mp4"):
+        save_video([], tmp_path / "v.webm", fps=1)
+
+
+@pytest.mark.parametrize("name", ["v.gif", "v.mp4"])
+def test_the_frames_of_a_video_are_not_kept(name: str, tmp_path: Path) -> None:
+    made: list[weakref.ref[Image.Image]] = []
+    alive: list[int] = []
+
+    def frames() -> Iterator[Image.Image]:
+        for number in range(9):
+            frame = Image.new("RGB", (16, 16), (number, 0, 0))
+            made.append(weakref.ref(frame))
+            alive.append(sum(each() is not None for each in made))
+            yield frame
+
+    save_video(frames(), tmp_path / name, fps=10)
+    assert max(alive) <= 3
+
+
+def failing_frames(picture: Image.Image) -> Iterator[Image.Image]:
+    yield picture
+    raise OSError(28, "No space left on device")
+
+
 def failing_save(self: Image.Image, path: Path, format: str = "", **options: object) -> None:
     Path(path).write_bytes(b"half")
     raise OSError(28, "No space left on device")
 
 
 @pytest.mark.parametrize(
-    "write", [save_image, lambda picture, path: save_video([picture], path, fps=1)]
+    "write", [save_image, lambda picture, path: save_video(failing_frames(picture), path, fps=1)]
 )
 def test_a_failing_write_leaves_the_old_file_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Image.Image, Path], None]
 ) -> None:
-    path = tmp_path / "face"
+    path = tmp_path / "face.gif"
     path.write_bytes(b"old")
     monkeypatch.setattr(Image.Image, "save", failing_save)
     with pytest.raises(OSError, match="No space left"):

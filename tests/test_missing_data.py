@@ -107,3 +107,17 @@ def test_commands_use_the_packed_data_set(
     for command in (evaluate, (*train, "trainer.max_epochs=3")):
         assert "by data.packed_dir=…" in cli(*command).err
         assert "packed data set" in go(*command, "data.packed_dir=data/packed")
+
+
+def test_a_refused_resume_writes_nothing(cli: Cli, home: Path) -> None:
+    def written() -> dict[Path, bytes]:
+        return {p: p.read_bytes() for p in (home / "run").rglob("*") if p.is_file()}
+
+    before = written()
+    (home / "photos" / "0.png").unlink()
+    resume = ("train", "resume=run", "trainer.max_epochs=3")
+    result = cli(*resume)
+    assert (result.code, written()) == (2, before)
+    assert "restore the photographs" in result.err
+    shutil.rmtree(home / "photos")
+    assert cli(*resume).code == 0  # from the run's packed data set

@@ -8,6 +8,7 @@ import os
 import pickle
 import re
 import resource
+import socket
 import subprocess
 import sys
 import threading
@@ -300,7 +301,26 @@ def test_a_url_with_another_checksum_leaves_nothing(site: Site, cache: Path) -> 
     message = refusal(f"{site.url}/faces.safetensors#sha256={'0' * 64}")
     assert "could not be downloaded" in message
     assert "hash" in message
-    assert list(cache.iterdir()) == []
+    assert not cache.exists()
+
+
+def test_a_cached_file_with_another_checksum_is_fetched_again(site: Site, cache: Path) -> None:
+    source = f"{site.url}/faces.safetensors#sha256={published(site)}"
+    pretrained.find(source).write_bytes(b"another")
+    Generator.from_pretrained(source)
+    assert len(site.requests) == 2
+
+
+def test_a_download_ends(site: Site, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = f"{site.url}/faces.safetensors#sha256={published(site)}"
+    with monkeypatch.context() as patch:
+        patch.setattr(pretrained, "MAX_BYTES", 1000)
+        assert "more than 0 MiB" in refusal(source)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setattr(pretrained, "TIMEOUT", 0.1)
+        source = f"http://127.0.0.1:{silent.getsockname()[1]}/faces.safetensors"
+        assert "timed out" in refusal(f"{source}#sha256={'0' * 64}")
+    assert not cache.exists()
 
 
 def test_a_url_without_a_file_leaves_nothing(site: Site, cache: Path) -> None:
@@ -308,7 +328,7 @@ def test_a_url_without_a_file_leaves_nothing(site: Site, cache: Path) -> None:
         pretrained.find(f"{site.url}/none.safetensors#sha256={'0' * 64}")
     assert isinstance(error.value.__cause__, HTTPError)
     error.value.__cause__.close()  # which urllib leaves open
-    assert list(cache.iterdir()) == []
+    assert not cache.exists()
 
 
 @pytest.mark.parametrize("end", ["", "#sha256=", "#sha256=abc", "#md5=" + "0" * 32])
@@ -380,6 +400,12 @@ def test_weights_that_are_not_finite_are_refused(weights: Path, bad: float) -> N
     save_file(tensors, weights, {"config": pretrained.metadata(weights)["config"]})
     assert "1 of" in (message := refusal(weights))
     assert "contain NaN or infinity" in message
+
+
+def test_a_network_of_too_many_blocks_is_refused_at_once(weights: Path) -> None:
+    target = "facegan.networks.residual.ResidualGenerator"
+    config = {"_target_": target, "latent_dim": 8, "width": 16, "blocks": 65536}
+    assert "blocks must be a whole number from 1 to 64" in refusal(with_config(weights, config))
 
 
 @pytest.mark.parametrize("width", [2**13, 2**40])

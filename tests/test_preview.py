@@ -1,5 +1,7 @@
 """The page and the PNG that preview a packed data set."""
 
+import errno
+import os
 import re
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from facegan.data.dataset import PackedDataset, read_names
 from facegan.data.folder import FolderDataset
 from facegan.data.photos import Unused
 from facegan.data.quality import brightness, is_blurred, sharpness
+from facegan.evaluation.features import AttributeFeatures, split_features
 from facegan.evaluation.preview import PNG, Reason, outliers, reasons, write_preview
 
 NOISE = np.random.default_rng(1).integers(96, 160, (32, 32, 3), dtype=np.uint8)
@@ -117,6 +120,22 @@ def test_prepare_writes_the_page(cli: Cli, photos: Path) -> None:
     assert "left out: 1 no image, 1 no image format (.txt)\n" in result.out
     (written,) = re.findall(r"^(.*preview\.html) shows the training images$", result.out, re.M)
     assert Path(written).is_file()
+
+
+def test_a_read_only_data_set(
+    cli: Cli, photos: Path, dataset: PackedDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, *_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    command = ("prepare", "data=folder", f"data.root={photos}")
+    assert cli(*command).code == 0
+    monkeypatch.setattr("facegan.core.files.atomic_path", refuse)
+    monkeypatch.setattr("facegan.core.images.atomic_path", refuse)
+    result = cli(*command)
+    assert result.code == 0, result.err
+    assert "no preview: " in result.out
+    assert len(split_features(dataset, "train", AttributeFeatures())) == 36
 
 
 def test_reasons_are_sorted_by_count() -> None:

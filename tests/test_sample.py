@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from facegan import sample
+from facegan import Generator, sample
 from facegan.core.images import open_image
 from facegan.core.terminal import RESTORE, Strip, half_blocks
 from facegan.latent.interpolation import slerp_loop, slerp_path
@@ -159,3 +159,16 @@ def test_strip_starts_a_new_row_when_one_is_full(
     for _ in range(3):
         strip.show(face)
     assert out.getvalue().count("\n" * 15) == 2  # two faces fit side by side
+
+
+def test_faces_are_written_as_they_are_drawn(cli, workdir: Path, monkeypatch) -> None:
+    written: list[int] = []
+    draw = Generator.draw
+
+    def counted(generator: Generator, z: torch.Tensor) -> torch.Tensor:
+        written.append(len(list((workdir / "out").glob("*.png"))))
+        return draw(generator, z)
+
+    monkeypatch.setattr(Generator, "draw", counted)
+    assert cli("sample", "weights=lite-28", "n=70", "out=out").code == 0
+    assert written == [0, 32, 64]

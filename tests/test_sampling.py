@@ -2,11 +2,14 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
+from facegan import Generator
 from facegan.core.errors import FaceganError
 from facegan.latent.directions import parse_edit, parse_sweep
 from facegan.latent.selection import parse_attributes
@@ -39,6 +42,34 @@ def test_latents_are_standard_normal_and_independent() -> None:
     assert (z.std(0) - 1).abs().max() < 0.1
     assert (torch.corrcoef(z.T) - torch.eye(16)).abs().max() < 0.1
     assert torch.corrcoef(z[:, :].flatten().view(2, -1))[0, 1].abs() < 0.05
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"seeds": [1.7]}, r"a seed must be a whole number from 0 to 4294967295, got 1\.7"),
+        ({"seeds": [-1]}, "a seed must be .*, got -1"),
+        ({"seeds": [math.nan]}, "a seed must be .*, got nan"),
+        ({"n": -3}, "give n, at least 0, .* got n=-3"),
+        ({"n": 1, "truncation": math.nan}, "truncation must be a finite number, got nan"),
+    ],
+)
+def test_wrong_arguments_of_sample(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Generator.from_pretrained("lite-28").sample(**arguments)
+
+
+def test_seeds_of_any_kind_of_whole_number() -> None:
+    expected = latents([3], 8)
+    for seed in (np.int64(3), torch.tensor(3), 3.0):
+        assert torch.equal(latents([seed], 8), expected)
+
+
+@pytest.mark.parametrize("name", ["lite-28", "dcgan-28", "full-28"])
+def test_a_generator_in_bfloat16_draws(name: str) -> None:
+    generator = Generator.from_pretrained(name)
+    faces = generator.sample(n=2).int()
+    assert (generator.to(torch.bfloat16).sample(n=2).int() - faces).abs().float().mean() < 8
 
 
 def test_no_seeds_give_no_latents() -> None:

@@ -1,7 +1,9 @@
 """What a run folder or a weights file may name, and what only the user may."""
 
 import json
+import os
 import re
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -95,6 +97,66 @@ def test_interpolations_are_refused(text: str, workdir: Path) -> None:
     Path("config.yaml").write_text(text)
     with pytest.raises(FaceganError, match="is an interpolation"):
         load_config(Path("config.yaml"))
+
+
+BILLIONS = "a0: &a0 [x]\n" + "".join(
+    f"a{i + 1}: &a{i + 1} [{', '.join([f'*a{i}'] * 9)}]\n" for i in range(9)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (BILLIONS, "a YAML alias"),
+        ("a: &a\n  b: *a\n", "a YAML alias"),
+        ("a: " + "[" * 50_000, "1,000 brackets"),
+        ("a: " + "x" * 100_000, "more than 100,000 characters"),
+        ("data:\n  weights: http://127.0.0.1/x.safetensors\n", "is not requested"),
+        ("data:\n  weights: hf:some/one/x.safetensors\n", "is not requested"),
+        ("logger:\n  csv:\n    save_dir: /tmp\n", "save_dir=/tmp is outside of the run folder"),
+        ("trainer:\n  profiler:\n    dirpath: ..\n", r"dirpath=\.\. is outside"),
+        ("trainer:\n  profiler:\n    filename: ../x\n", r"filename=\.\./x is outside"),
+    ],
+)
+def test_a_stored_config_is_small_and_names_nothing_outside(
+    text: str, message: str, workdir: Path
+) -> None:
+    Path("config.yaml").write_text(text)
+    with pytest.raises(FaceganError, match=message):
+        load_config(Path("config.yaml"))
+    Path("config.yaml").write_text(f"trainer:\n  dirpath: {workdir}\n  filename: profile\n")
+    load_config(Path("config.yaml"))
+
+
+def test_compare_reads_no_aliases(cli: Cli, workdir: Path) -> None:
+    Path("run").mkdir()
+    Path("run/config.yaml").write_text(BILLIONS)
+    result = cli("compare", "runs=run")
+    assert "config.yaml cannot be read" in result.out
+
+
+@pytest.mark.parametrize(
+    ("name", "command", "code"),
+    [
+        ("run/metrics.jsonl", ("train", "resume=run", "trainer.max_epochs=3"), 2),
+        ("run/metrics.jsonl", ("compare", "runs=run"), 0),
+        ("run/run.json", ("compare", "runs=run"), 0),
+        ("run/evaluation.json", ("compare", "runs=run"), 0),
+        ("run/samples/epoch-003.png", ("compare", "runs=run"), 0),
+        ("run/config.yaml", ("train", "resume=run"), 2),
+        ("run/generator.safetensors", ("sample", "weights=run"), 2),
+        ("photos", ("prepare", "data=folder", "data.root=photos"), 2),
+    ],
+)
+def test_only_regular_files_are_read(
+    name: str, command: tuple[str, ...], code: int, cli: Cli, home: Path
+) -> None:
+    path = home / name
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    assert cli(*command).code == code
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Train, sample and evaluate small face GANs."""
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from facegan.networks.latents import latents as latents
 
 __version__: str
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime reads it at import
 
 MODULES = {  # of the public names, imported at their first use, since torch takes seconds
     "Generator": "facegan.networks.base",

@@ -38,7 +38,10 @@ def main(cfg: DictConfig) -> None:
     left_out = summarize(read_left_out(dataset.path))
     if left_out:
         print(f"left out: {left_out}")
-    print(f"{write_preview(dataset)} shows the training images")
+    try:
+        print(f"{write_preview(dataset)} shows the training images")
+    except OSError as error:  # the folder may be read-only
+        print(f"no preview: {error}")
 
 
 if __name__ == "__main__":

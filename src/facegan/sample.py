@@ -12,7 +12,7 @@ python -m facegan.sample edit=Smiling sweep=-3:3 frames=60   a video of ten face
 import itertools
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from omegaconf import MISSING, DictConfig
 
 from facegan.cli.command import command
 from facegan.cli.config import ConfigError, number
+from facegan.core.console import progress_bar
 from facegan.core.errors import FaceganError
 
 if TYPE_CHECKING:
@@ -70,14 +71,18 @@ def main(cfg: DictConfig) -> None:
 
 def save_images(generator: "Generator", cfg: DictConfig) -> None:
     """A PNG for each seed and, with `grid`, one of all."""
+    import torch
+
     from facegan.core.images import grid
 
     seeds = _seeds(generator, cfg)
-    faces = generator.draw(_editor(generator, cfg)(generator.latents(seeds, cfg.truncation)))
-    for seed, face in zip(seeds, faces, strict=True):
+    faces = _drawn(generator, _editor(generator, cfg)(generator.latents(seeds, cfg.truncation)))
+    kept = []
+    for seed, face in zip(seeds, progress_bar(faces, total=len(seeds)), strict=True):
         _save_image(face, f"seed-{seed:04}", cfg)
+        kept += [face] if cfg.grid else []
     if cfg.grid:
-        _save_image(grid(faces), "grid", cfg)
+        _save_image(grid(torch.stack(kept)), "grid", cfg)
     print(f"{len(seeds)} face{'s' if len(seeds) > 1 else ''} in {cfg.out}")
 
 
@@ -87,7 +92,7 @@ def save_interpolation(generator: "Generator", cfg: DictConfig) -> None:
     from facegan.networks.latents import parse_seeds
 
     z = generator.latents(parse_seeds(cfg.interpolate), cfg.truncation)
-    faces = generator.draw(slerp_loop(_editor(generator, cfg)(z), cfg.frames))
+    faces = _drawn(generator, slerp_loop(_editor(generator, cfg)(z), cfg.frames))
     _save_video(faces, f"interpolation-{cfg.interpolate.replace(',', '-')[:100]}", cfg)
 
 
@@ -125,6 +130,13 @@ def stream(generator: "Generator", cfg: DictConfig) -> None:
         time.sleep(max(0, 1 / cfg.fps - (time.monotonic() - began)))
 
 
+def _drawn(generator: "Generator", z: "Tensor") -> Iterator["Tensor"]:
+    """The faces of latents, (C, H, W) uint8 each, drawn a batch at a time."""
+    from facegan.networks.base import DRAW_BATCH
+
+    return itertools.chain.from_iterable(map(generator.draw, z.split(DRAW_BATCH)))
+
+
 def _save_image(image: "Tensor", name: str, cfg: DictConfig) -> None:
     from facegan.core.images import save_image, to_pil
 
@@ -135,7 +147,7 @@ def _save_video(frames: Iterable["Tensor"], name: str, cfg: DictConfig) -> None:
     from facegan.core.images import save_video, to_pil
 
     path = Path(cfg.out) / f"{name}.{cfg.video}"
-    save_video([to_pil(frame, cfg.upscale, cfg.filter) for frame in frames], path, cfg.fps)
+    save_video((to_pil(frame, cfg.upscale, cfg.filter) for frame in frames), path, cfg.fps)
     print(path)
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import inspect
+import io
 import re
 import types
 import typing
@@ -20,7 +21,7 @@ from facegan.cli.arguments import LITERAL_KEYS, absolute, escape, sweep_folder
 from facegan.cli.size_rules import discriminator_width, generator_width, r1_gamma
 from facegan.core.checks import check_number
 from facegan.core.errors import FaceganError, out_of_memory
-from facegan.core.files import atomic_path
+from facegan.core.files import atomic_path, read_text
 from facegan.core.trust import check_stored
 
 TYPE_NAMES: dict[Any, str] = {
@@ -33,8 +34,12 @@ TYPE_NAMES: dict[Any, str] = {
 UNIONS = (types.UnionType, typing.Union)
 RENAMED = {  # classes in the config.yaml of runs of earlier versions
     "facegan.training.extensions.EarlyStopping": "facegan.training.evaluation.EarlyStopping",
+    "pytorch_lightning.loggers.CSVLogger": "facegan.training.metrics.RunCSV",
     "facegan.training.loggers.RunTensorBoard": "facegan.training.metrics.RunTensorBoard",
 }
+
+
+MAX_CONFIG, MAX_BRACKETS = 100_000, 1000  # of a stored config; PyYAML's time is their square
 
 
 class ConfigError(FaceganError):
@@ -135,8 +140,8 @@ def load_config(path: Path) -> DictConfig:
 def read_config(path: Path) -> DictConfig:
     """The config in the file `path`, to read values; `load_config` is for building objects."""
     try:
-        cfg = OmegaConf.load(path)
-    except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
+        cfg = OmegaConf.load(io.StringIO(check_yaml(read_text(path))))
+    except (OSError, ValueError, RecursionError, yaml.YAMLError, OmegaConfBaseException) as error:
         raise FaceganError(
             f"{path} is not readable YAML ({first_line(error)}): restore it, or start a new run"
         ) from error
@@ -144,6 +149,15 @@ def read_config(path: Path) -> DictConfig:
         raise FaceganError(f"{path} is not the config of a run: restore it, or start a new run")
     renamed = _map_strings(OmegaConf.to_container(cfg), lambda text: RENAMED.get(text, text))
     return OmegaConf.create(renamed)
+
+
+def check_yaml(text: str) -> str:
+    """`text`, which must be short and without aliases, by which a few lines become billions."""
+    if len(text) > MAX_CONFIG or text.count("[") + text.count("{") > MAX_BRACKETS:
+        raise ValueError(f"more than {MAX_CONFIG:,} characters or {MAX_BRACKETS:,} brackets")
+    if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+        raise ValueError("a YAML alias, which no run stores")
+    return text
 
 
 def read_run_config(run: Path | None) -> dict[str, Any]:

@@ -92,11 +92,16 @@ def _measure(summary: Summary | None) -> str:
 def to_csv(table: Table) -> str:
     """A line for each run, with plain numbers."""
     text = io.StringIO()
-    rows = [_record(row) for row in table.runs]
+    rows = [{key: _text(value) for key, value in _record(row).items()} for row in table.runs]
     writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)))
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
+
+
+def _text(value: Any) -> Any:
+    """`value`; an apostrophe keeps a spreadsheet from running it as a formula."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(tuple("=+-@")) else value
 
 
 def to_json(table: Table) -> dict[str, Any]:

@@ -11,7 +11,9 @@ from typing import Any
 import yaml
 
 from facegan.cli.arguments import split_list
+from facegan.cli.config import check_yaml
 from facegan.core.errors import FaceganError
+from facegan.core.files import read_text
 from facegan.core.nested import flatten
 from facegan.core.run_files import METRICS_FILE, Entry, read_metrics
 from facegan.core.run_keys import CHANGEABLE, MOVABLE
@@ -95,7 +97,7 @@ def _is_run(folder: Path) -> bool:
 def read_run(folder: Path) -> Run:
     """The run in `folder`. What cannot be read is left out and noted."""
     notes: list[str] = []
-    config = _read(folder / CONFIG, yaml.safe_load, notes)
+    config = _read(folder / CONFIG, lambda text: yaml.safe_load(check_yaml(text)), notes)
     if not (folder / CONFIG).is_file():
         notes.append(f"{CONFIG} is missing")
     entries = _read_entries(folder / METRICS_FILE, notes)
@@ -106,17 +108,18 @@ def read_run(folder: Path) -> Run:
     if evaluation and not _is_evaluation(evaluation):
         notes.append(f"{EVALUATION} cannot be read")
         evaluation = {}
-    grids = sorted((folder / "samples").glob("epoch-*.png"), key=lambda path: path.stat().st_mtime)
+    grids = [path for path in (folder / "samples").glob("epoch-*.png") if path.is_file()]
+    grids.sort(key=lambda path: path.stat().st_mtime)
     return Run(folder, config, entries, evaluation, grids[-1] if grids else None, notes)
 
 
 def _read(path: Path, parse: Callable[[str], Any], notes: list[str]) -> dict[str, Any]:
     """The mapping in a file; empty if the file is missing or cannot be read."""
     try:
-        value = parse(path.read_text(encoding="utf-8"))
+        value = parse(read_text(path))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, yaml.YAMLError):
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
         value = None
     if isinstance(value, dict):
         return value

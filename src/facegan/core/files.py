@@ -1,5 +1,6 @@
-"""Atomic writes: a file is complete or absent."""
+"""Atomic writes: a file is complete or absent. Reads of what others may have replaced."""
 
+import errno
 import hashlib
 import json
 import os
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 # the metadata before the digest replaces the zeros; two keys, since either may be damaged
 CHECKSUM = {"checksum": "sha256", "sha256": "0" * 64}
+
+MAX_TEXT = 16 << 20  # bytes of a config or a record
 
 
 @contextmanager
@@ -45,6 +48,20 @@ def named_errors(path: Path) -> Iterator[None]:
         if error.filename is None and error.errno is not None:
             error.filename = str(path)
         raise
+
+
+def check_regular(path: Path) -> None:
+    """Raises OSError if `path` is a FIFO, a device or a folder: reading it may never end."""
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+
+
+def read_text(path: Path) -> str:
+    """The text of a regular file. Raises OSError, also for more than MAX_TEXT bytes."""
+    check_regular(path)
+    if path.stat().st_size > MAX_TEXT:
+        raise OSError(errno.EFBIG, f"more than {MAX_TEXT >> 20} MiB", str(path))
+    return path.read_text(encoding="utf-8")
 
 
 def remove_temporary_files(folder: Path) -> None:
@@ -92,7 +109,7 @@ def _sorted_header(data: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + data[8 + length :]
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes | bytearray) -> None:
     """Writes a file, atomically."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)

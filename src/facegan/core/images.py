@@ -2,16 +2,21 @@
 
 import base64
 import io
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
 import torch
 from PIL import Image
+from PIL.GifImagePlugin import getdata, getheader
 from torch import Tensor
 
 from facegan.core.errors import FaceganError
 from facegan.core.files import atomic_path
+
+MAX_GIF_FPS = 50  # browsers show shorter frames for 100 ms
 
 
 def to_float(images: Tensor) -> Tensor:
@@ -85,34 +90,46 @@ def save_grid(
     save_image(to_pil(grid(images, columns), upscale), path)
 
 
-def save_video(frames: Sequence[Image.Image], path: str | Path, fps: float) -> None:
+def save_video(frames: Iterable[Image.Image], path: str | Path, fps: float) -> None:
     """Writes frames atomically as a looping GIF or an MP4; the suffix of `path` decides.
 
-    Raises FaceganError for an MP4 if imageio-ffmpeg is not installed.
+    A GIF has at most MAX_GIF_FPS frames per second. Raises FaceganError for another suffix, and for
+    an MP4 if imageio-ffmpeg is not installed.
     """
-    write = _write_mp4 if Path(path).suffix == ".mp4" else write_gif
+    suffix = Path(path).suffix.lower()
+    if suffix not in (".gif", ".mp4"):
+        raise FaceganError(f"{path} must end in .gif or .mp4")
+    if suffix == ".gif" and fps > MAX_GIF_FPS:
+        print(f"fps={fps:g}: browsers show a GIF at {MAX_GIF_FPS} frames per second at most")
+    write = _write_mp4 if suffix == ".mp4" else write_gif
     with atomic_path(Path(path)) as temporary:
         write(frames, temporary, fps)
 
 
-def write_gif(frames: Sequence[Image.Image], file: Path | BinaryIO, fps: float) -> None:
-    """Writes frames as a looping GIF."""
-    first, *others = (frame.convert("P", palette=Image.Palette.ADAPTIVE) for frame in frames)
-    duration = round(1000 / fps)  # milliseconds
-    first.save(file, "GIF", save_all=True, append_images=others, duration=duration, loop=0)
+def write_gif(frames: Iterable[Image.Image], file: Path | BinaryIO, fps: float) -> None:
+    """Writes frames as a looping GIF, one after the other; Image.save would keep all in memory."""
+    duration = round(1000 / min(fps, MAX_GIF_FPS))  # milliseconds
+    with file.open("wb") if isinstance(file, Path) else nullcontext(file) as out:
+        for number, frame in enumerate(frames):
+            image = frame.convert("P", palette=Image.Palette.ADAPTIVE)
+            header = getheader(image, info={"loop": 0})[0] if number == 0 else []
+            out.writelines([*header, *getdata(image, duration=duration, include_color_table=True)])
+        out.write(b";")
 
 
-def _write_mp4(frames: Sequence[Image.Image], path: Path, fps: float) -> None:
+def _write_mp4(frames: Iterable[Image.Image], path: Path, fps: float) -> None:
     try:
         import imageio_ffmpeg
     except ImportError as error:
         raise FaceganError("video=mp4 needs ffmpeg: pip install -e '.[video]'") from error
+    frames = iter(frames)
+    first = next(frames)
     # H.264 subsamples the colour channels by two, so both sides must be even
-    size = (frames[0].width // 2 * 2, frames[0].height // 2 * 2)
+    size = (first.width // 2 * 2, first.height // 2 * 2)
     video = imageio_ffmpeg.write_frames(
         str(path), size, fps=fps, macro_block_size=2, ffmpeg_log_level="quiet"
     )
     video.send(None)
-    for frame in frames:
+    for frame in itertools.chain([first], frames):
         video.send(frame.convert("RGB").resize(size).tobytes())
     video.close()

@@ -4,12 +4,14 @@ import hashlib
 import importlib
 import json
 import re
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from http.client import HTTPException
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
+from urllib.request import urlopen
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,13 +19,14 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from facegan.core.errors import FaceganError, NotFoundError
-from facegan.core.files import check_tensors, write_tensors
+from facegan.core.files import check_tensors, write_bytes, write_tensors
 from facegan.core.paths import BUNDLED
 from facegan.core.trust import is_trusted, refusal
 
 WEIGHTS_FILE = "generator.safetensors"
 DISCRIMINATOR_FILE = "discriminator.safetensors"
 CACHE = Path("~/.cache/facegan")
+TIMEOUT, MAX_SECONDS, MAX_BYTES = 30, 600, 256 << 20  # of a download; seconds without data
 
 
 class Network(Protocol):
@@ -241,10 +244,23 @@ def _from_url(source: str) -> Path:
         raise FaceganError(f"weights={source} must end in #sha256= and 64 hexadecimal digits")
     url, digest = match[1], match[2].lower()
     path = CACHE.expanduser() / f"{digest}.safetensors"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
+    if not (path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == digest):
         try:
-            torch.hub.download_url_to_file(url, str(path), hash_prefix=digest)
-        except (OSError, RuntimeError, ValueError, HTTPException) as error:
+            _download(url, digest, path)
+        except (OSError, ValueError, HTTPException) as error:
             raise NotFoundError(f"weights={source} could not be downloaded: {error}") from error
     return path
+
+
+def _download(url: str, digest: str, path: Path) -> None:
+    """Raises ValueError for another digest, for too many bytes, and for a server that is slow."""
+    deadline = time.monotonic() + MAX_SECONDS
+    data = bytearray()
+    with urlopen(url, timeout=TIMEOUT) as response:
+        while part := response.read1():
+            data += part
+            if len(data) > MAX_BYTES or time.monotonic() > deadline:
+                raise ValueError(f"more than {MAX_BYTES >> 20} MiB, or {MAX_SECONDS} seconds")
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise ValueError("the hash of the file is another one")
+    write_bytes(path, data)

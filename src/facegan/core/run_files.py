@@ -1,7 +1,7 @@
 """The metrics that a run has logged."""
 
 import json
-import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,25 +18,32 @@ def read_metrics(path: Path) -> list[Entry]:
     A missing file has no entries. Damaged lines are skipped, and so is a line that is still being
     written.
     """
-    if not path.is_file():
-        return []
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    entries = [entry for entry in map(_read_entry, lines) if "images" in entry]
+    numbers = (
+        {name: float(value) for name, value in line.items() if _is_finite(value)}
+        for line in read_lines(path)
+    )
+    entries = [entry for entry in numbers if "images" in entry]
     return sorted(entries, key=lambda entry: entry["images"])
 
 
-def _read_entry(line: str) -> Entry:
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The lines of a metrics.jsonl with a step, as they were written."""
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return [values for values in map(_parse, lines) if "images" in values]
+
+
+def _parse(line: str) -> dict[str, Any]:
     try:
         values = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
-    if not isinstance(values, dict):
-        return {}
-    return {name: float(value) for name, value in values.items() if _is_finite(value)}
+    return values if isinstance(values, dict) else {}
 
 
 def _is_finite(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+    return isinstance(value, int | float) and abs(value) <= sys.float_info.max
 
 
 def thin(points: Sequence[T], most: int) -> list[T]:

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
 
 LONGEST_CELL = 24  # characters in a terminal; longer texts are folded
 UNLIMITED = 10**5  # characters
+CONTROLS = dict.fromkeys([*range(32), *range(127, 160)], "?")  # of a terminal
 EMPTY = ("", "–")
 LATEX = str.maketrans(
     {c: f"\\{c}" for c in "&%$#_{}"}
@@ -62,7 +63,8 @@ def latex_table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str
 
 def _filled_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
     """The columns, header first, of which a row has more than an empty cell."""
-    columns = zip(header, *rows, strict=True)
+    lines = ([cell.translate(CONTROLS) for cell in line] for line in (header, *rows))
+    columns = zip(*lines, strict=True)
     return [c for c in columns if any(cell not in EMPTY for cell in c[1:])]
 
 

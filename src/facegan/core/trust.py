@@ -17,14 +17,16 @@ from facegan.core.errors import FaceganError
 OWN = re.compile(r"torch\.optim|facegan\.(gan|networks|data|evaluation\.features)(\..+)?")
 KNOWN = (  # those of conf/trainer, conf/logger, conf/callbacks and conf/experiment
     "facegan.training.evaluation.EarlyStopping",
+    "facegan.training.metrics.RunCSV",
     "facegan.training.metrics.RunTensorBoard",
     "pytorch_lightning.Trainer",
     "pytorch_lightning.callbacks.ModelSummary",
-    "pytorch_lightning.loggers.CSVLogger",
     "pytorch_lightning.loggers.MLFlowLogger",
     "pytorch_lightning.loggers.WandbLogger",
     "pytorch_lightning.profilers.SimpleProfiler",
 )
+# arguments of Lightning's loggers and profilers: paths to which they write
+WRITTEN = ("dir", "dirpath", "filename", "log_dir", "root_dir", "save_dir")
 INTERPOLATION = re.compile(r"(?<!\\)(?:\\\\)*\$\{")  # a ${ that is not escaped
 _trusted: list[str] = []  # modules that the user named on this command line
 
@@ -51,11 +53,20 @@ def is_trusted(target: str) -> bool:
 
 def check_stored(values: Any, source: Path) -> None:
     """Raises FaceganError for what the file `source` with the nested dicts and lists `values` may
-    not name: other classes, and the environment by an interpolation.
+    not name: other classes, the environment by an interpolation, addresses of weights, and paths
+    outside of its folder to which a logger or a profiler writes.
     """
+    folder = source.parent.resolve()
     for key, value in _items(values):
         if key == "_target_" and not (is_trusted(str(value)) or _is_known(str(value))):
             raise refusal(source, value)
+        if key == "weights" and str(value).startswith(("http:", "https:", "hf:")):
+            raise FaceganError(f"{source}: {value} is not requested because a file names it")
+        if key in WRITTEN and not (folder / str(value or "")).resolve().is_relative_to(folder):
+            raise FaceganError(
+                f"{source}: {key}={value} is outside of the run folder, and nothing is written "
+                "there because a file names it: remove that line, or start a new run"
+            )
         if isinstance(value, str) and INTERPOLATION.search(value):
             raise FaceganError(
                 f"{source}: {value} is an interpolation, which no run stores: restore the file, "

@@ -28,7 +28,8 @@ class CelebA(FaceSource):
 
     The photographs are read from the zip or from an extracted img_align_celeba/. With `verify`,
     missing files are downloaded, and every file must have its md5. Without it, any part of CelebA
-    is used as it is.
+    is used as it is: photographs without attributes are left out if there is a list of attributes,
+    and identities that are not listed are unknown.
 
     Kaggle's CSV files have no known md5 and no identities. With `verify`, only the number of
     photographs is checked, and nothing is downloaded.
@@ -67,6 +68,7 @@ class CelebA(FaceSource):
         if self.official:
             self._fetch()
         photos = self._photos()
+        require_annotations(self.folder, self.verify)
         names, labels = read_annotations(self.folder)
         paths = {name.rpartition("/")[2]: name for name in photos.names()}
         found = np.array([name in paths for name in names])
@@ -97,8 +99,9 @@ class CelebA(FaceSource):
             )
 
     def _fingerprint(self) -> str:
-        require_annotations(self.folder)
-        texts = "".join(md5_of(self.folder / name) for name in annotation_files(self.folder))
+        require_annotations(self.folder, self.verify)
+        paths = [self.folder / name for name in annotation_files(self.folder)]
+        texts = "".join(md5_of(path) for path in paths if path.is_file())
         return f"{self._photos().fingerprint()} {texts}"
 
 
@@ -114,10 +117,10 @@ def annotation_files(folder: Path) -> dict[str, int]:
     return KAGGLE if csv and not txt else OFFICIAL
 
 
-def require_annotations(folder: Path) -> None:
-    """Raises NotFoundError if an annotation file is missing."""
-    missing = [name for name in annotation_files(folder) if not (folder / name).is_file()]
-    if missing:
+def require_annotations(folder: Path, every: bool) -> None:
+    """Raises NotFoundError if the list of the splits or, with `every`, another one is missing."""
+    names = list(annotation_files(folder))[: None if every else 1]
+    if missing := [name for name in names if not (folder / name).is_file()]:
         raise _lacks(folder, ", ".join(missing))
 
 
@@ -136,6 +139,12 @@ class _Table(NamedTuple):
     numbers: NDArray[np.int64]  # (N, columns)
     header: list[str]  # words of the line before the first photograph
 
+    def numbers_of(self, names: list[str]) -> NDArray[np.int64]:
+        """The rows of these files; -1 for those that are not listed."""
+        rows = {name: row for row, name in enumerate(self.names)}
+        unknown = np.full((1, self.numbers.shape[1]), -1)
+        return np.concatenate([self.numbers, unknown])[[rows.get(name, -1) for name in names]]
+
 
 def read_annotations(folder: Path) -> tuple[list[str], Labels]:
     """File names and labels, from the text files or from Kaggle's CSV files.
@@ -143,7 +152,6 @@ def read_annotations(folder: Path) -> tuple[list[str], Labels]:
     torchvision's class reads the text files if its whole layout exists. It also requires boxes,
     landmarks and extracted photographs, which are not used here.
     """
-    require_annotations(folder)
     return _read_with_torchvision(folder) or _read_tables(folder)
 
 
@@ -167,22 +175,28 @@ def _read_with_torchvision(folder: Path) -> tuple[list[str], Labels] | None:
 
 
 def _read_tables(folder: Path) -> tuple[list[str], Labels]:
-    tables = [_read_table(folder / name, lines) for name, lines in annotation_files(folder).items()]
-    (names, splits, _), (_, signs, header), *others = tables
-    if any(table.names != names for table in tables):
-        raise FaceganError(
-            f"the lists in {folder} name different photographs; take all from one source"
-        )
+    files = annotation_files(folder).items()
+    tables = [_read_table(folder / f, n) if (folder / f).is_file() else None for f, n in files]
+    splits, signs, people, *_ = [*tables, None]
+    assert splits is not None
+    for table in filter(None, (signs, people)):
+        if {*table.names}.isdisjoint(splits.names):
+            raise FaceganError(f"the lists in {folder} name different photographs")
+    listed = {*(signs or splits).names}
+    names = [name for name in splits.names if name in listed]
+    if without := len(splits.names) - len(names):
+        print(f"{without} photographs without attributes are left out", flush=True)
+    none = np.zeros((len(names), 0), dtype=bool)
     return names, Labels(
-        splits=splits[:, 0].astype(np.uint8),
-        attributes=signs > 0,
-        identities=others[0].numbers[:, 0] if others else np.full(len(names), -1),
-        attribute_names=tuple(header[-signs.shape[1] :]),
+        splits=splits.numbers_of(names)[:, 0].astype(np.uint8),
+        attributes=none if signs is None else signs.numbers_of(names) > 0,
+        identities=np.full(len(names), -1) if people is None else people.numbers_of(names)[:, 0],
+        attribute_names=() if signs is None else tuple(signs.header[-signs.numbers.shape[1] :]),
     )
 
 
 def _read_table(path: Path, header_lines: int) -> _Table:
-    lines = [line.replace(",", " ") for line in path.read_text(encoding="utf-8").splitlines()]
+    lines = [line.replace(",", " ") for line in path.read_text(encoding="utf-8-sig").splitlines()]
     header, rows = lines[:header_lines], lines[header_lines:]
     try:
         columns = range(1, len(rows[0].split()))

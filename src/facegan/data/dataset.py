@@ -17,7 +17,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from facegan.core.errors import FaceganError
-from facegan.core.files import named_errors, write_json
+from facegan.core.files import named_errors, read_text, write_json
 from facegan.data.photos import Unused
 
 SPLITS = ("train", "val", "test")
@@ -84,7 +84,7 @@ class PackedDataset:
 def open_dataset(path: Path) -> PackedDataset:
     """The data set at `path`; raises FaceganError if a part of it is missing or damaged."""
     try:
-        manifest = json.loads((path / "manifest.json").read_text())
+        manifest = json.loads(read_text(path / "manifest.json"))
         # copy on write, since torch warns of read-only arrays
         images = np.load(path / "images.npy", mmap_mode="c")
         # opened here, since numpy leaves a damaged file open

@@ -13,6 +13,9 @@ from facegan.data.folder import PhotoSource, choose_decoder
 from facegan.data.labels import one_hot
 from facegan.data.photos import PhotoStore, Unused, digest
 
+# types of columns of bytes, paths, or, without a type, structs of both
+ENCODED = ("binary", "large_binary", "string", "")
+
 
 class HubPhotos(PhotoStore):
     """The images in one column of every split; the names are split/row, such as train/0000012."""
@@ -112,12 +115,13 @@ def load_splits(name: str, subset: str | None, revision: str | None) -> dict[str
 
 
 def image_column(features: dict[str, Any], column: str | None) -> str:
-    """The column of images: `column`, or the only one."""
+    """The column of images: `column`, or the only one. Bytes and paths are images if named."""
     from datasets import Image
 
     images = [name for name, kind in features.items() if isinstance(kind, Image)]
     chosen = images[0] if column is None and len(images) == 1 else column
-    check_choice("column", chosen, images)
+    choices = [name for name, kind in features.items() if getattr(kind, "dtype", "") in ENCODED]
+    check_choice("column", chosen, images + choices)
     return str(chosen)
 
 

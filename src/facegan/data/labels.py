@@ -122,7 +122,7 @@ def split_groups(names: Sequence[str], sizes: NDArray[np.int64], share: float) -
     "test" and "val" get groups of at most `share` of the photographs in all; a group that is
     larger than that is for training.
     """
-    total, smallest = int(sizes.sum()), int(sizes.min(initial=0))
+    total, smallest = int(sizes.sum()), int(sizes.min())
     held_out = int(np.ceil(share * total))
     if smallest <= total * MAX_GROUP:  # few photographs, with several faces each
         held_out = max(held_out, smallest)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from facegan.core.errors import FaceganError, NotFoundError
+from facegan.core.files import read_text
 from facegan.data.base import FaceSource
 from facegan.data.dataset import Labels, PackedDataset, open_dataset
 
@@ -77,6 +78,6 @@ def recorded_rollbacks(run: Path) -> list[dict[str, Any]]:
 def read_record(run: Path) -> dict[str, Any]:
     """The content of run.json in the folder `run`; empty if it cannot be read."""
     try:
-        return dict(json.loads((run / RECORD).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        return dict(json.loads(read_text(run / RECORD)))
+    except (OSError, ValueError, TypeError, RecursionError):
         return {}

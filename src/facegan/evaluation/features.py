@@ -161,7 +161,10 @@ def split_features(
     title = f"{split} faces" if progress else None
     count = len(dataset.indices(split))
     features = extractor.embed_batches(_batches(dataset, split), count, title, device)
-    write_tensors(path, {"features": features})
+    try:
+        write_tensors(path, {"features": features})
+    except OSError as error:  # the folder may be read-only
+        print(f"the features of the {split} faces are not kept: {error}", flush=True)
     return features
 
 

@@ -1,5 +1,6 @@
 """The contract of every architecture: the base classes of generators and discriminators."""
 
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,12 +83,14 @@ class Generator(FaceNetwork):
         machine. On one machine it also has the same bytes, whatever other seeds are drawn with it;
         on another machine, device or number of threads, pixels may differ by one level.
         """
-        if (n is None) == (seeds is None):
-            raise ValueError(f"give n or seeds, one of the two; got n={n}, seeds={seeds}")
+        if (n is None) == (seeds is None) or (n or 0) < 0:
+            raise ValueError(f"give n, at least 0, or seeds, not both; got n={n}, seeds={seeds}")
         return self.draw(self.latents(range(n or 0) if seeds is None else seeds, truncation))
 
     def latents(self, seeds: Iterable[int], truncation: float = 1.0) -> Tensor:
         """The latents that `sample` draws: (N, latent_dim), on the CPU."""
+        if not math.isfinite(truncation):
+            raise ValueError(f"truncation must be a finite number, got {truncation}")
         return latents(seeds, self.latent_dim) * truncation
 
     @torch.no_grad()
@@ -106,7 +109,7 @@ class Generator(FaceNetwork):
         Libraries choose a kernel, and with it the order of a sum, by the shape of a batch. All
         batches have one shape, so that the result for one latent does not depend on the others.
         """
-        padded = F.pad(z, (0, 0, 0, DRAW_BATCH - len(z))).to(self.device)
+        padded = F.pad(z, (0, 0, 0, DRAW_BATCH - len(z))).to(next(self.parameters()))
         return self(padded)[: len(z)]
 
 

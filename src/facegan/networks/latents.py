@@ -17,10 +17,16 @@ def latents(seeds: Iterable[int], latent_dim: int) -> Tensor:
     Each seed has its own random stream, so a latent depends on neither the batch nor the machine.
     """
     drawn = [
-        torch.randn(latent_dim, generator=torch.Generator().manual_seed(int(seed)))
+        torch.randn(latent_dim, generator=torch.Generator().manual_seed(_checked(seed)))
         for seed in seeds
     ]
     return torch.stack(drawn) if drawn else torch.empty(0, latent_dim)
+
+
+def _checked(seed: int) -> int:
+    if 0 <= seed <= MAX_SEED and seed == int(seed):
+        return int(seed)
+    raise ValueError(f"a seed must be a whole number from 0 to {MAX_SEED}, got {seed}")
 
 
 def balanced_latents(seeds: Iterable[int], latent_dim: int) -> Tensor:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from lightning_fabric.loggers.logger import rank_zero_experiment
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.loggers import MLFlowLogger, TensorBoardLogger, WandbLogger
+from pytorch_lightning.loggers import CSVLogger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
@@ -17,9 +18,10 @@ from torch.utils.tensorboard.summary import hparams
 from tqdm import tqdm
 
 from facegan.core.checks import check_number
-from facegan.core.files import named_errors, write_bytes
+from facegan.core.files import check_regular, named_errors, write_bytes
 from facegan.core.images import to_pil
 from facegan.core.nested import flatten
+from facegan.core.run_files import METRICS_FILE, read_lines
 from facegan.evaluation.metrics import METRICS
 from facegan.gan.module import GAN
 
@@ -64,6 +66,27 @@ class RunTensorBoard(TensorBoardLogger):
     def save(self) -> None:
         """Flushes the event file. Lightning's method would also write hparams.yaml."""
         self.experiment.flush()
+
+
+class RunCSV(CSVLogger):
+    """Lightning's logger of a table, csv/metrics.csv in the run folder.
+
+    It begins with the rows of metrics.jsonl, which a resumed run keeps up to its checkpoint.
+    """
+
+    def __init__(self, save_dir: Path, name: str = "csv", version: str = "") -> None:
+        super().__init__(save_dir, name, version)
+        if not Path(self.log_dir).resolve().is_relative_to(Path(save_dir).resolve()):
+            raise ValueError(f"name must be a folder inside of the run, got {name}/{version}")
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        begins = self._experiment is None
+        writer = super().experiment
+        for line in read_lines(Path(self.save_dir) / METRICS_FILE) if begins else ():
+            writer.log_metrics(line, step=line.pop("images"))
+        return writer
 
 
 def plain_hyperparameters(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,6 +142,7 @@ class MetricsFile:
         """Keeps the first `lines` lines of an earlier process, which its checkpoint counted."""
         self.path = path
         self.lines = lines
+        check_regular(path)
         written = path.read_bytes().splitlines(keepends=True) if path.exists() else []
         if len(written) > lines and rank_zero_only.rank == 0:  # type: ignore[attr-defined]
             write_bytes(path, b"".join(written[:lines]))

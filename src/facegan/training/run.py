@@ -18,6 +18,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from facegan.cli.config import ConfigError, accepted, instantiate, keyed, read_config, save_config
 from facegan.core import pretrained
+from facegan.core.run_files import METRICS_FILE
 from facegan.data.base import FaceSource
 from facegan.data.datamodule import FaceDataModule
 from facegan.data.dataset import PackedDataset
@@ -137,8 +138,10 @@ def _train(
         fixed_order=bool(config["trainer"].get("overfit_batches")),
         epoch_images=budget.epoch_images,
     )
+    if start.data:  # a refused resume writes nothing
+        data.load_state_dict(start.data)
     with named_errors("trainer"):
-        file = MetricsFile(folder / "metrics.jsonl", start.metrics_lines)
+        file = MetricsFile(folder / METRICS_FILE, start.metrics_lines)
         callbacks = build_callbacks(config, folder, dataset, start, budget, schedule, file, extra)
         arguments = trainer_arguments(config["trainer"], folder, budget, loggers, callbacks)
     trainer = _trainer(cfg.trainer, arguments)

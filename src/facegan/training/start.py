@@ -39,6 +39,7 @@ class StartingPoint:
     rollbacks: int = 0
     epochs: int = 0  # that are over
     shapes: Mapping[str, torch.Size] = field(default_factory=dict)  # of the module's state
+    data: dict[str, str] = field(default_factory=dict)  # the data module's state
 
     @classmethod
     def at(cls, path: Path, identity: str) -> "StartingPoint":
@@ -59,6 +60,7 @@ class StartingPoint:
             entry["rollbacks"],
             progress["processed"],
             {name: tensor.shape for name, tensor in checkpoint["state_dict"].items()},
+            checkpoint.get("FaceDataModule", {}),
         )
 
     def check(self, gan: GAN, budget: Budget) -> None:
