@@ -13,7 +13,7 @@ import itertools
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from facegan.core.errors import FaceganError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from facegan.core.provenance import Provenance
     from facegan.networks.base import Generator
 
 
@@ -74,10 +75,11 @@ def save_images(generator: "Generator", cfg: DictConfig) -> None:
 
     seeds = _seeds(generator, cfg)
     faces = generator.draw(_editor(generator, cfg)(generator.latents(seeds, cfg.truncation)))
+    facts = _facts(generator, cfg, seeds)
     for seed, face in zip(seeds, faces, strict=True):
-        _save_image(face, f"seed-{seed:04}", cfg)
+        _save_image(face, f"seed-{seed:04}", cfg, replace(facts, seeds=str(seed)))
     if cfg.grid:
-        _save_image(grid(faces), "grid", cfg)
+        _save_image(grid(faces), "grid", cfg, facts)
     print(f"{len(seeds)} face{'s' if len(seeds) > 1 else ''} in {cfg.out}")
 
 
@@ -86,9 +88,11 @@ def save_interpolation(generator: "Generator", cfg: DictConfig) -> None:
     from facegan.latent.interpolation import slerp_loop
     from facegan.networks.latents import parse_seeds
 
-    z = generator.latents(parse_seeds(cfg.interpolate), cfg.truncation)
+    seeds = parse_seeds(cfg.interpolate)
+    z = generator.latents(seeds, cfg.truncation)
     faces = generator.draw(slerp_loop(_editor(generator, cfg)(z), cfg.frames))
-    _save_video(faces, f"interpolation-{cfg.interpolate.replace(',', '-')[:100]}", cfg)
+    facts = _facts(generator, cfg, seeds)
+    _save_video(faces, f"interpolation-{cfg.interpolate.replace(',', '-')[:100]}", cfg, facts)
 
 
 def save_sweep(generator: "Generator", cfg: DictConfig) -> None:
@@ -97,10 +101,12 @@ def save_sweep(generator: "Generator", cfg: DictConfig) -> None:
     from facegan.latent.directions import parse_edit, parse_sweep, sweep_amounts
 
     factors = sweep_amounts(*parse_sweep(cfg.sweep), cfg.frames).tolist()
-    z = generator.latents(_seeds(generator, cfg), cfg.truncation)
+    seeds = _seeds(generator, cfg)
+    z = generator.latents(seeds, cfg.truncation)
     edit = _editor(generator, cfg)
     frames = (grid(generator.draw(edit(z, factor))) for factor in factors)
-    _save_video(frames, f"sweep-{'-'.join(parse_edit(cfg.edit))[:100]}", cfg)
+    facts = _facts(generator, cfg, seeds)
+    _save_video(frames, f"sweep-{'-'.join(parse_edit(cfg.edit))[:100]}", cfg, facts)
 
 
 def stream(generator: "Generator", cfg: DictConfig) -> None:
@@ -109,6 +115,7 @@ def stream(generator: "Generator", cfg: DictConfig) -> None:
     from facegan.core.terminal import Strip
 
     seeds = itertools.count(_seeds(generator, cfg)[0])
+    facts = _facts(generator, cfg)
     edit = _editor(generator, cfg)
     strip = Strip(sys.stdout, generator.image_size) if sys.stdout.isatty() else None
     if strip is None:
@@ -117,7 +124,7 @@ def stream(generator: "Generator", cfg: DictConfig) -> None:
         began = time.monotonic()
         (face,) = generator.draw(edit(generator.latents([seed], cfg.truncation)))
         if strip is None:
-            _save_image(face, f"seed-{seed:04}", cfg)
+            _save_image(face, f"seed-{seed:04}", cfg, replace(facts, seeds=str(seed)))
         elif sys.stdout.isatty():
             strip.show(to_pil(face))
         else:  # the terminal was closed
@@ -125,17 +132,24 @@ def stream(generator: "Generator", cfg: DictConfig) -> None:
         time.sleep(max(0, 1 / cfg.fps - (time.monotonic() - began)))
 
 
-def _save_image(image: "Tensor", name: str, cfg: DictConfig) -> None:
+def _facts(generator: "Generator", cfg: DictConfig, seeds: Sequence[int] = ()) -> "Provenance":
+    """What the files are marked with."""
+    motion = "interpolation" if cfg.interpolate else "sweep" if cfg.sweep else ""
+    chosen = {"edit": cfg.edit or "", "attributes": cfg.attributes or "", "motion": motion}
+    return generator.provenance(seeds, cfg.truncation, **chosen)
+
+
+def _save_image(image: "Tensor", name: str, cfg: DictConfig, facts: "Provenance") -> None:
     from facegan.core.images import save_image, to_pil
 
-    save_image(to_pil(image, cfg.upscale, cfg.filter), Path(cfg.out) / f"{name}.png")
+    save_image(to_pil(image, cfg.upscale, cfg.filter, facts), Path(cfg.out) / f"{name}.png")
 
 
-def _save_video(frames: Iterable["Tensor"], name: str, cfg: DictConfig) -> None:
+def _save_video(faces: Iterable["Tensor"], name: str, cfg: DictConfig, facts: "Provenance") -> None:
     from facegan.core.images import save_video, to_pil
 
     path = Path(cfg.out) / f"{name}.{cfg.video}"
-    save_video([to_pil(frame, cfg.upscale, cfg.filter) for frame in frames], path, cfg.fps)
+    save_video([to_pil(frame, cfg.upscale, cfg.filter, facts) for frame in faces], path, cfg.fps)
     print(path)
 
 

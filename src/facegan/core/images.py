@@ -3,15 +3,17 @@
 import base64
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
 
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from facegan.core.errors import FaceganError
 from facegan.core.files import atomic_path
+from facegan.core.provenance import PNG_KEY, Provenance, mark_gif
 
 
 def to_float(images: Tensor) -> Tensor:
@@ -41,16 +43,23 @@ def grid(images: Tensor, columns: int | None = None, padding: int = 1) -> Tensor
 FILTERS = {"nearest": Image.Resampling.NEAREST, "lanczos": Image.Resampling.LANCZOS}
 
 
-def to_pil(image: Tensor, upscale: int = 1, filter: str = "nearest") -> Image.Image:
+def to_pil(
+    image: Tensor, upscale: int = 1, filter: str = "nearest", facts: Provenance | None = None
+) -> Image.Image:
     """(C, H, W) uint8 with C = 1 or 3 -> a Pillow image, enlarged by the factor `upscale`.
 
-    `filter` is the resampling filter: "nearest" or "lanczos".
+    `filter`: "nearest" or "lanczos". `facts`: of synthetic faces, with which a file is marked.
     """
     array = image.cpu().permute(1, 2, 0).numpy()
     picture = Image.fromarray(array.squeeze(2) if array.shape[2] == 1 else array)
-    if upscale == 1:
-        return picture
-    return picture.resize((picture.width * upscale, picture.height * upscale), FILTERS[filter])
+    if upscale != 1:
+        size = (picture.width * upscale, picture.height * upscale)
+        picture = picture.resize(size, FILTERS[filter])
+    if facts is not None:
+        packet = replace(facts, upscale=upscale, filter=filter).to_xmp()
+        picture.info |= {PNG_KEY: packet, "pnginfo": PngInfo()}
+        picture.info["pnginfo"].add_itxt(PNG_KEY, packet)
+    return picture
 
 
 def data_uri(data: bytes, media_type: str = "image/png") -> str:
@@ -58,10 +67,11 @@ def data_uri(data: bytes, media_type: str = "image/png") -> str:
     return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
 
 
-def image_uri(image: Tensor, upscale: int = 1) -> str:
-    """(C, H, W) uint8 -> a PNG as a data: URL."""
+def image_uri(image: Tensor, upscale: int = 1, facts: Provenance | None = None) -> str:
+    """(C, H, W) uint8 -> a PNG as a data: URL. `facts`: as in `to_pil`."""
     buffer = io.BytesIO()
-    to_pil(image, upscale).save(buffer, "PNG")
+    picture = to_pil(image, upscale, facts=facts)
+    picture.save(buffer, "PNG", pnginfo=picture.info.get("pnginfo"))
     return data_uri(buffer.getvalue())
 
 
@@ -75,31 +85,41 @@ def open_image(path: str | Path) -> Image.Image:
 def save_image(picture: Image.Image, path: str | Path) -> None:
     """Writes a Pillow image atomically; the suffix of `path` decides the format."""
     with atomic_path(Path(path)) as temporary:
-        picture.save(temporary)
+        picture.save(temporary, pnginfo=picture.info.get("pnginfo"))
 
 
 def save_grid(
-    images: Tensor, path: str | Path, columns: int | None = None, upscale: int = 1
+    images: Tensor,
+    path: str | Path,
+    columns: int | None = None,
+    upscale: int = 1,
+    facts: Provenance | None = None,
 ) -> None:
-    """Writes (N, C, H, W) uint8 images as one grid, atomically."""
-    save_image(to_pil(grid(images, columns), upscale), path)
+    """Writes (N, C, H, W) uint8 images as one grid, atomically. `facts`: as in `to_pil`."""
+    facts = facts and replace(facts, columns=columns or 0)
+    save_image(to_pil(grid(images, columns), upscale, facts=facts), path)
 
 
 def save_video(frames: Sequence[Image.Image], path: str | Path, fps: float) -> None:
     """Writes frames atomically as a looping GIF or an MP4; the suffix of `path` decides.
 
-    Raises FaceganError for an MP4 if imageio-ffmpeg is not installed.
+    A GIF has the mark of its last frame. Raises FaceganError for an MP4 without imageio-ffmpeg.
     """
-    write = _write_mp4 if Path(path).suffix == ".mp4" else write_gif
     with atomic_path(Path(path)) as temporary:
-        write(frames, temporary, fps)
+        if temporary.suffix == ".mp4":
+            _write_mp4(frames, temporary, fps)
+        else:
+            temporary.write_bytes(encode_gif(frames, fps))
 
 
-def write_gif(frames: Sequence[Image.Image], file: Path | BinaryIO, fps: float) -> None:
-    """Writes frames as a looping GIF."""
+def encode_gif(frames: Sequence[Image.Image], fps: float) -> bytes:
+    """The bytes of a looping GIF, with the mark of the last frame."""
     first, *others = (frame.convert("P", palette=Image.Palette.ADAPTIVE) for frame in frames)
     duration = round(1000 / fps)  # milliseconds
+    file = io.BytesIO()
     first.save(file, "GIF", save_all=True, append_images=others, duration=duration, loop=0)
+    packet = frames[-1].info.get(PNG_KEY)
+    return file.getvalue() if packet is None else mark_gif(file.getvalue(), packet)
 
 
 def _write_mp4(frames: Sequence[Image.Image], path: Path, fps: float) -> None:

@@ -1,11 +1,11 @@
 """Faces for the page, as HTML. The page's sliders and dropdowns check their own values."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from facegan.core import pretrained
@@ -82,9 +82,15 @@ def order(
     return tiles(_with_seeds(generator, seeds, truncation))
 
 
-def _with_seeds(generator: Generator, seeds: Sequence[int], truncation: float) -> list[Face]:
-    faces = generator.sample(seeds=seeds, truncation=truncation)
-    return [(image_uri(face), seed) for face, seed in zip(faces, seeds, strict=True)]
+def _with_seeds(
+    generator: Generator, seeds: Sequence[int], truncation: float = 1.0, pairs: Sequence[Any] = ()
+) -> list[Face]:
+    faces = generator.draw(move(generator, generator.latents(seeds, truncation), pairs))
+    amounts = zip(pairs[::2], pairs[1::2], strict=True)
+    text = ",".join(f"{name}:{amount}" for name, amount in amounts if name)
+    facts = generator.provenance(truncation=truncation, edit=text)
+    marks = [replace(facts, seeds=str(seed)) for seed in seeds]
+    return [(image_uri(f, facts=m), s) for f, m, s in zip(faces, marks, seeds, strict=True)]
 
 
 def interpolate(name: str, text: str, truncation: float) -> tuple[str, str]:
@@ -97,7 +103,9 @@ def interpolate(name: str, text: str, truncation: float) -> tuple[str, str]:
     steps = generator.draw(slerp_path(keyframes, STEPS))
     frames = generator.draw(slerp_loop(keyframes, FRAMES * len(keyframes)))
     upscale = max(1, round(DISPLAY / generator.image_size))
-    return strip(steps[:, None], phone=3), animation([to_pil(frame, upscale) for frame in frames])
+    facts = generator.provenance(seeds, truncation, motion="interpolation")
+    walk = strip([[image_uri(step, facts=facts)] for step in steps], phone=3)
+    return walk, animation([to_pil(frame, upscale, facts=facts) for frame in frames])
 
 
 def edit(name: str, first: int, *pairs: Any) -> str:
@@ -106,10 +114,9 @@ def edit(name: str, first: int, *pairs: Any) -> str:
     `pairs`: a direction or None, its amount, the next direction, …
     """
     check_number("first seed", first, 0, MAX_SEED - PREVIEW)
-    generator = load(name)
-    z = latents(range(first, first + PREVIEW), generator.latent_dim)
-    before, after = generator.draw(torch.cat([z, move(generator, z, pairs)])).chunk(2)
-    return strip(torch.stack([before, after], dim=1), phone=4)
+    generator, seeds = load(name), range(first, first + PREVIEW)
+    rows = [_with_seeds(generator, seeds), _with_seeds(generator, seeds, pairs=pairs)]
+    return strip([[face for face, _ in column] for column in zip(*rows, strict=True)], phone=4)
 
 
 def move(generator: Generator, z: Tensor, pairs: Sequence[Any]) -> Tensor:
