@@ -98,7 +98,7 @@ class Generator(FaceNetwork):
     ) -> Provenance:
         """The facts of sampled faces, for the mark of their file; `facts`: others, such as edit."""
         weights, text = pretrained.digest(self), ",".join(map(str, seeds))
-        return Provenance(weights, text, truncation, license=self.license, **facts)
+        return Provenance(weights, text, float(truncation), license=self.license, **facts)
 
     @torch.no_grad()
     def draw(self, z: Tensor, progress: str | None = None) -> Tensor:
