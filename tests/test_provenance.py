@@ -63,6 +63,8 @@ def test_sample_marks_faces_grids_and_videos(cli, workdir: Path) -> None:
     assert cli("sample", *lite, "interpolate=3,7", "frames=2").code == 0
     data = (workdir / "interpolation-3-7.gif").read_bytes()
     assert GENERATED.encode() in data
+    result = cli("verify", "interpolation-3-7.gif")
+    assert (result.code, result.out) == (1, "interpolation-3-7.gif: not a PNG file\n")
     with Image.open(io.BytesIO(data)) as video:
         assert video.n_frames == 2
 
@@ -122,16 +124,23 @@ def write(path: Path, picture: Image.Image, facts: Provenance | str | None) -> N
         (lambda face: face.index_fill(2, torch.tensor([4]), 0), {}, 1, "altered in the box "),
         (lambda face: face[:1], {}, 1, "altered: L (28, 28) instead of RGB (28, 28)"),
         (lambda face: face, {"seeds": "0-999999"}, 1, "altered: 28x28 pixels are too few"),
+        (lambda face: face, {"columns": 10**6}, 1, "altered: 28x28 pixels are too few"),
+        (lambda face: face, {"seeds": "seven"}, 1, "cannot be read"),
+        (lambda face: face, 'filter="other"', 1, "cannot be read: filter must be one of"),
+        (lambda face: face, 'upscale="0"', 1, "cannot be read: upscale must be"),
         (lambda face: face, {"seeds": ""}, 1, "marked, but not the faces of seeds"),
         (lambda face: face, {"weights": "0"}, 1, "weights not at hand (0)"),
         (lambda face: face, None, 1, "not marked"),
-        (lambda face: face, "<broken", 1, "not a readable PNG"),
+        (lambda face: face, "<broken", 1, "cannot be read"),
     ],
 )
 def test_verify_says_what_a_file_is(cli, workdir: Path, change, facts, code, verdict) -> None:
     generator = Generator.from_pretrained("lite-28")
     if isinstance(facts, dict):
         facts = Provenance(**{**vars(generator.provenance([7])), **facts})
+    elif facts is not None and "=" in facts:
+        name = facts.partition("=")[0]
+        facts = re.sub(rf'{name}="\w+"', facts, generator.provenance([7]).to_xmp())
     write(workdir / "a=1, b.png", to_pil(change(generator.sample(seeds=[7])[0])), facts)
     result = cli("verify", "a=1, b.png")
     assert result.code == code, result.err

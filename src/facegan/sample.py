@@ -133,7 +133,6 @@ def stream(generator: "Generator", cfg: DictConfig) -> None:
 
 
 def _facts(generator: "Generator", cfg: DictConfig, seeds: Sequence[int] = ()) -> "Provenance":
-    """What the files are marked with."""
     motion = "interpolation" if cfg.interpolate else "sweep" if cfg.sweep else ""
     chosen = {"edit": cfg.edit or "", "attributes": cfg.attributes or "", "motion": motion}
     return generator.provenance(seeds, cfg.truncation, **chosen)

@@ -6,6 +6,8 @@ from importlib.metadata import version
 from typing import Any, Self
 from xml.sax.saxutils import quoteattr
 
+from facegan.core.checks import check_choice, check_number
+
 # IPTC's digital source type of media that a trained model has made
 GENERATED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 NAMESPACE = "urn:x-facegan:provenance:1.0#"
@@ -13,9 +15,8 @@ PACKET = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/">
 <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns:facegan="{NAMESPACE}"
   xmlns:xmp="http://ns.adobe.com/xap/1.0/"
-  xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/">
-<rdf:Description rdf:about="" Iptc4xmpExt:DigitalSourceType="{GENERATED}" %s/>
-</rdf:RDF></x:xmpmeta><?xpacket end="r"?>"""
+  xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"><rdf:Description rdf:about=""
+  Iptc4xmpExt:DigitalSourceType="{GENERATED}" %s/></rdf:RDF></x:xmpmeta><?xpacket end="r"?>"""
 PNG_KEY = "XML:com.adobe.xmp"  # of the iTXt chunk, and in `Image.info` of Pillow
 GIF_TRAILER = bytes([1, *range(255, -1, -1), 0])  # ends the packet for readers that skip blocks
 
@@ -34,6 +35,11 @@ class Provenance:
     columns: int = 0  # of a grid, as in `grid`
     upscale: int = 1
     filter: str = "nearest"
+
+    def __post_init__(self) -> None:
+        check_number("columns", self.columns, 0, 10**6)
+        check_number("upscale", self.upscale, 1, 100)
+        check_choice("filter", self.filter, ("nearest", "lanczos"))
 
     def to_xmp(self) -> str:
         """The XMP packet. Empty facts are left out."""

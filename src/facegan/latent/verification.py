@@ -8,6 +8,7 @@ from PIL import Image
 from torchvision.transforms.functional import pil_to_tensor
 
 from facegan.core import pretrained
+from facegan.core.errors import FaceganError
 from facegan.core.images import grid, to_pil
 from facegan.core.provenance import PNG_KEY, Provenance
 from facegan.latent.directions import parse_edit
@@ -32,28 +33,33 @@ def verify(files: Iterable[str], weights: str | None = None) -> bool:
 
 def compare(data: bytes, generators: Mapping[str, Generator]) -> str:
     """The verdict on the bytes of a file: one of INTACT, or why not. `generators`: by digest."""
+    if not data.startswith(b"\x89PNG"):
+        return "not a PNG file"
     try:
         picture = Image.open(io.BytesIO(data), formats=["PNG"])
         picture.load()
         facts = Provenance.from_xmp(picture.info.get(PNG_KEY, "<none/>"))
-    except (OSError, SyntaxError, ValueError) as error:  # of Pillow and the XML parser
-        return f"not a readable PNG ({error})"
+        seeds = parse_seeds(facts.seeds) if facts and facts.seeds else []
+        edit = parse_edit(facts.edit) if facts and facts.edit else {}
+    except (FaceganError, OSError, SyntaxError, ValueError) as error:  # of the file or the mark
+        return f"cannot be read: {error}"
     if facts is None:
         return "not marked"
-    if facts.motion or not facts.seeds:
+    if facts.motion or not seeds:
         return "marked, but not the faces of seeds, which alone are drawn again"
     if facts.weights not in generators:
         return f"weights not at hand ({facts.weights}): name them by weights="
-    generator, seeds = generators[facts.weights], parse_seeds(facts.seeds)
-    if len(seeds) * (generator.image_size * facts.upscale) ** 2 > picture.width * picture.height:
+    generator, tiles = generators[facts.weights], max(len(seeds), facts.columns)
+    if tiles * (generator.image_size * facts.upscale) ** 2 > picture.width * picture.height:
         return f"altered: {picture.width}x{picture.height} pixels are too few"
     z = generator.latents(seeds, facts.truncation)
-    if facts.edit:
-        z = load_directions(generator).edit(z, parse_edit(facts.edit))
+    if edit:
+        z = load_directions(generator).edit(z, edit)
     drawn = to_pil(grid(generator.draw(z), facts.columns), facts.upscale, facts.filter)
     if (picture.mode, picture.size) != (drawn.mode, drawn.size):
         return f"altered: {picture.mode} {picture.size} instead of {drawn.mode} {drawn.size}"
     levels = (pil_to_tensor(picture).int() - pil_to_tensor(drawn).int()).abs().amax(dim=0)
-    if levels.max() <= 1:
-        return INTACT[int(levels.max())]
-    return f"altered in the box {to_pil((levels > 1).byte()[None]).getbbox()}"
+    most = 2 if facts.filter == "lanczos" else 1  # Lanczos's filter can double a level
+    if levels.max() <= most:
+        return INTACT[int(levels.any())]
+    return f"altered in the box {to_pil((levels > most).byte()[None]).getbbox()}"

@@ -91,9 +91,8 @@ class LiveGrid(Callback):
 
 def save_faces(gan: GAN, path: Path) -> Tensor:
     """Writes a grid of the EMA's images, marked; returns it, (C, H, W) uint8."""
-    seeds = range(GRID_FACES)
-    faces = grid(gan.ema.sample(seeds=seeds))
-    save_image(to_pil(faces, GRID_UPSCALE, facts=gan.ema.provenance(seeds)), path)
+    faces = grid(gan.ema.sample(GRID_FACES))
+    save_image(to_pil(faces, GRID_UPSCALE, facts=gan.ema.provenance(range(GRID_FACES))), path)
     return faces
 
 

@@ -11,13 +11,13 @@ from torch import Tensor
 from facegan.core import pretrained
 from facegan.core.checks import check_number
 from facegan.core.errors import FaceganError
-from facegan.core.images import image_uri, to_pil
+from facegan.core.images import data_uri, encode_gif, image_uri, to_pil
 from facegan.latent.finding import directions_path, load_directions
 from facegan.latent.interpolation import slerp_loop, slerp_path
 from facegan.latent.selection import find_seeds
 from facegan.networks.base import Generator
 from facegan.networks.latents import MAX_SEED, latents, parse_seeds
-from facegan.web.markup import Face, animation, strip, tiles
+from facegan.web.markup import Face, strip, tiles
 
 FACES = 24  # of one request
 MAX_SHOWN = 480  # of the gallery; more replace the oldest
@@ -27,6 +27,7 @@ STEPS = 9  # of a walk
 FRAMES = 16  # of a walk's animation, for each seed
 MAX_KEYFRAMES = 6
 PREVIEW = 8  # faces of an edit
+FPS = 12  # of a walk's animation
 DISPLAY = 112  # pixels of an animated face on the page
 
 
@@ -86,8 +87,7 @@ def _with_seeds(
     generator: Generator, seeds: Sequence[int], truncation: float = 1.0, pairs: Sequence[Any] = ()
 ) -> list[Face]:
     faces = generator.draw(move(generator, generator.latents(seeds, truncation), pairs))
-    amounts = zip(pairs[::2], pairs[1::2], strict=True)
-    text = ",".join(f"{name}:{amount}" for name, amount in amounts if name)
+    text = ",".join(f"{n}:{by}" for n, by in zip(pairs[::2], pairs[1::2], strict=True) if n)
     facts = generator.provenance(truncation=truncation, edit=text)
     marks = [replace(facts, seeds=str(seed)) for seed in seeds]
     return [(image_uri(f, facts=m), s) for f, m, s in zip(faces, marks, seeds, strict=True)]
@@ -105,7 +105,8 @@ def interpolate(name: str, text: str, truncation: float) -> tuple[str, str]:
     upscale = max(1, round(DISPLAY / generator.image_size))
     facts = generator.provenance(seeds, truncation, motion="interpolation")
     walk = strip([[image_uri(step, facts=facts)] for step in steps], phone=3)
-    return walk, animation([to_pil(frame, upscale, facts=facts) for frame in frames])
+    gif = encode_gif([to_pil(frame, upscale, facts=facts) for frame in frames], FPS)
+    return walk, f'<img alt="a walk through the faces" src="{data_uri(gif, "image/gif")}">'
 
 
 def edit(name: str, first: int, *pairs: Any) -> str:

@@ -2,11 +2,6 @@
 
 from collections.abc import Sequence
 
-from PIL import Image
-
-from facegan.core.images import data_uri, encode_gif
-
-FPS = 12  # of an animation
 FACE = 160  # pixels of a face in a strip, at most
 Face = tuple[str, int]  # the data URI of a PNG, and the seed
 CSS = f"""
@@ -46,9 +41,3 @@ def strip(columns: Sequence[Sequence[str]], phone: int, captions: Sequence[str] 
         figures += f"<figure>{images}<figcaption>{caption}</figcaption></figure>"
     style = f"--columns: {len(columns)}; --phone: {phone}"
     return f'<div class="strip" style="{style}">{figures}</div>'
-
-
-def animation(frames: Sequence[Image.Image]) -> str:
-    """A looping GIF."""
-    source = data_uri(encode_gif(frames, FPS), "image/gif")
-    return f'<img alt="a walk through the faces" src="{source}">'
