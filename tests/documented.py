@@ -29,7 +29,7 @@ from facegan.core.paths import CONFIG_PATH
 
 COMMANDS = sorted((path.stem for path in CONFIG_PATH.glob("*.yaml")), reverse=True)  # train first
 SHELL = ("", "bash", "console", "sh")  # languages of fenced blocks that contain commands
-OTHER_PROGRAMS = {"source", "eval", "pre-commit"}  # whose arguments are not checked
+OTHER_PROGRAMS = {"source", "eval", "pre-commit", "exiftool"}  # whose arguments are not checked
 PLACEHOLDERS = ("…", "<", "COMMAND")  # a word with one of them stands for something else
 SETTING = re.compile(r"(?:'?\+?[a-z][\w./]*=[^\s=(][^\s(]*(?: |$))+")
 OPTIONS = {"--help", "--version", "-sc"}  # of `facegan` without a command

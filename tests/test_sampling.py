@@ -1,6 +1,7 @@
 """Seeds, their latents, and texts of the command line: seeds, edits, attributes."""
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -8,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import REPOSITORY
 
 from facegan import Generator
 from facegan.core.errors import FaceganError
 from facegan.latent.directions import parse_edit, parse_sweep
 from facegan.latent.selection import parse_attributes
-from facegan.networks.latents import balanced_latents, latents, parse_seeds
+from facegan.networks.latents import MAX_SEED, balanced_latents, latents, parse_seeds
 
 
 def test_latents_are_pinned() -> None:
@@ -28,6 +30,18 @@ def test_a_latent_does_not_depend_on_the_other_seeds() -> None:
     alone = latents([5], 8)
     assert torch.equal(latents([9, 5, 2], 8)[1:2], alone)
     assert torch.equal(latents(iter(range(10)), 8)[5:6], alone)
+
+
+@pytest.mark.parametrize("size", [*range(1, 34), 47, 64, 100, 512])
+def test_the_documented_numpy_draws_the_same_latents(size: int) -> None:
+    page = (REPOSITORY / "docs" / "export.md").read_text("utf-8")
+    block = re.search(r"```python\n(def latent\(.*?)```", page, re.S)
+    names = {"np": np}
+    exec(block[1], names)
+    seeds = [0, 7, 12345, MAX_SEED]
+    drawn = np.stack([names["latent"](seed, size) for seed in seeds])
+    assert drawn.dtype == np.float32
+    np.testing.assert_allclose(drawn, latents(seeds, size).numpy(), atol=2e-6)
 
 
 def test_latents_do_not_change_the_global_random_state() -> None:

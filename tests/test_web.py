@@ -25,10 +25,11 @@ from facegan.web import faces, photograph, training
 from facegan.web.training import GENERATED, PHOTOGRAPHS, PRESETS, Training
 
 
-def uri(seed: int, weights: str = "lite-28", truncation: float = 1.0) -> str:
-    """The PNG of a face as Python draws it."""
+def uri(seed: int, weights: str = "lite-28", truncation: float = 1.0, **walk: Any) -> str:
+    """The marked PNG of a face as Python draws it; `walk`: the seeds and the motion of a walk."""
     generator = Generator.from_pretrained(weights)
-    return image_uri(generator.sample(seeds=[seed], truncation=truncation)[0])
+    facts = generator.provenance(**{"seeds": [seed], "truncation": truncation, **walk})
+    return image_uri(generator.sample(seeds=[seed], truncation=truncation)[0], facts=facts)
 
 
 def uris(html: str) -> list[str]:
@@ -50,7 +51,8 @@ def test_the_gallery_draws_what_python_draws() -> None:
 def test_walks_and_edits_are_faces_in_columns() -> None:
     steps, moving = faces.interpolate("lite-28", "3,7,12", 1.0)
     drawn = uris(steps)
-    assert (len(drawn), drawn[0], drawn[-1]) == (9, uri(3), uri(12))
+    first, last = (uri(seed, seeds=[3, 7, 12], motion="interpolation") for seed in (3, 12))
+    assert (len(drawn), drawn[0], drawn[-1]) == (9, first, last)
     gif = base64.b64decode(uris(moving)[0].partition("base64,")[2])
     assert Image.open(io.BytesIO(gif)).n_frames == 3 * faces.FRAMES
     edited = uris(faces.edit("lite-28", 0, "Smiling", 2, "Young", -1, "", 0))

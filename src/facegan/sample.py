@@ -13,7 +13,7 @@ import itertools
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from facegan.core.errors import FaceganError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from facegan.core.provenance import Provenance
     from facegan.networks.base import Generator
 
 
@@ -77,12 +78,13 @@ def save_images(generator: "Generator", cfg: DictConfig) -> None:
 
     seeds = _seeds(generator, cfg)
     faces = _drawn(generator, _editor(generator, cfg)(generator.latents(seeds, cfg.truncation)))
+    facts = _facts(generator, cfg, seeds)
     kept = []
     for seed, face in zip(seeds, progress_bar(faces, total=len(seeds)), strict=True):
-        _save_image(face, f"seed-{seed:04}", cfg)
+        _save_image(face, f"seed-{seed:04}", cfg, replace(facts, seeds=str(seed)))
         kept += [face] if cfg.grid else []
     if cfg.grid:
-        _save_image(grid(torch.stack(kept)), "grid", cfg)
+        _save_image(grid(torch.stack(kept)), "grid", cfg, facts)
     print(f"{len(seeds)} face{'s' if len(seeds) > 1 else ''} in {cfg.out}")
 
 
@@ -91,9 +93,11 @@ def save_interpolation(generator: "Generator", cfg: DictConfig) -> None:
     from facegan.latent.interpolation import slerp_loop
     from facegan.networks.latents import parse_seeds
 
-    z = generator.latents(parse_seeds(cfg.interpolate), cfg.truncation)
+    seeds = parse_seeds(cfg.interpolate)
+    z = generator.latents(seeds, cfg.truncation)
     faces = _drawn(generator, slerp_loop(_editor(generator, cfg)(z), cfg.frames))
-    _save_video(faces, f"interpolation-{cfg.interpolate.replace(',', '-')[:100]}", cfg)
+    facts = _facts(generator, cfg, seeds)
+    _save_video(faces, f"interpolation-{cfg.interpolate.replace(',', '-')[:100]}", cfg, facts)
 
 
 def save_sweep(generator: "Generator", cfg: DictConfig) -> None:
@@ -102,10 +106,12 @@ def save_sweep(generator: "Generator", cfg: DictConfig) -> None:
     from facegan.latent.directions import parse_edit, parse_sweep, sweep_amounts
 
     factors = sweep_amounts(*parse_sweep(cfg.sweep), cfg.frames).tolist()
-    z = generator.latents(_seeds(generator, cfg), cfg.truncation)
+    seeds = _seeds(generator, cfg)
+    z = generator.latents(seeds, cfg.truncation)
     edit = _editor(generator, cfg)
     frames = (grid(generator.draw(edit(z, factor))) for factor in factors)
-    _save_video(frames, f"sweep-{'-'.join(parse_edit(cfg.edit))[:100]}", cfg)
+    facts = _facts(generator, cfg, seeds)
+    _save_video(frames, f"sweep-{'-'.join(parse_edit(cfg.edit))[:100]}", cfg, facts)
 
 
 def stream(generator: "Generator", cfg: DictConfig) -> None:
@@ -114,6 +120,7 @@ def stream(generator: "Generator", cfg: DictConfig) -> None:
     from facegan.core.terminal import Strip
 
     seeds = itertools.count(_seeds(generator, cfg)[0])
+    facts = _facts(generator, cfg)
     edit = _editor(generator, cfg)
     strip = Strip(sys.stdout, generator.image_size) if sys.stdout.isatty() else None
     if strip is None:
@@ -122,7 +129,7 @@ def stream(generator: "Generator", cfg: DictConfig) -> None:
         began = time.monotonic()
         (face,) = generator.draw(edit(generator.latents([seed], cfg.truncation)))
         if strip is None:
-            _save_image(face, f"seed-{seed:04}", cfg)
+            _save_image(face, f"seed-{seed:04}", cfg, replace(facts, seeds=str(seed)))
         elif sys.stdout.isatty():
             strip.show(to_pil(face))
         else:  # the terminal was closed
@@ -137,17 +144,23 @@ def _drawn(generator: "Generator", z: "Tensor") -> Iterator["Tensor"]:
     return itertools.chain.from_iterable(map(generator.draw, z.split(DRAW_BATCH)))
 
 
-def _save_image(image: "Tensor", name: str, cfg: DictConfig) -> None:
+def _facts(generator: "Generator", cfg: DictConfig, seeds: Sequence[int] = ()) -> "Provenance":
+    motion = "interpolation" if cfg.interpolate else "sweep" if cfg.sweep else ""
+    chosen = {"edit": cfg.edit or "", "attributes": cfg.attributes or "", "motion": motion}
+    return generator.provenance(seeds, cfg.truncation, **chosen)
+
+
+def _save_image(image: "Tensor", name: str, cfg: DictConfig, facts: "Provenance") -> None:
     from facegan.core.images import save_image, to_pil
 
-    save_image(to_pil(image, cfg.upscale, cfg.filter), Path(cfg.out) / f"{name}.png")
+    save_image(to_pil(image, cfg.upscale, cfg.filter, facts), Path(cfg.out) / f"{name}.png")
 
 
-def _save_video(frames: Iterable["Tensor"], name: str, cfg: DictConfig) -> None:
+def _save_video(faces: Iterable["Tensor"], name: str, cfg: DictConfig, facts: "Provenance") -> None:
     from facegan.core.images import save_video, to_pil
 
     path = Path(cfg.out) / f"{name}.{cfg.video}"
-    save_video((to_pil(frame, cfg.upscale, cfg.filter) for frame in frames), path, cfg.fps)
+    save_video((to_pil(face, cfg.upscale, cfg.filter, facts) for face in faces), path, cfg.fps)
     print(path)
 
 

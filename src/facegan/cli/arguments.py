@@ -96,14 +96,14 @@ def _quote_argument(argument: str, sweep: bool) -> str:
         raise FaceganError(f"{key}= has no value; give one, or leave {key} out")
     listed = sweep and value.startswith("[") and value.endswith("]")
     values = split_list(value[1:-1]) if listed else [value]
-    return f"{key}={','.join(_quote(value, kind) for value in values)}"
+    return f"{key}={','.join(quote(value, kind) for value in values)}"
 
 
 def _has_quotes(value: str) -> bool:
     return len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
 
 
-def _quote(value: str, kind: ArgumentKind) -> str:
+def quote(value: str, kind: ArgumentKind) -> str:
     value = os.path.expanduser(value) if kind is ArgumentKind.HYDRA else escape(value)
     # in Hydra's quotes, a backslash is escaped only before a quote
     quoted = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value)

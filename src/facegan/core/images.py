@@ -4,17 +4,19 @@ import base64
 import io
 import itertools
 from collections.abc import Iterable
-from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
 import torch
 from PIL import Image
 from PIL.GifImagePlugin import getdata, getheader
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from facegan.core.errors import FaceganError
 from facegan.core.files import atomic_path
+from facegan.core.provenance import PNG_KEY, Provenance, mark_gif
 
 MAX_GIF_FPS = 50  # browsers show shorter frames for 100 ms
 
@@ -46,16 +48,23 @@ def grid(images: Tensor, columns: int | None = None, padding: int = 1) -> Tensor
 FILTERS = {"nearest": Image.Resampling.NEAREST, "lanczos": Image.Resampling.LANCZOS}
 
 
-def to_pil(image: Tensor, upscale: int = 1, filter: str = "nearest") -> Image.Image:
+def to_pil(
+    image: Tensor, upscale: int = 1, filter: str = "nearest", facts: Provenance | None = None
+) -> Image.Image:
     """(C, H, W) uint8 with C = 1 or 3 -> a Pillow image, enlarged by the factor `upscale`.
 
-    `filter` is the resampling filter: "nearest" or "lanczos".
+    `filter`: "nearest" or "lanczos". `facts`: of synthetic faces, with which a file is marked.
     """
     array = image.cpu().permute(1, 2, 0).numpy()
     picture = Image.fromarray(array.squeeze(2) if array.shape[2] == 1 else array)
-    if upscale == 1:
-        return picture
-    return picture.resize((picture.width * upscale, picture.height * upscale), FILTERS[filter])
+    if upscale != 1:
+        size = (picture.width * upscale, picture.height * upscale)
+        picture = picture.resize(size, FILTERS[filter])
+    if facts is not None:
+        packet = replace(facts, upscale=upscale, filter=filter).to_xmp()
+        picture.info |= {PNG_KEY: packet, "pnginfo": PngInfo()}
+        picture.info["pnginfo"].add_itxt(PNG_KEY, packet)
+    return picture
 
 
 def data_uri(data: bytes, media_type: str = "image/png") -> str:
@@ -63,10 +72,11 @@ def data_uri(data: bytes, media_type: str = "image/png") -> str:
     return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
 
 
-def image_uri(image: Tensor, upscale: int = 1) -> str:
-    """(C, H, W) uint8 -> a PNG as a data: URL."""
+def image_uri(image: Tensor, upscale: int = 1, facts: Provenance | None = None) -> str:
+    """(C, H, W) uint8 -> a PNG as a data: URL. `facts`: as in `to_pil`."""
     buffer = io.BytesIO()
-    to_pil(image, upscale).save(buffer, "PNG")
+    picture = to_pil(image, upscale, facts=facts)
+    picture.save(buffer, "PNG", pnginfo=picture.info.get("pnginfo"))
     return data_uri(buffer.getvalue())
 
 
@@ -80,41 +90,51 @@ def open_image(path: str | Path) -> Image.Image:
 def save_image(picture: Image.Image, path: str | Path) -> None:
     """Writes a Pillow image atomically; the suffix of `path` decides the format."""
     with atomic_path(Path(path)) as temporary:
-        picture.save(temporary)
+        picture.save(temporary, pnginfo=picture.info.get("pnginfo"))
 
 
 def save_grid(
-    images: Tensor, path: str | Path, columns: int | None = None, upscale: int = 1
+    images: Tensor,
+    path: str | Path,
+    columns: int | None = None,
+    upscale: int = 1,
+    facts: Provenance | None = None,
 ) -> None:
-    """Writes (N, C, H, W) uint8 images as one grid, atomically."""
-    save_image(to_pil(grid(images, columns), upscale), path)
+    """Writes (N, C, H, W) uint8 images as one grid, atomically. `facts`: as in `to_pil`."""
+    facts = facts and replace(facts, columns=columns or 0)
+    save_image(to_pil(grid(images, columns), upscale, facts=facts), path)
 
 
 def save_video(frames: Iterable[Image.Image], path: str | Path, fps: float) -> None:
     """Writes frames atomically as a looping GIF or an MP4; the suffix of `path` decides.
 
-    A GIF has at most MAX_GIF_FPS frames per second. Raises FaceganError for another suffix, and for
-    an MP4 if imageio-ffmpeg is not installed.
+    A GIF has the mark of its first frame, and at most MAX_GIF_FPS frames per second. Raises
+    FaceganError for another suffix, and for an MP4 if imageio-ffmpeg is not installed.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in (".gif", ".mp4"):
         raise FaceganError(f"{path} must end in .gif or .mp4")
     if suffix == ".gif" and fps > MAX_GIF_FPS:
         print(f"fps={fps:g}: browsers show a GIF at {MAX_GIF_FPS} frames per second at most")
-    write = _write_mp4 if suffix == ".mp4" else write_gif
     with atomic_path(Path(path)) as temporary:
-        write(frames, temporary, fps)
+        if suffix == ".mp4":
+            _write_mp4(frames, temporary, fps)
+        else:
+            with temporary.open("wb") as file:
+                write_gif(frames, file, fps)
 
 
-def write_gif(frames: Iterable[Image.Image], file: Path | BinaryIO, fps: float) -> None:
+def write_gif(frames: Iterable[Image.Image], file: BinaryIO, fps: float) -> None:
     """Writes frames as a looping GIF, one after the other; Image.save would keep all in memory."""
     duration = round(1000 / min(fps, MAX_GIF_FPS))  # milliseconds
-    with file.open("wb") if isinstance(file, Path) else nullcontext(file) as out:
-        for number, frame in enumerate(frames):
-            image = frame.convert("P", palette=Image.Palette.ADAPTIVE)
-            header = getheader(image, info={"loop": 0})[0] if number == 0 else []
-            out.writelines([*header, *getdata(image, duration=duration, include_color_table=True)])
-        out.write(b";")
+    for number, frame in enumerate(frames):
+        image = frame.convert("P", palette=Image.Palette.ADAPTIVE)
+        if number == 0:
+            header = b"".join(getheader(image, info={"loop": 0})[0])
+            packet = frame.info.get(PNG_KEY)
+            file.write(header if packet is None else mark_gif(header, packet))
+        file.writelines(getdata(image, duration=duration, include_color_table=True))
+    file.write(b";")
 
 
 def _write_mp4(frames: Iterable[Image.Image], path: Path, fps: float) -> None:

@@ -14,6 +14,7 @@ from facegan.core import pretrained
 from facegan.core.checks import check_number
 from facegan.core.console import progress_bar
 from facegan.core.images import to_uint8
+from facegan.core.provenance import Provenance
 from facegan.networks.latents import latents
 
 DRAW_BATCH = 32  # images; larger batches are no faster on a CPU
@@ -52,6 +53,7 @@ class Generator(FaceNetwork):
         check_number("latent_dim", latent_dim, 1, 8192)
         self.latent_dim = latent_dim
         self.source: Path | None = None  # the file of the weights
+        self.license = ""  # terms of the weights
 
     @classmethod
     def from_pretrained(cls, source: str | Path) -> Self:
@@ -64,6 +66,7 @@ class Generator(FaceNetwork):
         path = pretrained.find(source)
         generator = pretrained.load(path, cls)
         generator.source = path
+        generator.license = pretrained.metadata(path).get("license", "")
         return generator
 
     def save_pretrained(self, path: str | Path, about: dict[str, str] | None = None) -> None:
@@ -92,6 +95,13 @@ class Generator(FaceNetwork):
         if not math.isfinite(truncation):
             raise ValueError(f"truncation must be a finite number, got {truncation}")
         return latents(seeds, self.latent_dim) * truncation
+
+    def provenance(
+        self, seeds: Iterable[int] = (), truncation: float = 1.0, **facts: Any
+    ) -> Provenance:
+        """The facts of sampled faces, for the mark of their file; `facts`: others, such as edit."""
+        weights, text = pretrained.digest(self), ",".join(map(str, seeds))
+        return Provenance(weights, text, float(truncation), license=self.license, **facts)
 
     @torch.no_grad()
     def draw(self, z: Tensor, progress: str | None = None) -> Tensor:

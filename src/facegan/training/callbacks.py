@@ -8,6 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities import rank_zero_only
+from torch import Tensor
 
 from facegan.core import pretrained
 from facegan.core.images import grid, open_image, save_image, save_video, to_pil
@@ -16,7 +17,7 @@ from facegan.data.dataset import PackedDataset
 from facegan.gan.ema import recalibrate_batch_norm
 from facegan.gan.module import GAN
 from facegan.latent.movement import movement, starting_faces
-from facegan.networks.latents import balanced_latents, latents
+from facegan.networks.latents import balanced_latents
 from facegan.training.health import check_weights
 from facegan.training.metrics import log_image, print_line
 
@@ -57,10 +58,7 @@ class SampleGrid(Callback):
 
     @rank_zero_only
     def on_train_epoch_end(self, trainer: pl.Trainer, gan: GAN) -> None:
-        z = latents(range(GRID_FACES), gan.ema.latent_dim)
-        faces = grid(gan.ema.draw(z))
-        path = self.folder / f"epoch-{trainer.current_epoch + 1:03}.png"
-        save_image(to_pil(faces, GRID_UPSCALE), path)
+        faces = save_faces(gan, self.folder / f"epoch-{trainer.current_epoch + 1:03}.png")
         log_image(trainer, "samples", faces, gan.images_seen)
 
     @rank_zero_only
@@ -70,6 +68,7 @@ class SampleGrid(Callback):
         step = -(-len(paths) // GIF_FRAMES)
         frames = [open_image(path) for path in paths[::-step][::-1]] if paths else []
         if frames:
+            frames[0].info |= frames[-1].info  # the mark of the newest weights
             save_video(frames, self.folder / "epochs.gif", EPOCHS_PER_SECOND)
 
 
@@ -111,9 +110,15 @@ class LiveGrid(Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, gan: GAN, *_: Any) -> None:
         if time.monotonic() - self.written < self.seconds:
             return
-        faces = grid(gan.ema.draw(latents(range(GRID_FACES), gan.ema.latent_dim)))
-        save_image(to_pil(faces, GRID_UPSCALE), self.path)
+        save_faces(gan, self.path)
         self.written = time.monotonic()
+
+
+def save_faces(gan: GAN, path: Path) -> Tensor:
+    """Writes a grid of the EMA's images, marked; returns it, (C, H, W) uint8."""
+    faces = grid(gan.ema.sample(GRID_FACES))
+    save_image(to_pil(faces, GRID_UPSCALE, facts=gan.ema.provenance(range(GRID_FACES))), path)
+    return faces
 
 
 class SaveNetworks(Callback):

@@ -130,6 +130,7 @@ def _train(
         dataset = source.dataset()
     if config["init"] is not None:
         dataset = _start_from_weights(config, folder, gan, dataset, start)
+    gan.ema.license = dataset.license
     data = FaceDataModule(
         dataset,
         gan.batch_size,

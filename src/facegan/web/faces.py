@@ -1,23 +1,24 @@
 """Faces for the page, as HTML. The page's sliders and dropdowns check their own values."""
 
+import io
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from facegan.core import pretrained
 from facegan.core.checks import check_number
 from facegan.core.errors import FaceganError
-from facegan.core.images import image_uri, to_pil
+from facegan.core.images import data_uri, image_uri, to_pil, write_gif
 from facegan.latent.finding import directions_path, load_directions
 from facegan.latent.interpolation import slerp_loop, slerp_path
 from facegan.latent.selection import find_seeds
 from facegan.networks.base import Generator
 from facegan.networks.latents import MAX_SEED, latents, parse_seeds
-from facegan.web.markup import Face, animation, strip, tiles
+from facegan.web.markup import Face, strip, tiles
 
 FACES = 24  # of one request
 MAX_SHOWN = 480  # of the gallery; more replace the oldest
@@ -27,6 +28,7 @@ STEPS = 9  # of a walk
 FRAMES = 16  # of a walk's animation, for each seed
 MAX_KEYFRAMES = 6
 PREVIEW = 8  # faces of an edit
+FPS = 12  # of a walk's animation
 DISPLAY = 112  # pixels of an animated face on the page
 
 
@@ -82,9 +84,14 @@ def order(
     return tiles(_with_seeds(generator, seeds, truncation))
 
 
-def _with_seeds(generator: Generator, seeds: Sequence[int], truncation: float) -> list[Face]:
-    faces = generator.sample(seeds=seeds, truncation=truncation)
-    return [(image_uri(face), seed) for face, seed in zip(faces, seeds, strict=True)]
+def _with_seeds(
+    generator: Generator, seeds: Sequence[int], truncation: float = 1.0, pairs: Sequence[Any] = ()
+) -> list[Face]:
+    faces = generator.draw(move(generator, generator.latents(seeds, truncation), pairs))
+    text = ",".join(f"{n}:{by}" for n, by in zip(pairs[::2], pairs[1::2], strict=True) if n)
+    facts = generator.provenance(truncation=truncation, edit=text)
+    marks = [replace(facts, seeds=str(seed)) for seed in seeds]
+    return [(image_uri(f, facts=m), s) for f, m, s in zip(faces, marks, seeds, strict=True)]
 
 
 def interpolate(name: str, text: str, truncation: float) -> tuple[str, str]:
@@ -97,7 +104,14 @@ def interpolate(name: str, text: str, truncation: float) -> tuple[str, str]:
     steps = generator.draw(slerp_path(keyframes, STEPS))
     frames = generator.draw(slerp_loop(keyframes, FRAMES * len(keyframes)))
     upscale = max(1, round(DISPLAY / generator.image_size))
-    return strip(steps[:, None], phone=3), animation([to_pil(frame, upscale) for frame in frames])
+    facts = generator.provenance(seeds, truncation, motion="interpolation")
+    walk = strip([[image_uri(step, facts=facts)] for step in steps], phone=3)
+    gif = io.BytesIO()
+    write_gif([to_pil(frame, upscale, facts=facts) for frame in frames], gif, FPS)
+    return (
+        walk,
+        f'<img alt="a walk through the faces" src="{data_uri(gif.getvalue(), "image/gif")}">',
+    )
 
 
 def edit(name: str, first: int, *pairs: Any) -> str:
@@ -106,10 +120,9 @@ def edit(name: str, first: int, *pairs: Any) -> str:
     `pairs`: a direction or None, its amount, the next direction, …
     """
     check_number("first seed", first, 0, MAX_SEED - PREVIEW)
-    generator = load(name)
-    z = latents(range(first, first + PREVIEW), generator.latent_dim)
-    before, after = generator.draw(torch.cat([z, move(generator, z, pairs)])).chunk(2)
-    return strip(torch.stack([before, after], dim=1), phone=4)
+    generator, seeds = load(name), range(first, first + PREVIEW)
+    rows = [_with_seeds(generator, seeds), _with_seeds(generator, seeds, pairs=pairs)]
+    return strip([[face for face, _ in column] for column in zip(*rows, strict=True)], phone=4)
 
 
 def move(generator: Generator, z: Tensor, pairs: Sequence[Any]) -> Tensor:

@@ -1,14 +1,7 @@
 """Faces as HTML with the PNGs inside. Gradio's own gallery writes a file for each face."""
 
-import io
 from collections.abc import Sequence
 
-from PIL import Image
-from torch import Tensor
-
-from facegan.core.images import data_uri, image_uri, write_gif
-
-FPS = 12  # of an animation
 FACE = 160  # pixels of a face in a strip, at most
 Face = tuple[str, int]  # the data URI of a PNG, and the seed
 CSS = f"""
@@ -40,19 +33,11 @@ def tiles(faces: Sequence[Face]) -> str:
     return f'<div class="faces">{"".join(tile.format(*face) for face in faces)}</div>'
 
 
-def strip(columns: Tensor, phone: int, captions: Sequence[str] = ()) -> str:
-    """Columns of images, (N, K, C, H, W) uint8: N in a row, or `phone` in a row of a phone."""
+def strip(columns: Sequence[Sequence[str]], phone: int, captions: Sequence[str] = ()) -> str:
+    """Columns of images' data URIs, side by side, or `phone` in a row of a phone."""
     figures = ""
     for column, caption in zip(columns, captions or [""] * len(columns), strict=True):
-        images = "".join(f'<img src="{image_uri(image)}" alt="a face">' for image in column)
+        images = "".join(f'<img src="{uri}" alt="a face">' for uri in column)
         figures += f"<figure>{images}<figcaption>{caption}</figcaption></figure>"
     style = f"--columns: {len(columns)}; --phone: {phone}"
     return f'<div class="strip" style="{style}">{figures}</div>'
-
-
-def animation(frames: Sequence[Image.Image]) -> str:
-    """A looping GIF."""
-    buffer = io.BytesIO()
-    write_gif(frames, buffer, FPS)
-    source = data_uri(buffer.getvalue(), "image/gif")
-    return f'<img alt="a walk through the faces" src="{source}">'

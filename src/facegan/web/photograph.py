@@ -9,6 +9,7 @@ from torch import Tensor
 from facegan.cli.config import read_data_config
 from facegan.core import pretrained
 from facegan.core.errors import FaceganError
+from facegan.core.images import image_uri
 from facegan.data.align import FaceAligner, frame_name
 from facegan.data.decode import Decoder
 from facegan.latent.projection import project
@@ -51,9 +52,10 @@ def edit_projected(projected: Projected | None, *pairs: Any) -> str:
 
 def _pictures(projected: Projected, *z: Tensor) -> str:
     """The target, then the images of latents (latent_dim,), in a row."""
-    drawn = load(projected.name).draw(torch.stack(z))
-    faces = torch.cat([projected.target[None], drawn])
-    return strip(faces[:, None], phone=3, captions=CAPTIONS[: len(faces)])
+    generator = load(projected.name)
+    facts = generator.provenance()  # no seed has these latents
+    drawn = [[image_uri(face, facts=facts)] for face in generator.draw(torch.stack(z))]
+    return strip([[image_uri(projected.target)], *drawn], 3, CAPTIONS[: 1 + len(drawn)])
 
 
 def read_face(path: Path, name: str, find_face: bool) -> Tensor:
