@@ -113,7 +113,7 @@ def test_every_model_trains_for_a_step(model: str, tiny: Any) -> None:
 
 
 def test_what_runs_share_is_computed_while_the_budget_is_paused(
-    tiny: Any, monkeypatch: pytest.MonkeyPatch
+    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paused = [False]
     found = []
@@ -130,7 +130,8 @@ def test_what_runs_share_is_computed_while_the_budget_is_paused(
 
     monkeypatch.setattr(Budget, "paused", pause)
     monkeypatch.setattr(AttributeFeatures, "embed", embed)
-    train(tiny("evaluate_every=1", "trainer.max_epochs=1"), RUN, resume=False)
+    new = f"data.packed_dir={tmp_path}"
+    train(tiny("evaluate_every=1", "trainer.max_epochs=1", new), RUN, resume=False)
     assert [count for count, while_paused in found if while_paused] == [2, 36]  # photographs
     assert found.count((250, False)) == 2000 / 250  # generated faces
     assert (2, False) not in found
