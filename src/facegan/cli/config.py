@@ -152,7 +152,7 @@ def read_config(path: Path) -> DictConfig:
 
 
 def check_yaml(text: str) -> str:
-    """`text`, which must be short and without aliases, by which a few lines become billions."""
+    """`text`, which must be short and without aliases, which turn a few lines into billions."""
     if len(text) > MAX_CONFIG or text.count("[") + text.count("{") > MAX_BRACKETS:
         raise ValueError(f"more than {MAX_CONFIG:,} characters or {MAX_BRACKETS:,} brackets")
     if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):

@@ -30,7 +30,7 @@ class _Output(io.FileIO):
 
 
 def keep_printing() -> None:
-    """Makes printing safe: a command does not end because nobody reads what it prints.
+    """Makes printing safe: a command does not end because its output is not read.
 
     A character that the console's encoding lacks is printed as an escape sequence.
     """

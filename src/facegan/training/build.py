@@ -108,16 +108,23 @@ def build_callbacks(
     """All callbacks in the order in which Lightning calls them; `extra` are the user's."""
     metrics = MetricsLogger(config["trainer"]["log_every_n_steps"], metrics_file)
     about = weights_metadata(dataset, config["recipe"])
-    evaluation = None
-    if config["evaluate_every"]:
-        every = config["evaluate_every"]
-        evaluation = EvaluateDuringTraining(folder, dataset, metrics, every, about)
+    every = config["evaluate_every"]
+    evaluation = EvaluateDuringTraining(folder, dataset, metrics, every, about) if every else None
     measured = evaluation.metrics_measured if evaluation is not None else []
     for name, callback in extra.items():
         check_early_stopping(name, callback, measured, one_process(config["trainer"]))
     health = config["health"]
-    seconds, images = config["sample_every"], config["snapshots"]["every"]
+    seconds, images, init = config["sample_every"], config["snapshots"]["every"], config["init"]
     interruption = Interruption(folder)
+    checkpoints = RunCheckpoints(
+        folder,
+        start.identity,
+        start.rollbacks,
+        **config["checkpoint"],
+        metrics=metrics_file,
+        interruption=interruption,
+        evaluation=evaluation,
+    )
     callbacks: list[Callback | None] = [
         metrics,
         budget,
@@ -129,22 +136,14 @@ def build_callbacks(
         WatchVariety(health["rollback"] and start.rollbacks < health["max_rollbacks"]),
         RecalibrateBatchNorm(),
         SampleGrid(folder / "samples"),
-        WatchMovement(config["init"]) if config["init"] is not None else None,
+        WatchMovement(init) if init is not None else None,
         SaveNetworks(folder, about),
         LiveGrid(folder / "samples", seconds) if seconds is not None else None,
         evaluation,
         SaveSnapshots(folder, images, about) if images is not None else None,
         *extra.values(),
         interruption,
-        RunCheckpoints(
-            folder,
-            start.identity,
-            start.rollbacks,
-            **config["checkpoint"],
-            metrics=metrics_file,
-            interruption=interruption,
-            evaluation=evaluation,
-        ),
+        checkpoints,
     ]
     return [callback for callback in callbacks if callback is not None]
 
