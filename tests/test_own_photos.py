@@ -460,6 +460,18 @@ def test_an_orientation_with_tags_that_cannot_be_written(tmp_path: Path) -> None
     assert photo.size == (32, 16)
 
 
+def test_a_large_progressive_jpeg_is_refused_before_it_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = Image.fromarray(smooth_images(1, 64)[0])
+    progressive = encode(image, tmp_path / "a.jpg", progressive=True)
+    assert Decoder(8)(progressive).images
+    monkeypatch.setattr(decoding, "MAX_PROGRESSIVE", 64 * 64 - 1)
+    with pytest.raises(ValueError, match="64x64 pixels are too many to decode"):
+        Decoder(8)(progressive)
+    assert Decoder(8)(encode(image, tmp_path / "b.jpg")).images
+
+
 def test_colours_of_a_profile_are_converted(tmp_path: Path) -> None:
     lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))  # any profile but sRGB
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
