@@ -108,12 +108,11 @@ def build_callbacks(
     """All callbacks in the order in which Lightning calls them; `extra` are the user's."""
     metrics = MetricsLogger(config["trainer"]["log_every_n_steps"], metrics_file)
     about = weights_metadata(dataset, config["recipe"])
-    every = config["evaluate_every"]
+    health, every = config["health"], config["evaluate_every"]
     evaluation = EvaluateDuringTraining(folder, dataset, metrics, every, about) if every else None
     measured = evaluation.metrics_measured if evaluation is not None else []
     for name, callback in extra.items():
         check_early_stopping(name, callback, measured, one_process(config["trainer"]))
-    health = config["health"]
     seconds, images, init = config["sample_every"], config["snapshots"]["every"], config["init"]
     interruption = Interruption(folder)
     checkpoints = RunCheckpoints(
