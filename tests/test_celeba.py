@@ -57,6 +57,13 @@ def test_photographs_are_read_from_a_folder_or_a_zip(tiny_celeba: Path, zipped: 
     assert dataset.labels.attribute_names == ATTRIBUTES
 
 
+def test_other_photographs_of_the_same_names_and_sizes_are_noticed(tiny_celeba: Path) -> None:
+    first = faces(tiny_celeba).dataset()
+    photo = next((tiny_celeba / "celeba" / FOLDER).iterdir())
+    photo.write_bytes(photo.read_bytes()[:-1] + b"x")
+    assert faces(tiny_celeba).dataset().path != first.path
+
+
 def test_root_may_be_the_celeba_folder_itself(tiny_celeba: Path) -> None:
     one, other = faces(tiny_celeba), faces(tiny_celeba / "celeba")
     assert one.folder == other.folder == tiny_celeba / "celeba"

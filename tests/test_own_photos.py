@@ -12,10 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from conftest import smooth_images
 from PIL import ExifTags, Image, ImageCms
 
 from facegan.core.errors import FaceganError
+from facegan.core.images import save_grid, save_video, to_pil
+from facegan.core.provenance import Provenance
 from facegan.data import decode as decoding
 from facegan.data import folder as folders
 from facegan.data import photos as stores
@@ -108,6 +111,50 @@ def test_another_crop_size_or_photograph_gives_another_data_set(photo_folder: Pa
         (photo_folder / "more.png").write_bytes((photo_folder / name).read_bytes())
         recipes.append(source(photo_folder).recipe())
     assert len(set(map(str, recipes))) == 5
+
+
+def test_other_photographs_of_the_same_names_and_sizes_are_packed_again(folder: Path) -> None:
+    def replace(first: int) -> None:
+        for number, image in enumerate(smooth_images(first + 20, 32)[first:]):
+            Image.fromarray(image).save(folder / f"{number:02}.bmp")
+
+    for path in folder.iterdir():
+        path.unlink()
+    replace(0)
+    one = packed(folder)
+    for path in folder.iterdir():
+        os.utime(path, (1, 1))  # a copy
+    assert packed(folder).path == one.path
+    replace(20)
+    other = packed(folder)
+    assert not np.array_equal(one.images, other.images)
+    assert packed(folder).path == other.path
+    replace(0)
+    assert packed(folder).path == one.path
+    manifest = one.path / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"times"', '"none"'))  # an earlier version's
+    replace(20)
+    assert packed(folder).path == one.path
+
+
+def test_marked_images_are_not_photographs(folder: Path) -> None:
+    facts = Provenance("0" * 64, "0,1", columns=2)
+    faces = torch.from_numpy(smooth_images(4, 32)).permute(0, 3, 1, 2)
+    save_grid(faces, folder / "faces.png", facts=facts)
+    save_video([to_pil(face, facts=facts) for face in faces], folder / "faces.gif", 10)
+    assert left_out(packed(folder)) == dict.fromkeys(("faces.gif", "faces.png"), "drawn by facegan")
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_members_that_share_a_name_are_all_packed(folder: Path, kind: str) -> None:
+    path = folder.with_suffix(f".{kind}")
+    with zipfile.ZipFile(path, "w") if kind == "zip" else tarfile.open(path, "w") as file:
+        add = file.write if isinstance(file, zipfile.ZipFile) else file.add
+        for photo in sorted(folder.iterdir()):
+            add(photo, "a/face.png")
+        add(folder / "00.png", "a/face (2).png")
+    assert sum(packed(path).manifest["counts"].values()) == 21
 
 
 @pytest.mark.parametrize(

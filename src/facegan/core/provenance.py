@@ -60,6 +60,11 @@ class Provenance:
         return cls(**facts) if "weights" in facts else None
 
 
+def is_marked(data: bytes) -> bool:
+    """Whether the bytes of an image of any format contain a packet of this package."""
+    return NAMESPACE.encode() in data
+
+
 def mark_gif(data: bytes, packet: str) -> bytes:
     """The bytes of a GIF with an XMP application extension, which Pillow does not write."""
     start = 13 + (3 * 2 ** ((data[10] & 7) + 1) if data[10] & 128 else 0)  # after global colours

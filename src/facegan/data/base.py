@@ -36,14 +36,24 @@ class FaceSource(ABC):
     def write(self, images: Path) -> tuple[Labels, dict[str, Any]]:
         """Writes `images`, (N, size, size, channels) uint8 .npy; returns labels and notes."""
 
+    def other_content(self, manifest: dict[str, Any]) -> str:
+        """A digest of the photographs if they are not those of `manifest`; empty otherwise.
+
+        Only needed if the recipe does not depend on their content.
+        """
+        return ""
+
     @functools.cached_property
     def packed_recipe(self) -> dict[str, Any]:
         """`recipe()`, computed once."""
         return self.recipe()
 
     def dataset(self) -> PackedDataset:
-        """The data set of this recipe, which is packed if it is missing."""
+        """The data set of these photographs, which is packed if it is missing."""
         recipe = self.packed_recipe
         path = dataset_path(self.packed_dir, recipe)
+        if path.exists() and (content := self.other_content(open_dataset(path).manifest)):
+            recipe = {**recipe, "content": content}
+            path = dataset_path(self.packed_dir, recipe)
         packed = open_dataset(path) if path.exists() else write_dataset(path, recipe, self.write)
         return dataclasses.replace(packed, license=self.license)

@@ -1,6 +1,7 @@
 """CelebA (Liu et al. 2015): downloaded, verified, and packed from its zip or folder."""
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,7 +68,7 @@ class CelebA(FaceSource):
     def write(self, images: Path) -> tuple[Labels, dict[str, Any]]:
         if self.official:
             self._fetch()
-        photos = self._photos()
+        photos = self.photos
         require_annotations(self.folder, self.verify)
         names, labels = read_annotations(self.folder)
         paths = {name.rpartition("/")[2]: name for name in photos.names()}
@@ -78,13 +79,19 @@ class CelebA(FaceSource):
         left_out = (Unused(listed[row], reason) for row, reason in packed.failures)
         write_lists(images.parent, left_out, (listed[row] for row in packed.rows))
         notes = {"listed": len(names), "left_out": describe(listed, packed.failures)}
+        notes |= {} if self.official else self.photos.content_record()
         return labels.rows(np.flatnonzero(found)[packed.rows]), notes
 
     def _fetch(self) -> None:
         extracted = (self.folder / FOLDER).is_dir() and not (self.folder / ZIP).exists()
         fetch([file for file in CELEBA_FILES if not (extracted and file.name == ZIP)], self.folder)
 
-    def _photos(self) -> PhotoStore:
+    def other_content(self, manifest: dict[str, Any]) -> str:
+        return "" if self.official else self.photos.other_content(manifest)
+
+    @functools.cached_property
+    def photos(self) -> PhotoStore:
+        """The zip or, without it, the folder. Raises NotFoundError without both."""
         for path, store in ((self.folder / ZIP, PhotoZip), (self.folder / FOLDER, PhotoFolder)):
             if path.exists():
                 return store(path)
@@ -102,7 +109,7 @@ class CelebA(FaceSource):
         require_annotations(self.folder, self.verify)
         paths = [self.folder / name for name in annotation_files(self.folder)]
         texts = "".join(md5_of(path) for path in paths if path.is_file())
-        return f"{self._photos().fingerprint()} {texts}"
+        return f"{self.photos.fingerprint()} {texts}"
 
 
 def _celeba_folder(root: Path) -> Path:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from facegan.core.checks import check_number
 from facegan.core.errors import FaceganError
+from facegan.core.provenance import is_marked
 from facegan.data.align import FaceAligner, frame_name
 from facegan.data.base import FaceSource
 from facegan.data.dataset import LEFT_OUT, SPLITS, Labels, write_lists
@@ -58,10 +59,13 @@ class PhotoSource(FaceSource):
             "labels": self._labels_fingerprint(),
         }
 
+    def other_content(self, manifest: dict[str, Any]) -> str:
+        return self.photos.other_content(manifest)
+
     def write(self, images: Path) -> tuple[Labels, dict[str, Any]]:
         names = self.photos.names()
         attributes, classes = self.class_labels(names)
-        packed = pack(self.photos, names, self.decode, images)
+        packed = pack(self.photos, names, self.decode, images, _reason_not_to_use)
         kept = [names[row] for row in packed.rows]
         unused = [Unused(names[row], reason) for row, reason in packed.left_out]
         unused += self.photos.unused()
@@ -74,6 +78,7 @@ class PhotoSource(FaceSource):
         failed = [Unused(names[row], reason) for row, reason in packed.failures]
         write_lists(images.parent, failed + unused, kept)
         notes = {
+            **self.photos.content_record(),
             "photographs": len(names),
             "left_out": describe(names, packed.failures),
             "unused": summarize(unused),
@@ -104,6 +109,11 @@ class PhotoSource(FaceSource):
     def _labels_fingerprint(self) -> str | None:
         path = Path(self.labels or "").expanduser()
         return path.read_text(errors="replace") if path.is_file() else self.labels
+
+
+def _reason_not_to_use(data: bytes) -> str:
+    """Empty for the bytes of a photograph."""
+    return "drawn by facegan" if is_marked(data) else ""
 
 
 class FolderDataset(PhotoSource):

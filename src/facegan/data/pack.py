@@ -1,6 +1,6 @@
 """Photographs -> one uint8 array, decoded by several threads."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -31,12 +31,18 @@ class Packed(NamedTuple):
     left_out: list[Failure]  # photographs without a face, and faces that are not used
 
 
-def pack(store: PhotoStore, names: Sequence[str], decode: Decoder, target: Path) -> Packed:
+def pack(
+    store: PhotoStore,
+    names: Sequence[str],
+    decode: Decoder,
+    target: Path,
+    exclude: Callable[[bytes], str] = lambda data: "",
+) -> Packed:
     """Writes the images of the photographs to `target`, (N, size, size, channels) uint8 .npy.
 
-    The images are in the order of `names`. Photographs that cannot be decoded are left out. Raises
-    FaceganError if they are more than a tenth and more than five, or all; and every FaceganError of
-    `decode`.
+    The images are in the order of `names`. Photographs that cannot be decoded are left out, and
+    those whose bytes are not to be used, by the reason that `exclude` returns. Raises FaceganError
+    if the first are more than a tenth and more than five, or all; and every one of `decode`.
     """
     shape = (decode.image_size, decode.image_size, decode.channels)
     rows: list[int] = []
@@ -44,7 +50,7 @@ def pack(store: PhotoStore, names: Sequence[str], decode: Decoder, target: Path)
     left_out: list[Failure] = []
     with target.open("wb") as file:
         _write_header(file, (len(names), *shape))
-        for row, faces in enumerate(_decoded(store, names, decode)):
+        for row, faces in enumerate(_decoded(names, partial(_decode, store, decode, exclude))):
             if isinstance(faces, str):
                 failures.append((row, faces))
                 continue
@@ -63,9 +69,8 @@ def describe(names: Sequence[str], failures: Sequence[Failure]) -> str:
     return text.encode(errors="replace").decode()  # file names may be any bytes
 
 
-def _decoded(store: PhotoStore, names: Sequence[str], decode: Decoder) -> Iterator[Faces | str]:
+def _decoded(names: Sequence[str], read: Callable[[str], Faces | str]) -> Iterator[Faces | str]:
     """The faces of each photograph, or the reason why it cannot be decoded."""
-    read = partial(_decode, store, decode)
     with (
         progress_bar(total=len(names), unit=" photographs", desc="packing") as bar,
         ThreadPoolExecutor() as pool,  # Pillow and onnxruntime release the GIL
@@ -76,9 +81,13 @@ def _decoded(store: PhotoStore, names: Sequence[str], decode: Decoder) -> Iterat
                 bar.update()
 
 
-def _decode(store: PhotoStore, decode: Decoder, name: str) -> Faces | str:
+def _decode(
+    store: PhotoStore, decode: Decoder, exclude: Callable[[bytes], str], name: str
+) -> Faces | str:
     try:
-        return decode(store.read(name))
+        data = store.read(name)
+        reason = exclude(data)
+        return Faces([], [reason]) if reason else decode(data)
     except FaceganError:  # not of the photograph
         raise
     except UnidentifiedImageError:  # its message has an address in memory

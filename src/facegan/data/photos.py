@@ -1,5 +1,6 @@
 """Stores of photographs: a folder, or a zip that is not unpacked."""
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -8,11 +9,12 @@ import tarfile
 import tempfile
 import weakref
 import zipfile
+import zlib
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from PIL import Image
 
@@ -60,7 +62,15 @@ class PhotoStore(ABC):
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """Changes when photographs are added, removed or replaced."""
+        """Changes when photographs are added, removed or renamed."""
+
+    def content_record(self) -> dict[str, str]:
+        """What `other_content` compares; empty if `fingerprint` depends on the content."""
+        return {}
+
+    def other_content(self, record: Mapping[str, Any]) -> str:
+        """A digest of the photographs if they are not those of `record`; empty otherwise."""
+        return ""
 
 
 class PhotoFolder(PhotoStore):
@@ -68,6 +78,7 @@ class PhotoFolder(PhotoStore):
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._checksums: dict[str, int] = {}  # of what was read
 
     def _list(self) -> tuple[list[str], list[Unused]]:
         files, skipped = list_files(self.root)
@@ -76,10 +87,32 @@ class PhotoFolder(PhotoStore):
 
     def read(self, name: str) -> bytes:
         with (self.root / name).open("rb") as file:
-            return _read_bounded(file)
+            data = _read_bounded(file)
+        self._checksums[name] = zlib.crc32(data)
+        return data
 
     def fingerprint(self) -> str:
         return digest(f"{name} {(self.root / name).stat().st_size}" for name in self.names())
+
+    def content_record(self) -> dict[str, str]:
+        return {"times": self._times(), "content": self._content()}
+
+    def other_content(self, record: Mapping[str, Any]) -> str:
+        if record.get("times") in (None, self._times()):  # None: of an earlier version
+            return ""
+        print("photographs are newer or older than when they were packed: comparing", flush=True)
+        content = self._content()
+        return content if content != record.get("content") else ""
+
+    def _times(self) -> str:
+        return digest(str((self.root / name).stat().st_mtime_ns) for name in self.names())
+
+    def _content(self) -> str:
+        for name in self.names():
+            if name not in self._checksums:
+                with contextlib.suppress(OSError, ValueError):  # it is not packed either
+                    self.read(name)
+        return digest(str(self._checksums.get(name)) for name in self.names())
 
 
 class PhotoZip(PhotoStore):
@@ -92,8 +125,10 @@ class PhotoZip(PhotoStore):
             raise FaceganError(
                 f"{path} is not a complete zip ({error}); remove it and fetch it again"
             ) from error
-        # Windows PowerShell 5 separates folders by backslashes
-        self._members = {info.filename.replace("\\", "/"): info for info in self._zip.infolist()}
+        seen = Counter[str]()
+        self._members = {  # Windows PowerShell 5 separates folders by backslashes
+            _unique(info.filename.replace("\\", "/"), seen): info for info in self._zip.infolist()
+        }
 
     def _list(self) -> tuple[list[str], list[Unused]]:
         return select(name for name in self._members if not name.endswith("/"))
@@ -112,15 +147,27 @@ class PhotoTar(PhotoFolder):
     def __init__(self, path: Path) -> None:
         folder = tempfile.mkdtemp(prefix="facegan-")
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        seen = Counter[str]()
+
+        def small_file(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo | None:
+            """`member` if it is safe to unpack and could be a photograph."""
+            if not member.isfile() or member.size > MAX_FILE_BYTES:
+                return None
+            name = _unique(str(PurePosixPath(member.name)), seen)
+            return tarfile.data_filter(member.replace(name=name, deep=False), folder)
+
         with tarfile.open(path) as archive:
-            archive.extractall(folder, filter=_small_file)
+            archive.extractall(folder, filter=small_file)
         super().__init__(Path(folder))
 
 
-def _small_file(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo | None:
-    """`member` if it is safe to unpack and could be a photograph."""
-    small = member.isdir() or (member.isfile() and member.size <= MAX_FILE_BYTES)
-    return tarfile.data_filter(member, folder) if small else None
+def _unique(name: str, seen: Counter[str]) -> str:
+    """`name`, or "name (2).jpg" and so on for members of an archive that share it."""
+    seen[name] += 1
+    path = PurePosixPath(name)
+    if seen[name] == 1 or name.endswith("/") or not path.name:
+        return name
+    return _unique(str(path.with_stem(f"{path.stem} ({seen[name]})")), seen)
 
 
 def open_photos(root: Path, key: str = "data.root") -> PhotoStore:
