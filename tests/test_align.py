@@ -130,13 +130,17 @@ def test_crop_is_in_pixels_of_celeba(one_face: None) -> None:
     [
         (256, noise(600), "a face too small for 256 pixels"),
         (28, noise(6).resize((600, 600)), align.BLURRED),
-        (28, noise(600).crop((0, 0, 600, 240)), align.CUT_OFF),
+        (28, noise(600).crop((0, 0, 600, 360)), align.CUT_OFF),
     ],
 )
 def test_small_blurred_and_cut_off_faces_are_left_out(
     size: int, photo: Image.Image, reason: str, one_face: None
 ) -> None:
     assert FaceAligner(size)(encoded(photo)) == ([], [reason])
+
+
+def test_a_face_may_reach_a_little_beyond_the_photograph(one_face: None) -> None:
+    assert len(FaceAligner(28)(encoded(noise(600).crop((0, 0, 600, 372)))).images) == 1
 
 
 def test_grey_faces_have_one_channel(one_face: None) -> None:

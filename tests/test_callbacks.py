@@ -26,6 +26,7 @@ from facegan.training.metrics import (
     layout,
     plain_hyperparameters,
 )
+from facegan.training.schedule import Budget
 
 ARGUMENTS = (
     *TINY,
@@ -107,21 +108,21 @@ def test_every_second_epoch_is_evaluated_on_the_trainings_device_and_no_weight_c
 
 
 def test_the_gif_is_in_the_order_of_the_epochs(tmp_path: Path) -> None:
-    for epoch, grey in ((998, 0), (999, 100), (1000, 200)):
-        Image.new("RGB", (8, 8), (grey, grey, grey)).save(tmp_path / f"epoch-{epoch:03}.png")
-    callbacks.SampleGrid(tmp_path).on_fit_end(None, None)
+    for name, grey in (("998", 0), ("999-000000064", 50), ("999", 100), ("1000", 200)):
+        Image.new("RGB", (8, 8), (grey, grey, grey)).save(tmp_path / f"epoch-{name}.png")
+    callbacks.SampleGrid(tmp_path, 1.0).on_fit_end(None, None)
     with Image.open(tmp_path / "epochs.gif") as video:
         shown = []
         for frame in range(video.n_frames):
             video.seek(frame)
             shown.append(video.convert("L").getpixel((0, 0)))
-    assert shown == [0, 100, 200]
+    assert shown == [0, 50, 100, 200]
 
 
 def test_the_gif_of_many_epochs_has_few_frames(tmp_path: Path) -> None:
     for epoch in range(1, 242):
         Image.new("L", (8, 8), epoch).save(tmp_path / f"epoch-{epoch:03}.png")
-    callbacks.SampleGrid(tmp_path).on_fit_end(None, None)
+    callbacks.SampleGrid(tmp_path, 1.0).on_fit_end(None, None)
     with Image.open(tmp_path / "epochs.gif") as video:
         assert video.n_frames == 81 <= callbacks.GIF_FRAMES
         video.seek(video.n_frames - 1)
@@ -164,13 +165,18 @@ def test_without_batch_norm_nothing_is_recalibrated() -> None:
     assert not calls
 
 
-def test_a_live_grid_is_written_during_an_epoch_and_changes_no_weight(
-    cli, small: tuple[str, ...], trained_run: Path
+def test_grids_within_an_epoch_change_no_weight(
+    cli, small: tuple[str, ...], trained_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(Budget, "grid_seconds", 0)  # as in epochs that take long
     assert not (trained_run / "samples/live.png").exists()
     live = ("trainer.max_epochs=3", "sample_every=0", "hydra.run.dir=live")
     assert cli("train", *small, *live).code == 0
     assert open_image("live/samples/live.png").size == open_image("live/samples/epoch-001.png").size
+    first = [path.name for path in sorted(Path("live/samples").glob("epoch-001*"))]
+    assert first == [*(f"epoch-001-0000000{n}.png" for n in ("08", "16", "24")), "epoch-001.png"]
+    with Image.open("live/samples/epochs.gif") as video:
+        assert video.n_frames == 12
     weights = [Path(run, "generator.safetensors").read_bytes() for run in ("live", trained_run)]
     assert weights[0] == weights[1]
 

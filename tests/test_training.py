@@ -32,8 +32,9 @@ from facegan.networks.latents import balanced_latents
 from facegan.train import TrainConfig, stored_config
 from facegan.training import callbacks, health
 from facegan.training.build import build_budget
-from facegan.training.checkpoints import AtomicCheckpointIO, Interruption
+from facegan.training.checkpoints import AtomicCheckpointIO
 from facegan.training.devices import default_precision, one_process
+from facegan.training.interruption import Interruption
 from facegan.training.run import train
 from facegan.training.schedule import Budget
 
@@ -380,6 +381,7 @@ def test_a_signal_ends_a_training_after_a_checkpoint(
     assert end.value.code == 128 + signum
     assert f"ended by {name}; its state is saved: resume={RUN}" in capsys.readouterr().err
     assert checkpoint(RUN)["images_seen"] == images + 8
+    assert metadata(RUN / "generator.safetensors")["images_seen"] == str(images + 8)
     assert signal.getsignal(signum) == handler
     resume(RUN)
     assert_same(checkpoint(RUN)["state_dict"], checkpoint(trained_run)["state_dict"])
@@ -405,6 +407,18 @@ def test_a_second_signal_ends_a_training_at_once() -> None:
     with pytest.raises(SystemExit) as end:
         interruption.receive(signal.SIGINT, None)
     assert end.value.code == 130
+
+
+def test_a_signal_ends_work_that_can_be_left_out() -> None:
+    interruption = Interruption(RUN)
+    assert interruption.unless_interrupted(lambda: "measured") == "measured"
+
+    def measure() -> str:
+        interruption.receive(signal.SIGINT, None)
+        return "measured"
+
+    assert interruption.unless_interrupted(measure) is None
+    assert interruption.unless_interrupted(lambda: "measured") is None  # the signal came before
 
 
 def test_a_run_without_a_checkpoint_starts_again(

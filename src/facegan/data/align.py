@@ -20,7 +20,7 @@ EYES_AND_MOUTH = [0, 1, 3, 4]  # the nose moves when the head turns
 DETECTION_SIDE = 640  # pixels of the longer side, for the first detection
 SMALLEST = 1 / 40  # of the longer side: the side of the smallest crop that the detector finds
 UPRIGHT_SIDE = 160  # pixels of the upright crop, for the second detection
-MAX_OUTSIDE = 0.25  # share of a crop outside the photograph, which is filled by reflection
+MAX_OUTSIDE = 0.05  # share of a crop outside the photograph, which is filled by reflection
 
 
 class Frame(NamedTuple):
@@ -35,8 +35,8 @@ class Frame(NamedTuple):
 # centre a tenth of the way from the eyes to the mouth.
 FRAMES = {"true": Frame(89, 109, 108), "wide": Frame(89.3, 116.2, 153)}
 UPRIGHT = Frame(89, 128, 140)  # the whole face, centred
-NO_FACE, UNCLEAR = "no face", "a face that is not found again in its upright crop"
-CUT_OFF, BLURRED = "a face cut off by the photograph's edge", "a face too blurred"
+NO_FACE, UNCLEAR = "no face", "a face turned away, covered or unclear"
+CUT_OFF, BLURRED = "a face too near to the photograph's edge", "a face too blurred"
 FACES = ("all", "one")
 
 

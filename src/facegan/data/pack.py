@@ -15,7 +15,7 @@ from facegan.core.errors import FaceganError
 from facegan.data.decode import Decoder, Faces
 from facegan.data.photos import PhotoStore
 
-PACK_VERSION = 3  # of the recipes; counts changes of the packed images
+PACK_VERSION = 4  # of the recipes; counts changes of the packed images
 MAX_BAD_SHARE, MAX_BAD = 0.1, 5  # more bad photographs than both are an error
 CHUNK = 1024  # photographs that are decoded before the first of them is written
 SHOWN = 5  # failures in a message

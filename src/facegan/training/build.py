@@ -20,7 +20,7 @@ from facegan.training.callbacks import (
     WatchMovement,
     weights_metadata,
 )
-from facegan.training.checkpoints import AtomicCheckpointIO, Interruption, RunCheckpoints
+from facegan.training.checkpoints import AtomicCheckpointIO, RunCheckpoints
 from facegan.training.devices import check_devices, default_precision, one_process
 from facegan.training.evaluation import (
     EvaluateDuringTraining,
@@ -28,6 +28,7 @@ from facegan.training.evaluation import (
     evaluation_seconds,
 )
 from facegan.training.health import CheckNumbers, WatchBalance, WatchVariety
+from facegan.training.interruption import Interruption
 from facegan.training.metrics import MetricsFile, MetricsLogger
 from facegan.training.progress import ETA, ProgressBar
 from facegan.training.schedule import (
@@ -109,12 +110,16 @@ def build_callbacks(
     metrics = MetricsLogger(config["trainer"]["log_every_n_steps"], metrics_file)
     about = weights_metadata(dataset, config["recipe"])
     health, every = config["health"], config["evaluate_every"]
-    evaluation = EvaluateDuringTraining(folder, dataset, metrics, every, about) if every else None
+    interruption, networks = Interruption(folder), SaveNetworks(folder, about)
+    evaluation = (
+        EvaluateDuringTraining(folder, dataset, metrics, every, about, interruption)
+        if every
+        else None
+    )
     measured = evaluation.metrics_measured if evaluation is not None else []
     for name, callback in extra.items():
         check_early_stopping(name, callback, measured, one_process(config["trainer"]))
     seconds, images, init = config["sample_every"], config["snapshots"]["every"], config["init"]
-    interruption = Interruption(folder)
     checkpoints = RunCheckpoints(
         folder,
         start.identity,
@@ -122,21 +127,22 @@ def build_callbacks(
         **config["checkpoint"],
         metrics=metrics_file,
         interruption=interruption,
+        networks=networks,
         evaluation=evaluation,
     )
     callbacks: list[Callback | None] = [
         metrics,
         budget,
-        ETA(budget),
+        ETA(budget, init is not None, evaluation_seconds),
         ProgressBar(metrics) if sys.stderr.isatty() else None,
         schedule,
         CheckNumbers(metrics),
         WatchBalance(metrics),
         WatchVariety(health["rollback"] and start.rollbacks < health["max_rollbacks"]),
         RecalibrateBatchNorm(),
-        SampleGrid(folder / "samples"),
+        SampleGrid(folder / "samples", budget.grid_seconds),
         WatchMovement(init) if init is not None else None,
-        SaveNetworks(folder, about),
+        networks,
         LiveGrid(folder / "samples", seconds) if seconds is not None else None,
         evaluation,
         SaveSnapshots(folder, images, about) if images is not None else None,

@@ -51,25 +51,49 @@ def recalibrate(gan: GAN) -> None:
 
 
 class SampleGrid(Callback):
-    """After every epoch a grid of the EMA's images for the same 64 latents; at the end, a GIF."""
+    """After every epoch a grid of the EMA's images for the same 64 latents; at the end, a GIF.
 
-    def __init__(self, folder: Path) -> None:
+    In an epoch that takes longer than `seconds` there is one after each of these times, too, drawn
+    with the batch-norm statistics of the training.
+    """
+
+    def __init__(self, folder: Path, seconds: float) -> None:
         self.folder = folder
+        self.seconds = seconds
+
+    def on_train_start(self, trainer: pl.Trainer, gan: GAN) -> None:
+        self.written = time.monotonic()
+
+    @rank_zero_only
+    def on_train_batch_end(self, trainer: pl.Trainer, gan: GAN, *_: Any) -> None:
+        last = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch or trainer.should_stop
+        if not last and time.monotonic() - self.written >= self.seconds:
+            self._save(trainer, gan, f"-{gan.images_seen:09}")
 
     @rank_zero_only
     def on_train_epoch_end(self, trainer: pl.Trainer, gan: GAN) -> None:
-        faces = save_faces(gan, self.folder / f"epoch-{trainer.current_epoch + 1:03}.png")
-        log_image(trainer, "samples", faces, gan.images_seen)
+        self._save(trainer, gan)
+
+    def _save(self, trainer: pl.Trainer, gan: GAN, suffix: str = "") -> None:
+        path = self.folder / f"epoch-{trainer.current_epoch + 1:03}{suffix}.png"
+        log_image(trainer, "samples", save_faces(gan, path), gan.images_seen)
+        self.written = time.monotonic()
 
     @rank_zero_only
     def on_fit_end(self, trainer: pl.Trainer, gan: GAN) -> None:
         # not on_train_end, which Lightning skips if no epoch is left to train
-        paths = sorted(self.folder.glob("epoch-*.png"), key=lambda path: int(path.stem[6:]))
+        paths = sorted(self.folder.glob("epoch-*.png"), key=_epoch_and_images)
         step = -(-len(paths) // GIF_FRAMES)
         frames = [open_image(path) for path in paths[::-step][::-1]] if paths else []
         if frames:
             frames[0].info |= frames[-1].info  # the mark of the newest weights
             save_video(frames, self.folder / "epochs.gif", EPOCHS_PER_SECOND)
+
+
+def _epoch_and_images(path: Path) -> tuple[int, float]:
+    """Of a grid's name: epoch-001-000012800.png -> (1, 12800); at the end of an epoch (1, inf)."""
+    _, epoch, *images = path.stem.split("-")
+    return int(epoch), int(images[0]) if images else math.inf
 
 
 class WatchMovement(Callback):
@@ -129,8 +153,11 @@ class SaveNetworks(Callback):
         self.folder = folder
         self.about = about
 
-    @rank_zero_only
     def on_train_epoch_end(self, trainer: pl.Trainer, gan: GAN) -> None:
+        self.write(gan)
+
+    @rank_zero_only
+    def write(self, gan: GAN) -> None:
         about = {"images_seen": str(gan.images_seen), **self.about}
         gan.ema.save_pretrained(self.folder / WEIGHTS_FILE, about)
         pretrained.save(gan.discriminator, self.folder / DISCRIMINATOR_FILE, about)

@@ -6,26 +6,22 @@ import itertools
 import os
 import pickle
 import shutil
-import signal
-import threading
 import time
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, Checkpoint
-from pytorch_lightning.plugins.environments import SLURMEnvironment
+from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
-from pytorch_lightning.utilities import rank_zero_only
 
-from facegan.core.console import heeded_signals, print_error, print_in_signal_handler
 from facegan.core.errors import FaceganError
 from facegan.core.files import atomic_path
 from facegan.gan.module import GAN
+from facegan.training.callbacks import SaveNetworks, recalibrate
 from facegan.training.evaluation import EvaluateDuringTraining
 from facegan.training.health import check_weights
+from facegan.training.interruption import Interruption
 from facegan.training.metrics import MetricsFile
 
 FOLDER = "checkpoints"
@@ -82,46 +78,6 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-class Interruption(Callback):
-    """Remembers SIGINT, SIGTERM and SIGHUP, and SLURM's signal to requeue the job.
-
-    RunCheckpoints reads `signum` at the end of every step, writes a checkpoint, and calls `end`. A
-    second signal ends the process at once.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.signum: int | None = None
-        self.requeue: Any = None  # Lightning's handler of SLURM's signal
-
-    def on_train_start(self, trainer: pl.Trainer, gan: GAN) -> None:
-        # Lightning sets its own handlers before this, and restores the earlier ones at the end
-        if threading.current_thread() is not threading.main_thread():
-            return
-        for signum in heeded_signals():
-            signal.signal(signum, self.receive)
-        if SLURMEnvironment.detect():
-            self.requeue = signal.getsignal(signal.SIGUSR1)
-            signal.signal(signal.SIGUSR1, self.receive)
-
-    def receive(self, signum: int, frame: FrameType | None) -> None:
-        if self.signum is not None:
-            raise SystemExit(128 + signum)
-        self.signum = signum
-        print_in_signal_handler(f"{signal.Signals(signum).name}: a checkpoint is written first")
-
-    def end(self) -> NoReturn:
-        """Ends the process with the signal's exit code; on SLURM, Lightning requeues the job."""
-        signum = self.signum or signal.SIGTERM  # another process of the training got the signal
-        if signum == getattr(signal, "SIGUSR1", None) and callable(self.requeue):
-            self.requeue(signum, None)
-        name = signal.Signals(signum).name
-        rank_zero_only(print_error)(
-            f"the training was ended by {name}; its state is saved: resume={self.folder} resumes it"
-        )
-        raise SystemExit(128 + signum)
-
-
 class RunCheckpoints(Checkpoint):
     """Saves the state of the run every few minutes, after every epoch, and before a signal ends it.
 
@@ -138,6 +94,7 @@ class RunCheckpoints(Checkpoint):
         keep: int,
         metrics: MetricsFile,
         interruption: Interruption,
+        networks: SaveNetworks,
         evaluation: EvaluateDuringTraining | None,
     ) -> None:
         """`every`: minutes between two checkpoints. `keep`: how many of the newest are kept."""
@@ -148,6 +105,7 @@ class RunCheckpoints(Checkpoint):
         self.keep = keep
         self.metrics = metrics
         self.interruption = interruption
+        self.networks = networks
         self.evaluation = evaluation
 
     def on_save_checkpoint(self, trainer: pl.Trainer, gan: GAN, checkpoint: dict[str, Any]) -> None:
@@ -172,6 +130,8 @@ class RunCheckpoints(Checkpoint):
         if interrupted or agreed(trainer, time.monotonic() - self.saved >= self.interval):
             self.save(trainer, gan)
         if interrupted:
+            recalibrate(gan)
+            self.networks.write(gan)
             self.interruption.end()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, gan: GAN) -> None:

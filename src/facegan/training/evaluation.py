@@ -29,6 +29,7 @@ from facegan.evaluation.metrics import (
 from facegan.gan.module import GAN
 from facegan.networks.base import Generator
 from facegan.networks.latents import latents
+from facegan.training.interruption import Interruption
 from facegan.training.metrics import MetricsLogger, print_line, tensorboards
 
 REHEARSAL_FACES = 200  # enough to estimate how long an evaluation takes
@@ -55,8 +56,10 @@ class EvaluateDuringTraining(Callback):
         metrics: MetricsLogger,
         every: int,
         about: dict[str, str],
+        interruption: Interruption,
     ) -> None:
         """`every`: epochs between two evaluations. `about`: as in `SaveNetworks`."""
+        self.interruption = interruption
         self.folder = folder
         self.about = about
         self.dataset = dataset
@@ -122,8 +125,11 @@ class EvaluateDuringTraining(Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, gan: GAN) -> None:
         if not self.enough or (trainer.current_epoch + 1) % self.every:
             return
-        faces = self._compare(gan.ema)
-        scores = self._scores(faces)
+        measured = self.interruption.unless_interrupted(lambda: self._measure(gan.ema))
+        if measured is None:
+            print_line("the evaluation of this epoch is left out")
+            return
+        faces, scores = measured
         self._log_coverage(trainer, faces, gan.images_seen)
         copies = self._copies(scores) and self.best < math.inf
         improved = scores[self.score] < self.best and not copies
@@ -160,6 +166,10 @@ class EvaluateDuringTraining(Callback):
         shares = attribute_coverage(held_out, generated, self.extractor.attributes)
         for board in tensorboards(trainer):
             board.add_text("attribute coverage", coverage_table(shares), images)
+
+    def _measure(self, generator: Generator) -> tuple[Comparison, dict[str, float]]:
+        faces = self._compare(generator)
+        return faces, self._scores(faces)
 
     def _compare(self, generator: Generator) -> Comparison:
         device = next(generator.parameters()).device

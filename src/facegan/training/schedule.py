@@ -20,6 +20,8 @@ from facegan.training.metrics import print_line
 PYTHON = 3.0  # seconds for the interpreter's start and end, which are not measured
 GIF_SECONDS = 0.05  # for a frame of the GIF
 MARGIN = 1.5  # of the estimate, for grid, weights and checkpoint, which it leaves out
+GRID_SECONDS = 300.0  # between two grids, at most
+GRIDS = 10  # at least, in a training that time ends
 COOLDOWN = 0.3  # of the budget (benchmarks/recipes.md, round 12)
 ROLLBACK_FACTOR = 0.5  # of the learning rates, at each rollback
 
@@ -30,6 +32,7 @@ class Budget(Callback, ABC):
     # images of an epoch at least: with few photographs, grids, evaluations and checkpoints would
     # take longer than the training between them
     epoch_images = 10_000
+    grid_seconds = GRID_SECONDS  # between two grids within an epoch
 
     def paused(self) -> AbstractContextManager[None]:
         """Time within the block does not count as training."""
@@ -42,6 +45,14 @@ class Budget(Callback, ABC):
     def total_images(self, trainer: pl.Trainer, gan: GAN) -> int | None:
         """The number of images in the whole training; None if time ends it."""
         return None
+
+    def seconds_left(self) -> float | None:
+        """The seconds to the end; None unless time ends the training."""
+        return None
+
+    @abstractmethod
+    def times(self, factor: float) -> str:
+        """The override for a budget that is `factor` times as large, rounded up."""
 
     @abstractmethod
     def __str__(self) -> str:
@@ -63,6 +74,9 @@ class EpochBudget(Budget):
 
     def total_images(self, trainer: pl.Trainer, gan: GAN) -> int | None:
         return self.max_epochs * int(trainer.num_training_batches) * gan.batch_size
+
+    def times(self, factor: float) -> str:
+        return f"trainer.max_epochs={math.ceil(factor * self.max_epochs)}"
 
     def __str__(self) -> str:
         return f"epoch {self.max_epochs}"
@@ -91,6 +105,9 @@ class ImageBudget(Budget):
     def total_images(self, trainer: pl.Trainer, gan: GAN) -> int | None:
         return self.max_images
 
+    def times(self, factor: float) -> str:
+        return f"trainer.max_images={math.ceil(factor * self.max_images)}"
+
     def __str__(self) -> str:
         return f"{self.max_images:,} images"
 
@@ -115,7 +132,9 @@ class TimeBudget(Budget):
         """
         self.max_time = max_time
         self.estimate = estimate
+        self.grid_seconds = min(GRID_SECONDS, max_time.total_seconds() / GRIDS)
         self.elapsed = 0.0  # seconds in earlier processes
+        self.preparation = 0.0  # seconds that do not count
         self.began = time.monotonic() - startup
         self.started = self.over = False
         self.reserve: float | None = None  # seconds for the end of an epoch
@@ -126,6 +145,7 @@ class TimeBudget(Budget):
     def paused(self) -> Iterator[None]:
         before = time.monotonic()
         yield
+        self.preparation += time.monotonic() - before
         self.began += time.monotonic() - before
 
     def state_dict(self) -> dict[str, Any]:
@@ -139,14 +159,26 @@ class TimeBudget(Budget):
         """Of the run so far."""
         return self.elapsed + time.monotonic() - self.began
 
+    def seconds_left(self) -> float:
+        return max(self.max_time.total_seconds() - self.seconds(), 0.0)
+
+    def times(self, factor: float) -> str:
+        minutes = math.ceil(factor * self.max_time.total_seconds() / 60)
+        return f"trainer.max_time={minutes // 60:02}:{minutes % 60:02}:00"
+
     def on_train_start(self, trainer: pl.Trainer, gan: GAN) -> None:
         self.started = True
         self.epoch_ended = None
+        end = time.strftime("%H:%M:%S", time.localtime(time.time() + self.seconds_left()))
+        text = f"trainer.max_time={self.max_time}: the training ends at {end}"
+        if self.preparation > 1:
+            text += f"; the preparation of the data, {self.preparation:.0f} s, does not count"
+        print_line(text)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, gan: GAN) -> None:
         if self.epoch_ended is not None:
             self.reserve = max(self.reserve or 0.0, time.monotonic() - self.epoch_ended)
-        self.frames = min(trainer.current_epoch + 1, GIF_FRAMES)
+        self.frames = min(trainer.current_epoch + 1 + GRIDS, GIF_FRAMES)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, gan: GAN) -> None:
         self.epoch_ended = time.monotonic()
