@@ -22,6 +22,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from facegan import quickstart
 from facegan.cli.arguments import LITERAL_KEYS, quote_literals
 from facegan.cli.config import validate
 from facegan.core.errors import FaceganError
@@ -182,6 +183,10 @@ def _composes(name: str, words: list[str]) -> bool:
 def compose_all(name: str, arguments: list[str]) -> None:
     """Composes and validates the config of a command, for every value of a sweep."""
     arguments = [word for word in arguments if "=" not in word or not _is_placeholder(word)]
+    if name == "quickstart":  # the keys of facegan.train come after it, too
+        own = [word for word in arguments if word.partition("=")[0] in quickstart.OWN]
+        compose_all("train", [*FOLDER, *(word for word in arguments if word not in own)])
+        arguments = own
     overrides = [word for word in quote_literals(arguments) if "=" in word]
     for choice in _sweep(overrides):
         compose(name, tuple(choice))

@@ -28,6 +28,7 @@ from facegan.networks.residual import ResidualGenerator
 
 NODE = shutil.which("node")
 SCRIPTS = ("ort.wasm.min.js", "ort-wasm-simd-threaded.mjs")  # of onnxruntime-web
+TITLE = "title=The Smiths & Co, 2024"
 SEEDS = [0, 7, 100_000, 2**31, 2**32 - 1]
 
 
@@ -114,8 +115,9 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, cli) -> Non
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("facegan.deployment.onnx_model", exc_type=ImportError)
     out = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-W", "error", "-m", "facegan.export", f"out={out}"]
+    command = [sys.executable, "-W", "error", "-m", "facegan.export", f"out={out}", TITLE]
     result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=out)
+    assert "<h1>The Smiths &amp; Co, 2024 <small>synthetic" in (out / "index.html").read_text()
     assert re.search(r"^.*\n.*\n.*between ONNX Runtime and torch: [01]/255\n$", result.stdout)
     return out
 

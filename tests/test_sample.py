@@ -29,8 +29,10 @@ def face() -> Image.Image:
 def test_ten_faces_by_default(cli, workdir: Path) -> None:
     result = cli("sample")
     assert result.code == 0, result.err
-    faces = sorted((workdir / "outputs" / "faces").iterdir())
+    grid, *faces = sorted((workdir / "outputs" / "faces").iterdir())
     assert [path.name for path in faces] == [f"seed-{seed:04}.png" for seed in range(10)]
+    assert open_image(grid).size == (2 * (4 * 65 - 1), 2 * (3 * 65 - 1))
+    assert cli("verify", str(grid)).out.endswith("the same\n")
     assert {open_image(path).size for path in faces} == {(64, 64)}
 
 
@@ -44,14 +46,14 @@ def test_seeds_grid_and_upscale(cli, workdir: Path) -> None:
 
 @pytest.mark.parametrize("video", ["gif", "mp4"])
 def test_interpolation_writes_a_video(cli, workdir: Path, video: str) -> None:
-    arguments = ("weights=lite-28", "interpolate=3,7,12", "frames=9", "upscale=2", "out=.")
+    arguments = ("weights=lite-28", "interpolate=3,7,12", "frames=9", "out=.")
     result = cli("sample", *arguments, f"video={video}")
     assert result.code == 0, result.err
     path = workdir / f"interpolation-3-7-12.{video}"
     assert path.stat().st_size > 500
     if video == "gif":
         with Image.open(path) as picture:
-            assert picture.n_frames == 9
+            assert (picture.n_frames, picture.size) == (9, (140, 140))
 
 
 def test_stream_runs_until_it_is_stopped(

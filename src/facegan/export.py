@@ -31,6 +31,7 @@ class ExportConfig:
     out: str = MISSING
     name: str | None = MISSING
     license: str | None = MISSING
+    title: str | None = MISSING
     trust: Any = None
 
 
@@ -51,7 +52,8 @@ def main(cfg: DictConfig) -> None:
     about = describe(cfg.weights, cfg.name, cfg.license)
     model = to_onnx(generator, {**about, **_metadata(generator)}).SerializeToString()
     difference = largest_difference(model, generator)
-    page = build_page(model, generator, load_directions(generator, progress=True), about)
+    directions = load_directions(generator, progress=True)
+    page = build_page(model, generator, directions, about, cfg.title)
     out = Path(cfg.out)
     for file, data in ((MODEL_FILE, model), (PAGE_FILE, page.encode())):
         write_bytes(out / file, data)

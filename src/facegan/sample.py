@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from facegan.networks.base import Generator
 
 
+MOST_IN_GRID = 100  # faces, by default
+LEGIBLE = 128  # pixels of a face in a grid or video, about, by default
+
+
 @dataclass
 class SampleConfig:
     """The types of conf/sample.yaml."""
@@ -41,8 +45,8 @@ class SampleConfig:
     attributes: str | None = MISSING
     truncation: float = number(0, 10)
     out: str = MISSING
-    grid: bool = MISSING
-    upscale: int = number(1, 100)
+    grid: bool | None = MISSING
+    upscale: int | None = number(1, 100)
     filter: str = MISSING
     interpolate: str | None = MISSING
     frames: int = number(2, 10**5)
@@ -71,7 +75,7 @@ def main(cfg: DictConfig) -> None:
 
 
 def save_images(generator: "Generator", cfg: DictConfig) -> None:
-    """A PNG for each seed and, with `grid`, one of all."""
+    """A PNG for each seed, and one of all."""
     import torch
 
     from facegan.core.images import grid
@@ -79,13 +83,15 @@ def save_images(generator: "Generator", cfg: DictConfig) -> None:
     seeds = _seeds(generator, cfg)
     faces = _drawn(generator, _editor(generator, cfg)(generator.latents(seeds, cfg.truncation)))
     facts = _facts(generator, cfg, seeds)
+    with_grid = 1 < len(seeds) <= MOST_IN_GRID if cfg.grid is None else cfg.grid
     kept = []
     for seed, face in zip(seeds, progress_bar(faces, total=len(seeds)), strict=True):
         _save_image(face, f"seed-{seed:04}", cfg, replace(facts, seeds=str(seed)))
-        kept += [face] if cfg.grid else []
-    if cfg.grid:
-        _save_image(grid(torch.stack(kept)), "grid", cfg, facts)
-    print(f"{len(seeds)} face{'s' if len(seeds) > 1 else ''} in {cfg.out}")
+        kept += [face] if with_grid else []
+    if with_grid:
+        _save_image(grid(torch.stack(kept)), "grid", cfg, facts, _legible(generator))
+    shown = f"; {Path(cfg.out) / 'grid.png'} shows them" if with_grid else ""
+    print(f"{len(seeds)} face{'s' if len(seeds) > 1 else ''} in {cfg.out}{shown}")
 
 
 def save_interpolation(generator: "Generator", cfg: DictConfig) -> None:
@@ -97,7 +103,9 @@ def save_interpolation(generator: "Generator", cfg: DictConfig) -> None:
     z = generator.latents(seeds, cfg.truncation)
     faces = _drawn(generator, slerp_loop(_editor(generator, cfg)(z), cfg.frames))
     facts = _facts(generator, cfg, seeds)
-    _save_video(faces, f"interpolation-{cfg.interpolate.replace(',', '-')[:100]}", cfg, facts)
+    _save_video(
+        generator, faces, f"interpolation-{cfg.interpolate.replace(',', '-')[:100]}", cfg, facts
+    )
 
 
 def save_sweep(generator: "Generator", cfg: DictConfig) -> None:
@@ -111,7 +119,7 @@ def save_sweep(generator: "Generator", cfg: DictConfig) -> None:
     edit = _editor(generator, cfg)
     frames = (grid(generator.draw(edit(z, factor))) for factor in factors)
     facts = _facts(generator, cfg, seeds)
-    _save_video(frames, f"sweep-{'-'.join(parse_edit(cfg.edit))[:100]}", cfg, facts)
+    _save_video(generator, frames, f"sweep-{'-'.join(parse_edit(cfg.edit))[:100]}", cfg, facts)
 
 
 def stream(generator: "Generator", cfg: DictConfig) -> None:
@@ -150,17 +158,32 @@ def _facts(generator: "Generator", cfg: DictConfig, seeds: Sequence[int] = ()) -
     return generator.provenance(seeds, cfg.truncation, **chosen)
 
 
-def _save_image(image: "Tensor", name: str, cfg: DictConfig, facts: "Provenance") -> None:
+def _legible(generator: "Generator") -> int:
+    """The default of `upscale` where faces are only looked at."""
+    return max(1, round(LEGIBLE / generator.image_size))
+
+
+def _save_image(
+    image: "Tensor", name: str, cfg: DictConfig, facts: "Provenance", upscale: int = 1
+) -> None:
+    """`upscale`: the default of the user's."""
     from facegan.core.images import save_image, to_pil
 
-    save_image(to_pil(image, cfg.upscale, cfg.filter, facts), Path(cfg.out) / f"{name}.png")
+    picture = to_pil(image, cfg.upscale or upscale, cfg.filter, facts)
+    save_image(picture, Path(cfg.out) / f"{name}.png")
 
 
-def _save_video(faces: Iterable["Tensor"], name: str, cfg: DictConfig, facts: "Provenance") -> None:
+def _save_video(
+    generator: "Generator",
+    faces: Iterable["Tensor"],
+    name: str,
+    cfg: DictConfig,
+    facts: "Provenance",
+) -> None:
     from facegan.core.images import save_video, to_pil
 
-    path = Path(cfg.out) / f"{name}.{cfg.video}"
-    save_video((to_pil(face, cfg.upscale, cfg.filter, facts) for face in faces), path, cfg.fps)
+    path, upscale = Path(cfg.out) / f"{name}.{cfg.video}", cfg.upscale or _legible(generator)
+    save_video((to_pil(face, upscale, cfg.filter, facts) for face in faces), path, cfg.fps)
     print(path)
 
 

@@ -25,11 +25,12 @@ class ArgumentKind(Enum):
 
 
 _KEYS = {
-    ArgumentKind.PATH: "data.root data.packed_dir images resume evaluation.inception_weights",
+    ArgumentKind.PATH: "data.root data.packed_dir photos images resume "
+    "evaluation.inception_weights",
     ArgumentKind.FOLDER: "out",
     ArgumentKind.WEIGHTS: "weights init data.weights",
     ArgumentKind.FILE_OR_TEXT: "data.labels",
-    ArgumentKind.TEXT: "data.name runs seeds interpolate attributes edit sweep",
+    ArgumentKind.TEXT: "data.name name title runs seeds interpolate attributes edit sweep",
     ArgumentKind.HYDRA: "hydra.run.dir hydra.sweep.dir",
 }
 LITERAL_KEYS = {key: kind for kind, keys in _KEYS.items() for key in keys.split()}

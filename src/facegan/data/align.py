@@ -97,7 +97,7 @@ class FaceAligner(Decoder):
         side = abs(to_photo.scale_turn)  # of the crop, in pixels of the photograph
         if side < self.image_size:
             return f"a face too small for {self.image_size} pixels"
-        if _share_outside(photo, to_photo) > MAX_OUTSIDE:
+        if share_outside(photo, to_photo) > MAX_OUTSIDE:
             return CUT_OFF
         image = crop_square(photo, to_photo, self.image_size).convert(self.mode)
         pixels = np.asarray(image).reshape(self.image_size, self.image_size, self.channels)
@@ -178,7 +178,7 @@ def _region(photo: Image.Image, to_photo: Similarity) -> tuple[Image.Image, int,
     return Image.fromarray(np.pad(pixels, missing, mode="symmetric")), int(left), int(top)
 
 
-def _share_outside(photo: Image.Image, to_photo: Similarity) -> float:
+def share_outside(photo: Image.Image, to_photo: Similarity) -> float:
     """The share of the square outside the photograph."""
     steps = (np.arange(32) + 0.5) / 32
     points = to_photo(np.stack(np.meshgrid(steps, steps), axis=-1))

@@ -20,10 +20,17 @@ SHARED_EFFECT = 0.45  # of an attribute's effect on itself
 
 
 def build_page(
-    model: bytes, generator: Generator, directions: Directions, about: dict[str, str]
+    model: bytes,
+    generator: Generator,
+    directions: Directions,
+    about: dict[str, str],
+    title: str | None = None,
 ) -> str:
     """The HTML of the page. `about` has the keys name and license."""
+    heading = (title, "synthetic faces") if title else ("Synthetic faces", f"by {about['name']}")
     values = {
+        "title": html.escape(heading[0]),
+        "subtitle": html.escape(heading[1]),
         "name": html.escape(about["name"]),
         "license": html.escape(about["license"]),
         "size": str(generator.image_size),

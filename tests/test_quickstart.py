@@ -1,0 +1,137 @@
+"""From a folder of photographs to a page, by one command."""
+
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Cli, smooth_images
+from PIL import Image
+
+from facegan import quickstart
+from facegan.data.align import CELEBA_LANDMARKS
+from facegan.training import plan as planning
+from facegan.training.plan import Facts, look, next_steps, plan
+
+FAMILY = Facts(300, 3024, 4032, 24, 23, 22, 900, gpu=False, cores=2)
+
+
+def overrides(facts: Facts, **given: str) -> str:
+    keys = {name.replace("__", "/").replace("_dot_", "."): value for name, value in given.items()}
+    return " ".join(text for choice in plan(facts, keys) if (text := choice.overrides))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, "data.align=true data.crop=108 data.image_size=28 init=full-28 model.batch_size=64"),
+        ({}, "model/augment=diffaugment trainer.max_time=00:10:00"),
+        ({"photographs": 60}, "trainer.max_time=00:05:00"),
+        ({"photographs": 9000}, "model/augment=none"),
+        ({"gpu": True}, "data.align=true data.crop=148 data.image_size=64 init=full-64"),
+        ({"gpu": True, "side": 50}, "data.crop=108 data.image_size=28 init=full-28"),
+        ({"gpu": True}, "trainer.max_images=200000"),
+        ({"with_face": 3}, "data.align=null data.image_size=28 model=lite model/augment"),
+        ({"whole": 4}, "data.align=null data.image_size=28 init=full-28"),
+        ({"with_face": None}, "data.align=null data.image_size=28 init=full-28"),
+    ],
+)
+def test_the_choices_follow_from_the_facts(changes: dict[str, int], expected: str) -> None:
+    assert expected in overrides(replace(FAMILY, **changes))
+
+
+@pytest.mark.parametrize(
+    ("given", "absent", "present"),
+    [
+        ({"data_dot_image_size": "64"}, "data.image_size", "data.crop=148 init=full-64"),
+        ({"data_dot_image_size": "56"}, "init", "data.align=true model=lite"),
+        ({"trainer_dot_max_epochs": "3"}, "max_time", "diffaugment"),
+        ({"model": "lite"}, "init", "diffaugment"),
+        ({"init": "outputs/latest"}, "init", "data.align=true data.image_size"),
+        ({"data_dot_align": "null"}, "data.crop", "init=full-28"),
+        ({"model__augment": "ada"}, "diffaugment", "init=full-28"),
+    ],
+)
+def test_the_users_keys_take_precedence(given: dict[str, str], absent: str, present: str) -> None:
+    text = overrides(FAMILY, **given)
+    assert absent not in text
+    assert present in text
+
+
+def test_the_facts_of_photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(30):
+        Image.new("RGB", (400, 600)).save(tmp_path / f"{number}.png")
+    (tmp_path / "99.jpg").write_bytes(b"not an image")
+    found = iter([*[CELEBA_LANDMARKS * 2] * 20, *[CELEBA_LANDMARKS + 280] * 10])
+    monkeypatch.setattr(planning, "find_landmarks", lambda photo, largest: [next(found)])
+    facts = look(tmp_path)
+    assert (facts.photographs, facts.width, facts.height, facts.looked_at) == (31, 400, 600, 23)
+    assert (facts.with_face, facts.whole, facts.side) == (23, 20, 296)
+
+
+@pytest.fixture
+def photos(workdir: Path) -> Path:
+    folder = workdir / "The Smiths (2024)"
+    folder.mkdir()
+    for number, image in enumerate(smooth_images(40, 32)):
+        Image.fromarray(np.asarray(image)).save(folder / f"{number}.png")
+    return folder
+
+
+def test_a_dry_run_prints_choices_and_commands(cli: Cli, photos: Path) -> None:
+    result = cli("quickstart", f"photos={photos}", "--dry-run", "trainer.max_images=64")
+    assert (result.code, result.err) == (0, "")
+    assert "facegan train data=folder 'data.root=" in result.out
+    assert "trainer.max_time" not in result.out
+    assert "length        your own keys take precedence" in result.out
+    assert "'title=The Smiths (2024)'" in result.out
+    assert [path.name for path in photos.parent.iterdir()] == [photos.name, "outputs"]
+
+
+def test_a_wrong_key_is_refused_before_the_work(cli: Cli, photos: Path) -> None:
+    result = cli("quickstart", f"photos={photos}", "data.image_sise=64")
+    assert result.code == 2
+    assert "image_sise" in result.err
+
+
+@pytest.mark.parametrize(
+    ("failing", "begun", "code"),
+    [
+        ("", ["prepare", "train", "evaluate", "export"], 0),
+        ("evaluate", ["prepare", "train", "evaluate", "export"], 0),
+        ("train", ["prepare", "train"], 130),
+    ],
+)
+def test_the_commands_follow_each_other(
+    failing: str, begun: list[str], code: int, cli: Cli, photos: Path, monkeypatch
+) -> None:
+    ran = []
+
+    def run(words: list[str]) -> int:
+        ran.append(words[0])
+        return 130 if words[0] == failing else 0
+
+    monkeypatch.setattr(quickstart, "run", run)
+    result = cli("quickstart", f"photos={photos}")
+    assert (ran, result.code) == (begun, code)
+    assert ("facegan export weights=" in result.out) is (code == 130)
+
+
+@pytest.mark.slow
+def test_the_whole_way(cli: Cli, photos: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    tiny = ("model=lite", "model.generator.width=8", "model.discriminator.width=8")
+    short = ("trainer.max_images=128", "data.image_size=8", "model.batch_size=8")
+    assert cli("quickstart", f"photos={photos}", *tiny, *short, "hydra.run.dir=run").code == 0
+    page = Path("run/page/index.html").read_text()
+    assert "The Smiths (2024)" in page
+    assert "few" in shlex.join(capfd.readouterr())
+    assert Path("run/evaluation.html").is_file() is False  # too few photographs
+
+
+def test_what_to_try_next_depends_on_the_report() -> None:
+    still = {"facts": {"since full-28": "warning: these are still the faces of full-28"}}
+    copied = {"measures": {"memorization": {"value": 0.2}}}
+    assert "not yet those of your photographs" in next_steps(FAMILY, still, Path("run"))[0]
+    assert "20% of the faces" in "".join(next_steps(FAMILY, copied, Path("run")))
+    assert next_steps(FAMILY, {}, Path("run"))[0].startswith("longer")
