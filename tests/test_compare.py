@@ -12,12 +12,13 @@ import yaml
 from conftest import Cli
 from PIL import Image
 
+from facegan.comparison import output
 from facegan.comparison.differences import describe, distinguishing_keys, group
 from facegan.comparison.output import charts, html_page
 from facegan.comparison.runs import find_runs, read_run
 from facegan.comparison.significance import Summary, difference, format_number, round_to_error
 from facegan.comparison.table import Table, build_table
-from facegan.core import tables
+from facegan.core import run_files, tables
 from facegan.core.errors import FaceganError
 from facegan.core.nested import flatten
 from facegan.core.tables import latex_table, markdown_table, table_text
@@ -221,6 +222,27 @@ def test_long_curves_are_thinned_and_keep_the_last_point(tmp_path: Path) -> None
     (curve,) = next(c["curves"] for c in charts([run]) if c["title"] == "Fréchet distance")
     assert len(curve) == 334
     assert curve[-1] == [1_000_000, 2000.0, 1000.0]
+
+
+def test_many_lines_are_thinned_as_they_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_files, "MAX_ENTRIES", 20)
+    run = read_run(make_run(tmp_path / "a", "lite", 1, [float(n) for n in range(1, 1001)]))
+    distances = run.values("frechet_distance")
+    assert distances[:1] + distances[-1:] == [1.0, 1000.0]
+    assert 10 <= len(distances) <= 21
+    assert len(run.entries) <= 42
+
+
+def test_the_page_of_many_runs_is_bounded(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output, "MAX_GRIDS", 3)
+    monkeypatch.setattr(output, "ALL_POINTS", 1)
+    page = html_page(table_of(sweep))
+    assert page.count("data:image/png;base64,") == 3
+    assert "grid of the first 3 runs" in page
+    curves = [curve for chart in charts([read_run(sweep / "0")]) for curve in chart["curves"]]
+    assert [len(curve) for curve in curves] == [1] * len(curves)
 
 
 def test_the_command_writes_page_csv_and_json_and_prints_plain_lines(sweep: Path, cli: Cli) -> None:

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from facegan.core import pretrained
 from facegan.core.errors import FaceganError
-from facegan.core.images import to_float
+from facegan.core.images import save_grid, to_float
+from facegan.core.provenance import Provenance
 from facegan.data.celeba import CelebA
 from facegan.data.dataset import PackedDataset, open_dataset
 from facegan.evaluation import metrics as registry
@@ -267,13 +268,21 @@ def test_a_folder_of_images_is_evaluated_and_written_before_it_is_printed(
 ) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (60, 40, 30, 3), dtype=np.uint8)
     save_images(workdir / "images", noise)
+    save_grid(torch.zeros(4, 3, 8, 8).byte(), "images/faces-grid.png")
+    marked = Provenance("0" * 64, "0,1,2,3")
+    save_grid(torch.zeros(4, 3, 8, 8).byte(), "images/renamed.png", facts=marked)
+    Image.new("RGB", (28, 28)).save("images/a.jpg")
     monkeypatch.setattr(run, "measures_table", lambda *_: "é".encode("ascii"))
     with pytest.raises(UnicodeEncodeError):
         cli("evaluate", "images=images", *generated_faces)
     out = workdir / "outputs" / "evaluation"
     assert sorted(path.name for path in out.iterdir()) == ["evaluation.html", "evaluation.json"]
     report = json.loads((out / "evaluation.json").read_text())
-    assert report["facts"]["faces"] == "60 of 28x28"
+    assert report["facts"]["faces"] == "61 of 28x28"
+    assert report["facts"]["images as read"] == (
+        "60 resized to 28x28; 60 not square and cropped; "
+        "1 JPEG or the like, whose losses change distances; 2 left out: grids"
+    )
     assert report["measures"]["frechet_distance"]["value"] > 50
 
 

@@ -1,6 +1,7 @@
 """Loggers and callbacks that a user adds, the debug overlays, and a sweep's folders."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -95,6 +96,38 @@ def test_early_stopping(evaluated, workdir: Path) -> None:
     result = evaluated(*stop, never_enough, "trainer.max_epochs=9", "evaluate_every=2")
     assert result.code == 0, result.err
     assert metrics(workdir / "run")[-1]["images"] == 4 * 16  # the second evaluation
+
+
+@pytest.mark.parametrize(
+    ("callback", "words"),
+    [
+        ("{_target_: pytorch_lightning.callbacks.LearningRateMonitor}", ""),
+        ("{_target_: pytorch_lightning.callbacks.Timer, duration: '00:01:00:00'}", ""),
+        (
+            "{_target_: pytorch_lightning.callbacks.ThroughputMonitor, "
+            "batch_size_fn: {_target_: builtins.len, _partial_: true}}",
+            "",
+        ),
+        ("{_target_: pytorch_lightning.callbacks.BatchSizeFinder}", "BatchSizeFinder is not a"),
+        ("{_target_: builtins.object}", "callbacks.lr: object is not a Lightning callback"),
+        ("{_target_: nopackage.Thing}", "_target_=nopackage.Thing: .*No module named 'nopackage'"),
+        ("{_target_: builtins.dict}", "_target_=builtins.dict: no signature"),
+        ("3", r"callbacks\.lr must have a _target_, the class to build, got 3"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*flops_per_batch")
+def test_lightnings_callbacks(callback: str, words: str, train) -> None:
+    result = train(f"+callbacks.lr={callback}", "trainer.max_epochs=1", "evaluate_every=0")
+    assert result.code == (2 if words else 0), result.err
+    assert re.search(words, result.err)
+    assert "Traceback" not in result.err
+
+
+def test_paths_are_the_users_in_a_job_that_changes_its_folder(train, workdir: Path) -> None:
+    result = train("hydra.job.chdir=true", "trainer.max_epochs=1", "data.packed_dir=packed")
+    assert result.code == 0, result.err
+    assert Path("outputs/latest").resolve() == workdir / "run"
+    assert any(Path("packed").iterdir())
 
 
 def test_a_callback_is_checked_like_any_other_node(train) -> None:

@@ -46,11 +46,15 @@ def test_joblib(tmp_path: Path) -> None:
 
 def test_optuna_minimizes_the_best_distance(tmp_path: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
-    done = sweep(
-        tmp_path,
+    optuna = (
         *("hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "hydra.sweeper.n_jobs=1"),
         *("hydra.sweeper.direction=minimize", "seed=range(1,9)"),
     )
+    done = sweep(tmp_path, *optuna)
     assert done.returncode == 0, done.stderr
     results = OmegaConf.load(tmp_path / "sweep/optimization_results.yaml")
     assert 0 < results.best_value < 1000
+    unmeasured = sweep(tmp_path, *optuna, "evaluate_every=0", "hydra.sweep.dir=none")
+    assert unmeasured.returncode == 2
+    assert "set evaluate_every=1" in unmeasured.stderr
+    assert not list(tmp_path.glob("none/*/config.yaml"))

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import shutil
 import signal
 import subprocess
 import sys
@@ -440,6 +441,18 @@ def test_a_trained_run_is_not_overwritten(tiny: Any, trained_run: Path) -> None:
     with pytest.raises(FaceganError, match=r"has a finished run already; resume it by"):
         train(tiny("trainer.max_epochs=3"), trained_run, resume=False)
     assert (trained_run / "generator.safetensors").read_bytes() == before
+
+
+def test_a_checkpoint_of_a_finished_twin_brings_its_weights(
+    tiny: Any, resume: Any
+) -> None:
+    twin = Path("twin")
+    for folder, epochs in ((RUN, 1), (twin, 2)):
+        train(tiny(f"trainer.max_epochs={epochs}"), folder, resume=False)
+    shutil.copy(twin / "checkpoints/last.ckpt", RUN / "checkpoints/last.ckpt")
+    resume(RUN, "trainer.max_epochs=2")
+    for name in ("generator.safetensors", "discriminator.safetensors"):
+        assert (RUN / name).read_bytes() == (twin / name).read_bytes()
 
 
 @pytest.fixture

@@ -137,9 +137,9 @@ def test_generators_can_be_chosen_once_each_the_newest_run_first(workdir: Path) 
 
 def test_metrics_are_sorted_and_damaged_lines_skipped(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
-    assert read_metrics(path) == []
+    assert read_metrics(path).entries == []
     path.write_text('{"images": 2, "loss": NaN}\n[1]\n{"images": 1, "loss": 3}\n{"images": 9, "')
-    assert read_metrics(path) == [{"images": 1, "loss": 3}, {"images": 2}]
+    assert read_metrics(path).entries == [{"images": 1, "loss": 3}, {"images": 2}]
 
 
 @pytest.mark.parametrize("count", [0, 1, 300, 301, 1000])

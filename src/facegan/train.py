@@ -21,7 +21,7 @@ from hydra.types import RunMode
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from facegan.cli.arguments import ArgumentKind, absolute, escape
-from facegan.cli.command import command
+from facegan.cli.command import command, needs_results
 from facegan.cli.config import ConfigError, load_config, number, validate
 from facegan.core.errors import FaceganError
 from facegan.core.paths import CONFIG_PATH
@@ -152,11 +152,23 @@ def main(cfg: DictConfig) -> float | None:
     if resume:
         folder = Path(cfg.resume).resolve()
         cfg = stored_config(folder, cfg, list(hydra_config.overrides.task))
+    check_result(cfg.evaluate_every or None)
     from facegan.training.run import train  # seconds, which --help does not need
 
     sweep = hydra_config.mode == RunMode.MULTIRUN
     startup = 0.0 if sweep else time.monotonic() - began  # only a sweep's first run imports
-    return train(cfg, folder, resume, sweep, startup)
+    best = train(cfg, folder, resume, sweep, startup)
+    check_result(best)
+    return best
+
+
+def check_result(value: float | None) -> None:
+    """Raises ConfigError if a sweep needs a distance, and `value` is None: none is measured."""
+    if needs_results() and value is None:
+        raise ConfigError(
+            f"{HydraConfig.get().sweeper._target_} needs a distance, and none is measured: set "
+            "evaluate_every=1, and train for at least one epoch on at least 20 photographs"
+        )
 
 
 def stored_config(folder: Path, cfg: DictConfig, overrides: list[str]) -> DictConfig:

@@ -14,6 +14,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import (
     ConfigAttributeError,
@@ -23,7 +24,7 @@ from omegaconf.errors import (
 )
 
 from facegan.cli.arguments import LITERAL_KEYS, ArgumentKind, is_sweep, quote_literals
-from facegan.cli.config import first_line, resolve_paths, unknown_key, validate
+from facegan.cli.config import ConfigError, first_line, resolve_paths, unknown_key, validate
 from facegan.cli.help import help_text
 from facegan.core.console import (
     heeded_signals,
@@ -65,7 +66,8 @@ def _as_command(main: Main, name: str, schema: type, complete: Complete) -> Call
         try:
             return _run(main, cfg, schema)
         except USER_ERRORS as error:
-            if os.getpid() != process:  # Hydra carries the error to the user's process
+            # Hydra carries the error to the user's process, or to Optuna, whose trial has failed
+            if os.getpid() != process or (isinstance(error, ConfigError) and needs_results()):
                 raise FaceganError(format_error(error)) from None
             return report(error)  # Hydra would print a second line, and end a sweep
 
@@ -93,9 +95,16 @@ def _as_command(main: Main, name: str, schema: type, complete: Complete) -> Call
     return run_command
 
 
+def needs_results() -> bool:
+    """Whether this is a run of a sweep whose next runs depend on its result, as Optuna's do."""
+    cfg = HydraConfig.get()
+    return cfg.mode == RunMode.MULTIRUN and not cfg.sweeper._target_.endswith(".BasicSweeper")
+
+
 def _run(main: Main, cfg: DictConfig, schema: type) -> Any:
     """Calls `main` with a validated config; removes the command's folders if they stay empty."""
     folders = [Path(HydraConfig.get().runtime.output_dir)]
+    os.chdir(HydraConfig.get().runtime.cwd)  # paths are those of the user's shell
     try:
         cfg = validate(cfg, schema)
         trust(cfg.get("trust"))

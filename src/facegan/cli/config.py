@@ -4,10 +4,11 @@ import dataclasses
 import difflib
 import inspect
 import io
+import logging
 import re
 import types
 import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,8 @@ def instantiate(node: DictConfig, kind: str, **extra: Any) -> Any:
     the targets first. `extra` arguments are objects that no YAML can hold. Raises ConfigError for
     what a signature or a constructor refuses.
     """
+    if not isinstance(node, DictConfig) or "_target_" not in node:
+        raise ConfigError(f"{kind} must have a _target_, the class to build, got {shown(node)}")
     for key, part in _targets(node, kind):
         _check_arguments(key, part)
     try:
@@ -108,7 +111,7 @@ def keyed(key: str, error: BaseException) -> str:
 
 def accepted(node: DictConfig, offered: dict[str, Any]) -> dict[str, Any]:
     """Those of the `offered` arguments that the target of `node` takes and `node` does not give."""
-    parameters = inspect.signature(hydra.utils.get_object(node._target_)).parameters
+    parameters = _parameters(str(node._target_))
     return {name: v for name, v in offered.items() if name in parameters and name not in node}
 
 
@@ -214,9 +217,18 @@ def _targets(node: Any, key: str) -> Iterator[tuple[str, DictConfig]]:
             yield from _targets(node[name], f"{key}.{name!s}")
 
 
+def _parameters(target: str) -> Mapping[str, inspect.Parameter]:
+    """The parameters of a class or function. Raises ConfigError if it cannot be imported."""
+    logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # it logs what it raises
+    try:
+        return inspect.signature(hydra.utils.get_object(target)).parameters
+    except (ImportError, ValueError) as error:
+        raise ConfigError(f"_target_={target}: {' '.join(str(error).split())}") from error
+
+
 def _check_arguments(key: str, node: DictConfig) -> None:
     """Raises ConfigError for an argument that the target of `node` does not take."""
-    parameters = inspect.signature(hydra.utils.get_object(node._target_)).parameters
+    parameters = _parameters(str(node._target_))
     for name in (str(name) for name in node if not str(name).startswith("_")):
         if name not in parameters:
             raise ConfigError(unknown_key(f"{key}.{name}", list(parameters)))

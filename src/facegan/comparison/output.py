@@ -17,7 +17,8 @@ from facegan.evaluation.metrics import METRICS, PRIMARY
 from facegan.evaluation.report import render
 
 NOT_CURVES = ("images", "seconds", "epoch")
-CURVE_POINTS = 400  # more are not visible
+CURVE_POINTS, ALL_POINTS = 400, 200_000  # of a curve, where more are not visible, and of a page
+MAX_GRIDS = 24  # of the runs that are first in the table
 LABELS = {metric.name: metric.label for metric in METRICS}
 DESCRIPTIONS = {
     metric.name: f"{metric.description}; {metric.better} is better" for metric in METRICS
@@ -160,7 +161,7 @@ def html_page(table: Table) -> str:
         runs=run_cells(table),
         groups=group_cells(table) if len(table.groups) > 1 else None,
         names=labels,
-        grids=[(label, _png(run)) for label, run in zip(labels, runs, strict=True)],
+        grids=[(name, _png(run)) for name, run in zip(labels, runs[:MAX_GRIDS], strict=False)],
         differences=differences(table),
         data={"names": labels, "charts": charts(runs)},
     )
@@ -180,20 +181,19 @@ def charts(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """A chart for each measure, with a curve of (images, seconds, value) for each run."""
     names = dict.fromkeys(name for run in runs for entry in run.entries for name in entry)
     ordered = sorted((n for n in names if n not in NOT_CURVES), key=lambda n: n not in LABELS)
+    most = min(CURVE_POINTS, 1 + ALL_POINTS // max(1, len(runs) * len(ordered)))
     return [
         {
             "title": LABELS.get(name, name.replace("_", " ")),
             "description": DESCRIPTIONS.get(name, ""),
-            "curves": [_curve(run.entries, name) for run in runs],
+            "curves": [_curve(run.entries, name, most) for run in runs],
         }
         for name in ordered
     ]
 
 
-def _curve(entries: Sequence[Entry], name: str) -> list[list[float]]:
-    points = [
+def _curve(entries: Sequence[Entry], name: str, most: int) -> list[list[float]]:
+    return [
         [entry["images"], round(entry.get("seconds", 0.0), 2), float(f"{entry[name]:.5g}")]
-        for entry in entries
-        if name in entry
+        for entry in thin([entry for entry in entries if name in entry], most)
     ]
-    return thin(points, CURVE_POINTS)

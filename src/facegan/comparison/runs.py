@@ -128,10 +128,9 @@ def _read(path: Path, parse: Callable[[str], Any], notes: list[str]) -> dict[str
 
 
 def _read_entries(path: Path, notes: list[str]) -> list[Entry]:
-    entries = read_metrics(path)
-    lines = path.read_bytes().splitlines() if path.is_file() else []
-    if len(entries) < len(lines):
-        notes.append(f"{len(lines) - len(entries)} damaged lines in {path.name} are left out")
+    entries, damaged = read_metrics(path)
+    if damaged:
+        notes.append(f"{damaged} damaged lines in {path.name} are left out")
     if not entries:
         notes.append("no metrics yet")
     return entries

@@ -1,5 +1,6 @@
 """The machine-readable mark of a synthetic image: an XMP packet with the facts of its drawing."""
 
+import re
 import xml.etree.ElementTree as ET
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
@@ -63,6 +64,11 @@ class Provenance:
 def is_marked(data: bytes) -> bool:
     """Whether the bytes of an image of any format contain a packet of this package."""
     return NAMESPACE.encode() in data
+
+
+def is_grid(data: bytes) -> bool:
+    """Whether the packet in the bytes of an image names the seeds of several faces."""
+    return re.search(rb'facegan:seeds="\d+,', data) is not None
 
 
 def mark_gif(data: bytes, packet: str) -> bytes:

@@ -1,37 +1,61 @@
 """The metrics that a run has logged."""
 
+import itertools
 import json
 import sys
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 METRICS_FILE = "metrics.jsonl"
+MAX_ENTRIES = 4000  # with the same names
 
 Entry = dict[str, float]  # a line of metrics.jsonl
 T = TypeVar("T")
 
 
-def read_metrics(path: Path) -> list[Entry]:
-    """The finite numbers of each line of a metrics.jsonl, ordered by images seen.
+class Metrics(NamedTuple):
+    """What a metrics.jsonl contains."""
 
-    A missing file has no entries. Damaged lines are skipped, and so is a line that is still being
-    written.
+    entries: list[Entry]  # ordered by images seen
+    damaged: int  # lines, also one that is still being written
+
+
+def read_metrics(path: Path) -> Metrics:
+    """The finite numbers of the lines of a metrics.jsonl; a missing file has none.
+
+    Of many lines with the same names, MAX_ENTRIES at equal distances are kept, with the newest.
     """
-    numbers = (
-        {name: float(value) for name, value in line.items() if _is_finite(value)}
-        for line in read_lines(path)
-    )
-    entries = [entry for entry in numbers if "images" in entry]
-    return sorted(entries, key=lambda entry: entry["images"])
+    kept: defaultdict[Any, list[Entry]] = defaultdict(list)
+    counts, strides, damaged = Counter[Any](), defaultdict[Any, int](lambda: 1), 0
+    newest: dict[Any, Entry] = {}
+    for line in _parsed(path):
+        entry = {name: float(value) for name, value in line.items() if _is_finite(value)}
+        if "images" not in entry:
+            damaged += 1
+            continue
+        names = tuple(entry)
+        newest[names] = entry
+        if counts[names] % strides[names] == 0:
+            kept[names].append(entry)
+            if len(kept[names]) > MAX_ENTRIES:
+                kept[names], strides[names] = kept[names][::2], 2 * strides[names]
+        counts[names] += 1
+    for names, entry in newest.items():
+        kept[names] += [entry] if kept[names][-1] is not entry else []
+    return Metrics(sorted(itertools.chain(*kept.values()), key=lambda e: e["images"]), damaged)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """The lines of a metrics.jsonl with a step, as they were written."""
-    if not path.is_file():
-        return []
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    return [values for values in map(_parse, lines) if "images" in values]
+    return [values for values in _parsed(path) if "images" in values]
+
+
+def _parsed(path: Path) -> Iterator[dict[str, Any]]:
+    if path.is_file():
+        with path.open(encoding="utf-8", errors="replace") as file:
+            yield from map(_parse, file)
 
 
 def _parse(line: str) -> dict[str, Any]:

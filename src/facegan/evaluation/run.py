@@ -3,14 +3,11 @@
 import dataclasses
 import functools
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
@@ -28,9 +25,7 @@ from facegan.core.images import grid
 from facegan.data.align import FRAMES, frame_name
 from facegan.data.base import FaceSource
 from facegan.data.dataset import PackedDataset
-from facegan.data.decode import FILTER, Decoder
-from facegan.data.pack import pack
-from facegan.data.photos import open_photos
+from facegan.data.decode import FILTER
 from facegan.data.recorded import recorded_rollbacks, source_or_recorded
 from facegan.evaluation import metrics
 from facegan.evaluation.coverage import AttributeShare, attribute_coverage
@@ -41,13 +36,22 @@ from facegan.evaluation.features import (
     images_of,
     split_features,
 )
+from facegan.evaluation.images import read_images
 from facegan.evaluation.report import measures_table, render
 from facegan.latent.movement import movement, starting_faces
 from facegan.networks.base import Generator
 from facegan.networks.latents import latents
 
 SEEN = ("train", "all")  # splits with photographs that a training has seen
-PRINTED = ("faces", "against", "photographs", "features", "resized for features", "left out")
+PRINTED = (
+    "faces",
+    "images as read",
+    "against",
+    "photographs",
+    "features",
+    "resized for features",
+    "left out",
+)
 GRID_FACES, GRID_COLUMNS = 128, 16  # in the report
 
 
@@ -81,8 +85,8 @@ def evaluate(cfg: DictConfig) -> None:
         z = latents(range(seed, seed + count), generator.latent_dim)
         faces = generator.to(best_device()).draw(z, progress="drawing faces")
     else:
-        facts = {"images": str(cfg.images)}
-        faces = read_images(Path(cfg.images), count, source.image_size, source.mode)
+        faces, read = read_images(Path(cfg.images), count, source.image_size, source.mode)
+        facts = {"images": str(cfg.images), "images as read": read}
         _check_count(f"the number of images in {cfg.images}", len(faces))
         dataset = _dataset(source, split)
     evaluation = evaluate_faces(dataset, split, faces, extractor)
@@ -145,20 +149,6 @@ def _dataset(source: FaceSource, split: str) -> PackedDataset:
 def _compared(counts: Mapping[str, int], split: str) -> str:
     """The split that the faces are compared with: `split` if it has enough photographs."""
     return split if counts[split] >= metrics.FEW else "train"
-
-
-def read_images(root: Path, count: int, image_size: int, mode: str = "RGB") -> Tensor:
-    """At most `count` images of a folder or zip, at equal distances: (N, C, H, W) uint8.
-
-    Images of another size or shape are cropped to their largest centre square and resized.
-    """
-    photos = open_photos(root, "images")
-    names = photos.names()
-    rows = np.linspace(0, len(names) - 1, min(count, len(names))).round().astype(int)
-    with tempfile.TemporaryDirectory() as folder:
-        packed = Path(folder) / "images.npy"
-        pack(photos, [names[row] for row in rows], Decoder(image_size, mode=mode), packed)
-        return torch.from_numpy(np.load(packed)).permute(0, 3, 1, 2)
 
 
 def evaluate_faces(

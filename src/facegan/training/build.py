@@ -24,7 +24,7 @@ from facegan.training.checkpoints import AtomicCheckpointIO, RunCheckpoints
 from facegan.training.devices import check_devices, default_precision, one_process
 from facegan.training.evaluation import (
     EvaluateDuringTraining,
-    check_early_stopping,
+    check_callback,
     evaluation_seconds,
 )
 from facegan.training.health import CheckNumbers, WatchBalance, WatchVariety
@@ -118,7 +118,7 @@ def build_callbacks(
     )
     measured = evaluation.metrics_measured if evaluation is not None else []
     for name, callback in extra.items():
-        check_early_stopping(name, callback, measured, one_process(config["trainer"]))
+        check_callback(name, callback, measured, one_process(config["trainer"]))
     seconds, images, init = config["sample_every"], config["snapshots"]["every"], config["init"]
     checkpoints = RunCheckpoints(
         folder,

@@ -153,6 +153,9 @@ class SaveNetworks(Callback):
         self.folder = folder
         self.about = about
 
+    def on_fit_end(self, trainer: pl.Trainer, gan: GAN) -> None:
+        self.write(gan)  # the checkpoint may be another folder's, with no epoch left to train
+
     def on_train_epoch_end(self, trainer: pl.Trainer, gan: GAN) -> None:
         self.write(gan)
 

@@ -9,7 +9,16 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.callbacks import (
+    BaseFinetuning,
+    BatchSizeFinder,
+    Callback,
+    GradientAccumulationScheduler,
+    LearningRateFinder,
+    ModelPruning,
+    StochasticWeightAveraging,
+    WeightAveraging,
+)
 from pytorch_lightning.callbacks import EarlyStopping as LightningEarlyStopping
 from pytorch_lightning.utilities import rank_zero_only
 
@@ -36,6 +45,15 @@ REHEARSAL_FACES = 200  # enough to estimate how long an evaluation takes
 EVALUATION_FACES = 2000  # a compromise between error and time
 BEST_FILE = "generator-best.safetensors"
 MEMORIZATION_LIMIT = 20_000  # training photographs
+UNSUITED = (  # Lightning's callbacks that need one optimizer, which it steps itself
+    BaseFinetuning,
+    BatchSizeFinder,
+    GradientAccumulationScheduler,
+    LearningRateFinder,
+    ModelPruning,
+    StochasticWeightAveraging,
+    WeightAveraging,
+)
 MEMORIZED = 0.05  # share of the faces, where 1% is expected
 
 
@@ -212,12 +230,10 @@ def evaluation_seconds(trainer: pl.Trainer) -> float:
     return sum(c.rehearse(gan.ema) for c in callbacks if isinstance(c, EvaluateDuringTraining))
 
 
-def best_frechet_distance(callbacks: Sequence[Callback]) -> float | None:
-    """The least Fréchet distance of the evaluations so far; None if it was not measured."""
-    for each in callbacks:
-        if isinstance(each, EvaluateDuringTraining) and each.score == "frechet_distance":
-            return each.best if math.isfinite(each.best) else None
-    return None
+def best_distance(callbacks: Sequence[Callback]) -> float | None:
+    """The least distance of the evaluations so far; None if it was not measured."""
+    best = [each.best for each in callbacks if isinstance(each, EvaluateDuringTraining)]
+    return best[0] if best and math.isfinite(best[0]) else None
 
 
 def coverage_table(shares: Sequence[AttributeShare]) -> str:
@@ -238,13 +254,18 @@ class EarlyStopping(LightningEarlyStopping):
             del trainer.callback_metrics[self.monitor]  # the next epoch has its own value or none
 
 
-def check_early_stopping(
+def check_callback(
     name: str, callback: Callback, measured: Sequence[Metric], one_process: bool
 ) -> None:
-    """Raises FaceganError if `callback` monitors a metric that this training does not measure.
+    """Raises FaceganError for a `callback` that is UNSUITED, or that monitors what is not measured.
 
     `name`: in the config. The generator is evaluated in one process; others would wait for it.
     """
+    if not isinstance(callback, Callback) or isinstance(callback, UNSUITED):
+        raise FaceganError(
+            f"callbacks.{name}: {type(callback).__name__} is not a Lightning callback for manual "
+            "optimization with two optimizers; leave it out"
+        )
     if not isinstance(callback, LightningEarlyStopping):
         return
     if not one_process:

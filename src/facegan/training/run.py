@@ -32,7 +32,7 @@ from facegan.training.build import (
     trainer_arguments,
 )
 from facegan.training.devices import check_compiler, keep_freed_memory
-from facegan.training.evaluation import best_frechet_distance, prepare_evaluations
+from facegan.training.evaluation import best_distance, prepare_evaluations
 from facegan.training.folder import (
     CONFIG,
     changes,
@@ -72,8 +72,8 @@ def train(
     """Trains the model of `cfg` in `folder`, or resumes the training that is there.
 
     In a `sweep`, a finished run of the same config is skipped. `startup`: seconds that the command
-    has taken so far. Returns the least Fréchet distance to the validation faces, None if it was not
-    measured.
+    has taken so far. Returns the least distance to the validation faces, the Fréchet or, with few
+    photographs, the kernel distance; None if it was not measured.
     """
     silence_warnings()
     config: Any = OmegaConf.to_container(cfg, resolve=True)
@@ -83,7 +83,8 @@ def train(
     keep_freed_memory()
     if sweep and is_finished(folder) and not changes(stored(folder), config):
         print(f"{folder} is finished already", flush=True)
-        return read_record(folder).get("frechet_distance")
+        record = read_record(folder)
+        return record.get("best_distance", record.get("frechet_distance"))  # of earlier versions
     with writer_lock(folder), resumable(folder):
         begun = (folder / CONFIG).exists()
         if begun and not resume and is_rank_zero():
@@ -102,11 +103,11 @@ def stored(folder: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def named_errors(key: str, kind: type[Exception] = ValueError) -> Iterator[None]:
-    """Within the block, an error of this kind becomes a ConfigError with its key."""
+def named_errors(key: str, kinds: tuple[type[Exception], ...] = (ValueError,)) -> Iterator[None]:
+    """Within the block, an error of these kinds becomes a ConfigError with its key."""
     try:
         yield
-    except kind as error:
+    except kinds as error:
         raise ConfigError(keyed(key, error)) from error
 
 
@@ -151,10 +152,10 @@ def _train(
     print_summary(gan, data, trainer)
     with budget.paused():  # or the first run of a sweep would train for less time than the others
         prepare_evaluations(trainer)
-    with named_errors("trainer", MisconfigurationException):
+    with named_errors("trainer", (MisconfigurationException, ModuleNotFoundError)):
         trainer.fit(gan, datamodule=data, ckpt_path=start.checkpoint, weights_only=True)
-    best = best_frechet_distance(callbacks)
-    write_record(folder, finished=True, frechet_distance=best)
+    best = best_distance(callbacks)
+    write_record(folder, finished=True, best_distance=best)
     print_results(folder)
     return best
 

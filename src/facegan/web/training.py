@@ -87,4 +87,4 @@ class Training:
 
     def metrics(self) -> list[Entry]:
         """What the run has logged."""
-        return [] if self.folder is None else read_metrics(self.folder / METRICS_FILE)
+        return [] if self.folder is None else read_metrics(self.folder / METRICS_FILE).entries
