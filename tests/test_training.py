@@ -443,9 +443,7 @@ def test_a_trained_run_is_not_overwritten(tiny: Any, trained_run: Path) -> None:
     assert (trained_run / "generator.safetensors").read_bytes() == before
 
 
-def test_a_checkpoint_of_a_finished_twin_brings_its_weights(
-    tiny: Any, resume: Any
-) -> None:
+def test_a_checkpoint_of_a_finished_twin_brings_its_weights(tiny: Any, resume: Any) -> None:
     twin = Path("twin")
     for folder, epochs in ((RUN, 1), (twin, 2)):
         train(tiny(f"trainer.max_epochs={epochs}"), folder, resume=False)

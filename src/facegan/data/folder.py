@@ -65,7 +65,11 @@ class PhotoSource(FaceSource):
     def write(self, images: Path) -> tuple[Labels, dict[str, Any]]:
         names = self.photos.names()
         attributes, classes = self.class_labels(names)
-        packed = pack(self.photos, names, self.decode, images, _reason_not_to_use)
+
+        def exclude(data: bytes) -> str:
+            return "drawn by facegan" if is_marked(data) else ""
+
+        packed = pack(self.photos, names, self.decode, images, exclude)
         kept = [names[row] for row in packed.rows]
         unused = [Unused(names[row], reason) for row, reason in packed.left_out]
         unused += self.photos.unused()
@@ -109,11 +113,6 @@ class PhotoSource(FaceSource):
     def _labels_fingerprint(self) -> str | None:
         path = Path(self.labels or "").expanduser()
         return path.read_text(errors="replace") if path.is_file() else self.labels
-
-
-def _reason_not_to_use(data: bytes) -> str:
-    """Empty for the bytes of a photograph."""
-    return "drawn by facegan" if is_marked(data) else ""
 
 
 class FolderDataset(PhotoSource):

@@ -9,17 +9,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import (
-    BaseFinetuning,
-    BatchSizeFinder,
-    Callback,
-    GradientAccumulationScheduler,
-    LearningRateFinder,
-    ModelPruning,
-    StochasticWeightAveraging,
-    WeightAveraging,
-)
-from pytorch_lightning.callbacks import EarlyStopping as LightningEarlyStopping
+from pytorch_lightning import callbacks as lightning
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities import rank_zero_only
 
 from facegan.core.errors import FaceganError
@@ -45,14 +36,10 @@ REHEARSAL_FACES = 200  # enough to estimate how long an evaluation takes
 EVALUATION_FACES = 2000  # a compromise between error and time
 BEST_FILE = "generator-best.safetensors"
 MEMORIZATION_LIMIT = 20_000  # training photographs
-UNSUITED = (  # Lightning's callbacks that need one optimizer, which it steps itself
-    BaseFinetuning,
-    BatchSizeFinder,
-    GradientAccumulationScheduler,
-    LearningRateFinder,
-    ModelPruning,
-    StochasticWeightAveraging,
-    WeightAveraging,
+UNSUITED = (  # they need one optimizer, which Lightning steps itself
+    *(lightning.BaseFinetuning, lightning.GradientAccumulationScheduler, lightning.ModelPruning),
+    *(lightning.StochasticWeightAveraging, lightning.WeightAveraging),
+    *(lightning.BatchSizeFinder, lightning.LearningRateFinder),
 )
 MEMORIZED = 0.05  # share of the faces, where 1% is expected
 
@@ -245,7 +232,7 @@ def coverage_table(shares: Sequence[AttributeShare]) -> str:
     return "\n".join(["| attribute | val split | generated |", "|---|---:|---:|", *rows])
 
 
-class EarlyStopping(LightningEarlyStopping):
+class EarlyStopping(lightning.EarlyStopping):
     """Lightning's, in the epochs that evaluate the generator (`evaluate_every`)."""
 
     def on_train_epoch_end(self, trainer: pl.Trainer, gan: GAN) -> None:
@@ -266,7 +253,7 @@ def check_callback(
             f"callbacks.{name}: {type(callback).__name__} is not a Lightning callback for manual "
             "optimization with two optimizers; leave it out"
         )
-    if not isinstance(callback, LightningEarlyStopping):
+    if not isinstance(callback, lightning.EarlyStopping):
         return
     if not one_process:
         raise FaceganError(
