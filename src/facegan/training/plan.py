@@ -143,7 +143,7 @@ def _alignment(facts: Facts, weights: str) -> Choice:
 
 def _augmentation(facts: Facts) -> Choice:
     if facts.photographs < MANY:
-        reason = f"fewer than {MANY:,} photographs would be learnt by heart"
+        reason = f"fewer than {MANY:,} photographs would be memorized"
         return Choice("augmentation", "model/augment=diffaugment", reason)
     return Choice("augmentation", "model/augment=none", "there are enough photographs")
 
