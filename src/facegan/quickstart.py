@@ -27,6 +27,7 @@ from facegan.core.console import heeded_signals
 
 OWN = ("photos", "title", "dry_run", "hydra.run.dir")
 NEEDED = ("prepare", "train")  # the others may fail without harm to the weights
+FACES = 2000  # for an evaluation, which few photographs limit more than few faces
 PAGE = "page"  # a folder in the run's
 
 
@@ -64,7 +65,8 @@ def main(cfg: DictConfig) -> None:
         print("\nthe commands:", *(f"facegan {shlex.join(words)}" for words in steps), sep="\n")
         return
     for number, words in enumerate(steps):
-        if (code := run(words)) and words[0] in NEEDED:
+        code = run(words)
+        if code and (words[0] in NEEDED or not 0 < code < 128):  # or by a signal
             left = [f"facegan {shlex.join(words)}" for words in steps[number + 1 :]]
             print("\nwhat is left:", *left, sep="\n")
             sys.exit(code)
@@ -78,7 +80,7 @@ def commands(keys: list[str], title: str, folder: Path) -> list[list[str]]:
     return [
         ["prepare", *data],
         ["train", *keys, f"hydra.run.dir={folder}"],
-        ["evaluate", f"weights={folder}"],
+        ["evaluate", f"weights={folder}", f"evaluation.faces={FACES}"],
         ["export", f"weights={folder}", f"out={folder / PAGE}", f"title={title}"],
     ]
 
