@@ -1,6 +1,5 @@
 """From a folder of photographs to a page, by one command."""
 
-import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -119,17 +118,6 @@ def test_the_commands_follow_each_other(
     stopped = begun[-1] == failing
     assert (ran, result.code) == (begun, code if stopped else 0)
     assert ("what is left:" in result.out) is stopped
-
-
-@pytest.mark.slow
-def test_the_whole_way(cli: Cli, photos: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    tiny = ("model=lite", "model.generator.width=8", "model.discriminator.width=8")
-    short = ("trainer.max_images=128", "data.image_size=8", "model.batch_size=8")
-    assert cli("quickstart", f"photos={photos}", *tiny, *short, "hydra.run.dir=run").code == 0
-    page = Path("run/page/index.html").read_text()
-    assert "The Smiths (2024)" in page
-    assert "few" in shlex.join(capfd.readouterr())
-    assert Path("run/evaluation.html").is_file() is False  # too few photographs
 
 
 def test_what_to_try_next_depends_on_the_report() -> None:
