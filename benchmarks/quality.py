@@ -28,7 +28,6 @@ from facegan.data.dataset import open_dataset
 from facegan.data.recorded import read_record
 from facegan.evaluation.distances import frechet_distance, gaussian_statistics, kernel_distance
 from facegan.evaluation.features import AttributeFeatures, split_features
-from facegan.networks.latents import latents
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 RESULTS = REPOSITORY / "benchmarks" / "results" / "quality.json"
@@ -130,7 +129,7 @@ def to_training(run: Path) -> dict[str, float]:
     """
     extractor = AttributeFeatures()
     generator = Generator.from_pretrained(run)
-    faces = generator.draw(latents(range(FACES), generator.latent_dim))
+    faces = generator.sample(FACES)
     packed = open_dataset(Path(read_record(run)["data"]["path"]))
     training = split_features(packed, "train", extractor)
     generated = extractor(faces)

@@ -128,9 +128,9 @@ def test_the_step_of_one_network_does_not_change_the_other() -> None:
     networks, real = (gan.discriminator, gan.generator), to_float(faces().images)
     fake = gan.generator(torch.randn(BATCH, LATENT))
     states = [[(weights(network), gradients(network)) for network in networks]]
-    real_logits, _ = gan.discriminator_step(0, real, fake.detach())
+    real_logits, _ = gan.discriminator_step(0, gan.discriminator, real, fake.detach())
     states.append([(weights(network), gradients(network)) for network in networks])
-    gan.generator_step(fake, real_logits)
+    gan.generator_step(gan.discriminator, fake, real_logits)
     states.append([(weights(network), gradients(network)) for network in networks])
     changed = [
         [not all(map(equal, old, new)) for old, new in zip(before, after, strict=True)]
@@ -423,7 +423,7 @@ def test_second_derivatives_of_penalties_are_in_fp32_under_autocast() -> None:
     discriminator = DCGANDiscriminator(width=3, image_size=SIZE, norm="none", hidden=4)
     gan = tiny(discriminator=discriminator, penalty=R1(1.0))
     with torch.autocast("cpu", torch.bfloat16):
-        value, _ = gan.penalty.lazy(0, gan.critic, to_float(faces().images), Tensor())
+        value, _ = gan.penalty.lazy(0, gan.discriminator, to_float(faces().images), Tensor())
         with MatrixProducts() as products:
             gan.update("discriminator", value)
     assert products.types == {torch.float32}

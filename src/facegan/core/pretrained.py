@@ -64,7 +64,10 @@ def load(source: str | Path, kind: type[N]) -> N:
             if not is_trusted(str(target)):  # no memory is allocated, since the width may be huge
                 stack.enter_context(torch.device("meta"))
                 stack.enter_context(_SkipInitialization())
+            labels = config.pop("labels", None)
             network = network_class(**config)
+            if labels is not None:
+                network.condition_on(labels)  # type: ignore[operator]
         network.load_state_dict(tensors, assign=True)
     except (TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise FaceganError(

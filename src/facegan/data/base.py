@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +15,27 @@ from facegan.data.decode import channels_of
 class FaceSource(ABC):
     """Images that are packed into a data set of `image_size` pixels in the folder `packed_dir`.
 
-    `mode` is "RGB", or "L" for grey images.
+    `mode` is "RGB", or "L" for grey images. `attributes` are those of the data set's that are
+    used; by default all.
     """
 
     images_are = "real photographs"  # in the columns of a report
     aligned = False  # whether `crop` is in pixels of CelebA's aligned photographs
     license = ""  # of weights that are trained on these images; empty: no terms are known
 
-    def __init__(self, packed_dir: str, image_size: int, mode: str = "RGB") -> None:
+    def __init__(
+        self,
+        packed_dir: str,
+        image_size: int,
+        mode: str = "RGB",
+        attributes: Sequence[str] | None = None,
+    ) -> None:
         base_and_levels(image_size)  # refuses a size that no network supports before packing
         self.packed_dir = Path(packed_dir)
         self.image_size = image_size
         self.mode = mode
         self.channels = channels_of(mode)
+        self.attributes = attributes
 
     @abstractmethod
     def recipe(self) -> dict[str, Any]:
@@ -56,4 +65,5 @@ class FaceSource(ABC):
             recipe = {**recipe, "content": content}
             path = dataset_path(self.packed_dir, recipe)
         packed = open_dataset(path) if path.exists() else write_dataset(path, recipe, self.write)
-        return dataclasses.replace(packed, license=self.license)
+        packed = dataclasses.replace(packed, license=self.license)
+        return packed.with_attributes(self.attributes)

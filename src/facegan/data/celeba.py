@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,8 +30,7 @@ class CelebA(FaceSource):
 
     The photographs are read from the zip or from an extracted img_align_celeba/. With `verify`,
     missing files are downloaded, and every file must have its md5. Without it, any part of CelebA
-    is used as it is: photographs without attributes are left out if there is a list of attributes,
-    and identities that are not listed are unknown.
+    is used as it is: attributes and identities that are not listed are unknown.
 
     Kaggle's CSV files have no known md5 and no identities. With `verify`, only the number of
     photographs is checked, and nothing is downloaded.
@@ -50,8 +50,9 @@ class CelebA(FaceSource):
         image_size: int,
         verify: bool = True,
         mode: str = "RGB",
+        attributes: Sequence[str] | None = None,
     ) -> None:
-        super().__init__(packed_dir, image_size, mode)
+        super().__init__(packed_dir, image_size, mode, attributes)
         self.decode = Decoder(image_size, crop, mode)
         self.verify = verify
         self.folder = _celeba_folder(Path(root).resolve())
@@ -146,10 +147,10 @@ class _Table(NamedTuple):
     numbers: NDArray[np.int64]  # (N, columns)
     header: list[str]  # words of the line before the first photograph
 
-    def numbers_of(self, names: list[str]) -> NDArray[np.int64]:
-        """The rows of these files; -1 for those that are not listed."""
+    def numbers_of(self, names: list[str], otherwise: int = -1) -> NDArray[np.int64]:
+        """The rows of these files; `otherwise` for those that are not listed."""
         rows = {name: row for row, name in enumerate(self.names)}
-        unknown = np.full((1, self.numbers.shape[1]), -1)
+        unknown = np.full((1, self.numbers.shape[1]), otherwise)
         return np.concatenate([self.numbers, unknown])[[rows.get(name, -1) for name in names]]
 
 
@@ -175,7 +176,7 @@ def _read_with_torchvision(folder: Path) -> tuple[list[str], Labels] | None:
     _, splits, _ = _read_table(folder / "list_eval_partition.txt", 0)  # "all" has no splits
     return celeba.filename, Labels(
         splits=splits[:, 0].astype(np.uint8),
-        attributes=celeba.attr.numpy() > 0,
+        attributes=(2 * celeba.attr.numpy() - 1).astype(np.int8),
         identities=celeba.identity[:, 0].numpy(),
         attribute_names=tuple(filter(None, celeba.attr_names)),
     )
@@ -189,14 +190,11 @@ def _read_tables(folder: Path) -> tuple[list[str], Labels]:
     for table in filter(None, (signs, people)):
         if {*table.names}.isdisjoint(splits.names):
             raise FaceganError(f"the lists in {folder} name different photographs")
-    listed = {*(signs or splits).names}
-    names = [name for name in splits.names if name in listed]
-    if without := len(splits.names) - len(names):
-        print(f"{without} photographs without attributes are left out", flush=True)
-    none = np.zeros((len(names), 0), dtype=bool)
+    names = splits.names
+    none = np.zeros((len(names), 0), dtype=np.int8)
     return names, Labels(
         splits=splits.numbers_of(names)[:, 0].astype(np.uint8),
-        attributes=none if signs is None else signs.numbers_of(names) > 0,
+        attributes=none if signs is None else np.sign(signs.numbers_of(names, 0)).astype(np.int8),
         identities=np.full(len(names), -1) if people is None else people.numbers_of(names)[:, 0],
         attribute_names=() if signs is None else tuple(signs.header[-signs.numbers.shape[1] :]),
     )

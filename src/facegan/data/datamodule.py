@@ -118,7 +118,7 @@ class EpochLoader:
     trainer: pl.Trainer
     split: str
     images: Tensor  # (N, H, W, C) uint8
-    attributes: Tensor  # (N, A) bool
+    attributes: Tensor  # (N, A) int8
 
     def __len__(self) -> int:
         rows, _ = self.data.order(self.split, self.trainer.current_epoch)

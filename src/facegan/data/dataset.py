@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from facegan.core.checks import check_choice
 from facegan.core.errors import FaceganError
 from facegan.core.files import named_errors, read_text, write_json
 from facegan.data.photos import Unused
@@ -30,7 +31,7 @@ class Labels:
     """The annotations of N images."""
 
     splits: NDArray[np.uint8]  # (N,) index into SPLITS
-    attributes: NDArray[np.bool_]  # (N, A)
+    attributes: NDArray[np.int8]  # (N, A): 1 yes, -1 no, 0 unknown
     identities: NDArray[np.int64]  # (N,); -1 where unknown
     attribute_names: tuple[str, ...]
 
@@ -64,6 +65,18 @@ class PackedDataset:
         """The number of images in each split, and in "all" of them."""
         return {**self.manifest["counts"], "all": len(self.images)}
 
+    def with_attributes(self, names: Sequence[str] | None) -> "PackedDataset":
+        """This data set with these attributes only. Raises ValueError for unknown names."""
+        if names is None:
+            return self
+        known = self.labels.attribute_names
+        for name in names:
+            check_choice("attributes", name, known)
+        columns = [known.index(name) for name in names]
+        attributes = self.labels.attributes[:, columns]
+        labels = replace(self.labels, attributes=attributes, attribute_names=tuple(names))
+        return replace(self, labels=labels)
+
     def release_memory(self) -> None:
         """Unmaps the images that were read, which would count as this process's memory.
 
@@ -91,7 +104,7 @@ def open_dataset(path: Path) -> PackedDataset:
         with (path / "labels.npz").open("rb") as file, np.load(file) as parts:
             labels = Labels(
                 parts["splits"],
-                parts["attributes"],
+                _signs(parts["attributes"]),
                 parts["identities"],
                 tuple(manifest["attribute_names"]),
             )
@@ -100,6 +113,11 @@ def open_dataset(path: Path) -> PackedDataset:
     if len(images) != len(labels.splits):
         raise _damaged(path, f"{len(images)} images but {len(labels.splits)} labels")
     return PackedDataset(path, images, labels, manifest)
+
+
+def _signs(attributes: NDArray[Any]) -> NDArray[np.int8]:
+    """Attributes as in `Labels`; earlier versions packed them as booleans."""
+    return 2 * attributes.astype(np.int8) - 1 if attributes.dtype == bool else attributes
 
 
 def dataset_path(folder: Path, recipe: dict[str, Any]) -> Path:

@@ -16,7 +16,7 @@ from facegan.data.base import FaceSource
 from facegan.data.dataset import LEFT_OUT, SPLITS, Labels, write_lists
 from facegan.data.decode import Decoder
 from facegan.data.duplicates import find_duplicates
-from facegan.data.labels import class_labels, split_twins, unite
+from facegan.data.labels import attributes_of, split_twins, unite
 from facegan.data.pack import PACK_VERSION, describe, pack
 from facegan.data.photos import PhotoStore, Unused, open_photos, summarize
 
@@ -28,7 +28,7 @@ class PhotoSource(FaceSource):
 
     `split` is the share of the photographs held out for "val", and as much for "test"; by default
     it depends on their number, and folders called train, val and test take precedence. `labels` is
-    "subfolder" or a CSV of name and label.
+    "subfolder", a CSV of names and labels, or StyleGAN's dataset.json.
     """
 
     kind = "folder"  # of source, in the name of the packed data set
@@ -40,8 +40,9 @@ class PhotoSource(FaceSource):
         packed_dir: str,
         split: float | None = None,
         labels: str | None = None,
+        attributes: Sequence[str] | None = None,
     ) -> None:
-        super().__init__(packed_dir, decode.image_size, decode.mode)
+        super().__init__(packed_dir, decode.image_size, decode.mode, attributes)
         if split is not None:
             check_number("split", split, 0, 0.49, whole=False)
         self.decode = decode
@@ -64,7 +65,7 @@ class PhotoSource(FaceSource):
 
     def write(self, images: Path) -> tuple[Labels, dict[str, Any]]:
         names = self.photos.names()
-        attributes, classes = self.class_labels(names)
+        attributes, attribute_names = self.attributes_of(names)
 
         def exclude(data: bytes) -> str:
             return "drawn by facegan" if is_marked(data) else ""
@@ -102,13 +103,13 @@ class PhotoSource(FaceSource):
             splits=splits,
             attributes=attributes[packed.rows],
             identities=duplicates.groups(),
-            attribute_names=tuple(classes),
+            attribute_names=tuple(attribute_names),
         )
         return labels, notes
 
-    def class_labels(self, names: Sequence[str]) -> tuple[NDArray[np.bool_], list[str]]:
-        """One attribute per class, (N, A) bool, and the classes' names."""
-        return class_labels(names, self.labels)
+    def attributes_of(self, names: Sequence[str]) -> tuple[NDArray[np.int8], list[str]]:
+        """The attributes of the photographs, (N, A) as in `Labels`, and their names."""
+        return attributes_of(names, self.labels)
 
     def _labels_fingerprint(self) -> str | None:
         path = Path(self.labels or "").expanduser()
@@ -134,9 +135,10 @@ class FolderDataset(PhotoSource):
         labels: str | None = None,
         align: bool | str | None = None,
         faces: str = "all",
+        attributes: Sequence[str] | None = None,
     ) -> None:
         decode = choose_decoder(align, faces, (image_size, crop, mode, background))
-        super().__init__(open_photos(Path(root)), decode, packed_dir, split, labels)
+        super().__init__(open_photos(Path(root)), decode, packed_dir, split, labels, attributes)
 
 
 def choose_decoder(

@@ -1,6 +1,7 @@
 """Synthetic faces: a data set drawn by a trained generator, without any photograph."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ from facegan.data.dataset import Labels
 from facegan.data.labels import split_by_name
 from facegan.networks.attributes import bundled_classifier, classify
 from facegan.networks.base import Generator
-from facegan.networks.latents import latents
 
 
 class GeneratedDataset(FaceSource):
@@ -26,9 +26,15 @@ class GeneratedDataset(FaceSource):
     images_are = "training images"
 
     def __init__(
-        self, packed_dir: str, weights: str, count: int, image_size: int, mode: str = "RGB"
+        self,
+        packed_dir: str,
+        weights: str,
+        count: int,
+        image_size: int,
+        mode: str = "RGB",
+        attributes: Sequence[str] | None = None,
     ) -> None:
-        super().__init__(packed_dir, image_size, mode)
+        super().__init__(packed_dir, image_size, mode, attributes)
         check_number("count", count, 1, 10**6)
         self.weights = weights
         self.count = count
@@ -54,13 +60,13 @@ class GeneratedDataset(FaceSource):
         }
 
     def write(self, images: Path) -> tuple[Labels, dict[str, Any]]:
-        z = latents(range(self.count), self.generator.latent_dim)
+        z = self.generator.latents(range(self.count))
         faces = self.generator.draw(z, progress="drawing faces")
         np.save(images, faces.permute(0, 2, 3, 1).contiguous().numpy())
-        attributes = (classify(self.classifier, faces, "predicting attributes") > 0).numpy()
+        logits = classify(self.classifier, faces, "predicting attributes").numpy()
         labels = Labels(
             splits=split_by_name([str(seed) for seed in range(self.count)]),
-            attributes=attributes,
+            attributes=np.where(logits > 0, 1, -1).astype(np.int8),
             identities=np.arange(self.count),
             attribute_names=self.classifier.attributes,
         )

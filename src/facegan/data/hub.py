@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from facegan.core.checks import check_choice
 from facegan.core.errors import NotFoundError
 from facegan.data.folder import PhotoSource, choose_decoder
-from facegan.data.labels import one_hot
+from facegan.data.labels import encode
 from facegan.data.photos import PhotoStore, Unused, digest
 
 # types of columns of bytes, paths, or, without a type, structs of both
@@ -51,9 +51,9 @@ class HubDataset(PhotoSource):
     """The image data set `name`, OWNER/NAME on the Hub or a folder that `datasets` reads.
 
     `subset` is one of its configurations. `column` is the column of images; by default the only
-    one. `labels` is a column of classes. Splits called train, validation and test are honoured.
-    The other arguments are those of FolderDataset. Raises NotFoundError if the data set or the
-    package is missing, and ValueError for an unknown column.
+    one. `labels` is a column of classes, or several. Splits called train, validation and test
+    are honoured. The other arguments are those of FolderDataset. Raises NotFoundError if the data
+    set or the package is missing, and ValueError for an unknown column.
     """
 
     kind = "hub"
@@ -66,29 +66,35 @@ class HubDataset(PhotoSource):
         subset: str | None = None,
         revision: str | None = None,
         column: str | None = None,
-        labels: str | None = None,
+        labels: str | Sequence[str] | None = None,
         crop: int | None = None,
         mode: str = "RGB",
         background: str = "white",
         split: float | None = None,
         align: bool | str | None = None,
         faces: str = "all",
+        attributes: Sequence[str] | None = None,
     ) -> None:
         decode = choose_decoder(align, faces, (image_size, crop, mode, background))
         self.splits = load_splits(name, subset, revision)
         features = next(iter(self.splits.values())).features  # the same in every split
-        if labels is not None:
-            check_choice("labels", labels, features)
+        self.columns = [labels] if isinstance(labels, str) else [*(labels or ())]
+        for name in self.columns:
+            check_choice("labels", name, features)
         photos = HubPhotos(self.splits, image_column(features, column))
-        super().__init__(photos, decode, packed_dir, split, labels)
+        names = ",".join(self.columns) or None
+        super().__init__(photos, decode, packed_dir, split, names, attributes)
         if not Path(name).exists():
             self.license = f"LicenseRef-Dataset: see the terms of the data set {name} on the Hub"
 
-    def class_labels(self, names: Sequence[str]) -> tuple[NDArray[np.bool_], list[str]]:
-        if self.labels is None:
-            return np.zeros((len(names), 0), dtype=bool), []
-        classes = {split: _class_names(rows, self.labels) for split, rows in self.splits.items()}
-        return one_hot([classes[split][row] for split, row in map(locate, names)], self.labels)
+    def attributes_of(self, names: Sequence[str]) -> tuple[NDArray[np.int8], list[str]]:
+        if not self.columns:
+            return np.zeros((len(names), 0), dtype=np.int8), []
+        columns = {}
+        for column in self.columns:
+            cells = {split: _cells(rows, column) for split, rows in self.splits.items()}
+            columns[column] = [cells[split][row] for split, row in map(locate, names)]
+        return encode(columns, str(self.labels))
 
 
 def _origin(rows: Any) -> list[str]:
@@ -125,8 +131,8 @@ def image_column(features: dict[str, Any], column: str | None) -> str:
     return str(chosen)
 
 
-def _class_names(rows: Any, column: str) -> list[str]:
-    """The class of each row; empty for rows without one."""
+def _cells(rows: Any, column: str) -> list[str]:
+    """The label of each row; empty for rows without one."""
     from datasets import ClassLabel
 
     kind, values = rows.features[column], rows[column]

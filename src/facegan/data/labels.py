@@ -2,9 +2,10 @@
 
 import csv
 import io
+import json
 import unicodedata
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -31,6 +32,7 @@ MAX_GROUP = 1 / 8  # of the photographs in a group that is held out for want of 
 MAX_STRAY = 0.1  # of the photographs outside of the folders of splits
 SUBFOLDER = "subfolder"
 MAX_CLASSES = 100
+YES_NO = {"1": 1, "true": 1, "yes": 1, "0": -1, "-1": -1, "false": -1, "no": -1}
 
 
 def held_out_share(count: int) -> float:
@@ -137,28 +139,42 @@ def split_groups(names: Sequence[str], sizes: NDArray[np.int64], share: float) -
     return splits
 
 
-def class_labels(names: Sequence[str], source: str | None) -> tuple[NDArray[np.bool_], list[str]]:
-    """One attribute per class: (N, A) bool, and the classes' names.
+def attributes_of(names: Sequence[str], source: str | None) -> tuple[NDArray[np.int8], list[str]]:
+    """The attributes of photographs: (N, A), 1 yes, -1 no, 0 unknown, and their names.
 
-    `source` is "subfolder", a CSV of name and label, or None for no labels. Photographs without a
-    label have no attribute.
+    `source` is "subfolder", a table (CSV) of file names and labels, StyleGAN's dataset.json, or
+    None for no labels.
     """
     if source is None:
-        return np.zeros((len(names), 0), dtype=bool), []
-    labels = _subfolders(names) if source == SUBFOLDER else _csv(names, source)
-    if "" in labels:
-        print(f"{labels.count('')} of {len(labels)} photographs have no label", flush=True)
-    return one_hot(labels, source)
+        return np.zeros((len(names), 0), dtype=np.int8), []
+    columns = {"": _subfolders(names)} if source == SUBFOLDER else _table(names, source)
+    return encode(columns, source)
 
 
-def one_hot(labels: Sequence[str], source: str) -> tuple[NDArray[np.bool_], list[str]]:
-    """One attribute per class: (N, A) bool, and the classes' names. An empty label has no class."""
-    classes = sorted(set(labels) - {""})
-    if not 1 <= len(classes) <= MAX_CLASSES:
+def encode(columns: Mapping[str, Sequence[str]], source: str) -> tuple[NDArray[np.int8], list[str]]:
+    """Columns of N cells each as attributes: (N, A), and their names.
+
+    A column of yes and no is one attribute with its name, any other has one for each of its
+    classes. An empty cell is unknown. Raises FaceganError for too many or no classes.
+    """
+    attributes: dict[str, list[int]] = {}
+    for column, cells in columns.items():
+        if missing := sum(not cell for cell in cells):
+            name = f" in the column {column}" if column else ""
+            print(f"{missing} of {len(cells)} photographs have no label{name}", flush=True)
+        values = {cell.lower() for cell in cells} - {""}
+        if column and values <= YES_NO.keys():
+            attributes[column] = [YES_NO.get(cell.lower(), 0) for cell in cells]
+            continue
+        prefix = f"{column}_" if len(columns) > 1 else ""
+        for name in sorted({*cells} - {""}):
+            attributes[prefix + name] = [0 if not c else 1 if c == name else -1 for c in cells]
+    if not 1 <= len(attributes) <= MAX_CLASSES:
         raise FaceganError(
-            f"data.labels={source} gives {len(classes)} classes; there must be 1 to {MAX_CLASSES}"
+            f"data.labels={source} gives {len(attributes)} classes; there must be 1 to "
+            f"{MAX_CLASSES}"
         )
-    return np.array([[label == name for name in classes] for label in labels]), classes
+    return np.array([*attributes.values()], dtype=np.int8).T, [*attributes]
 
 
 def _subfolders(names: Sequence[str]) -> list[str]:
@@ -167,30 +183,61 @@ def _subfolders(names: Sequence[str]) -> list[str]:
     return [next(iter(p.parts[split_folder(p) is not None : -1]), "") for p in paths]
 
 
-def _csv(names: Sequence[str], source: str) -> list[str]:
+def _table(names: Sequence[str], source: str) -> dict[str, list[str]]:
+    """The cells of these photographs, by column; empty for those that the table does not name."""
     path = Path(source).expanduser()
     if not path.is_file():
         raise FaceganError(
-            f"data.labels={source} is not a file; give {SUBFOLDER}, or a CSV of name and label"
+            f"data.labels={source} is not a file; give {SUBFOLDER}, a CSV of names and labels, or "
+            "a dataset.json"
         )
-    table = _read_table(path.read_bytes())
+    data = path.read_bytes()
+    header, *rows = _read_json(data) if path.suffix == ".json" else _read_csv(data, names)
+    table = {row[0]: row[1:] for row in rows}
+    empty = [""] * (len(header) - 1)
     normal = [unicodedata.normalize("NFC", name) for name in names]
-    labels = [table.get(name, table.get(PurePosixPath(name).name, "")) for name in normal]
-    if not any(labels):
+    found = [table.get(name, table.get(PurePosixPath(name).name, empty)) for name in normal]
+    if not any(map(any, found)):
         raise FaceganError(
             f"{source} names none of the photographs; its first column must have their file names, "
             f"such as {names[0]}"
         )
-    return labels
+    return dict(zip(header[1:], map(list, zip(*found, strict=True)), strict=True))
 
 
-def _read_table(data: bytes) -> dict[str, str]:
-    """The first two columns of a CSV as spreadsheets write it, names in Unicode's form NFC."""
+def _read_csv(data: bytes, names: Sequence[str]) -> list[list[str]]:
+    """A header and rows of equal length, as spreadsheets write them; texts in Unicode's form NFC.
+
+    A first row that names a photograph is no header.
+    """
     utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
     try:
         text = data.decode("utf-16" if utf16 else "utf-8-sig")
     except UnicodeDecodeError:
         text = data.decode("cp1252", errors="replace")
     delimiter = max(",;\t", key=text.partition("\n")[0].count)
-    rows = csv.reader(io.StringIO(unicodedata.normalize("NFC", text)), delimiter=delimiter)
-    return {row[0].strip(): row[1].strip() for row in rows if len(row) >= 2}
+    reader = csv.reader(io.StringIO(unicodedata.normalize("NFC", text)), delimiter=delimiter)
+    rows = [[cell.strip() for cell in row] for row in reader if len(row) >= 2]
+    width = max(map(len, rows), default=2)
+    rows = [row + [""] * (width - len(row)) for row in rows]
+    photographs = {PurePosixPath(unicodedata.normalize("NFC", name)).name for name in names}
+    if rows and PurePosixPath(rows[0][0]).name in photographs:
+        rows.insert(0, ["", *(str(column) if width > 2 else "" for column in range(1, width))])
+    return rows or [["", ""]]
+
+
+def _read_json(data: bytes) -> list[list[str]]:
+    """The rows of StyleGAN's dataset.json: a class, or a vector of 0 and 1, for each file."""
+    try:
+        labels = [(str(name), label) for name, label in json.loads(data)["labels"]]
+        vectors = [label if isinstance(label, list) else [label] for _, label in labels]
+        width = max(map(len, vectors))
+        header = ["", *map(str, range(width))] if width > 1 else ["", ""]
+        cells = [[f"{value:g}" for value in vector] for vector in vectors]
+        rows = zip(labels, cells, strict=True)
+        return [header, *([name, *row] for (name, _), row in rows if len(row) == width)]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise FaceganError(
+            "dataset.json must be an object whose entry labels is a list of pairs of a file name "
+            f"and a number or a list of numbers ({error})"
+        ) from error

@@ -118,7 +118,7 @@ def _facts(dataset: PackedDataset, left_out: int) -> dict[str, str]:
 
 def _label_counts(dataset: PackedDataset) -> dict[str, int]:
     labels = dataset.labels
-    counts = labels.attributes.sum(axis=0).tolist()
+    counts = (labels.attributes > 0).sum(axis=0).tolist()
     return dict(zip(labels.attribute_names, counts, strict=True))
 
 

@@ -40,7 +40,6 @@ from facegan.evaluation.images import read_images
 from facegan.evaluation.report import measures_table, render
 from facegan.latent.movement import movement, starting_faces
 from facegan.networks.base import Generator
-from facegan.networks.latents import latents
 
 SEEN = ("train", "all")  # splits with photographs that a training has seen
 PRINTED = (
@@ -82,7 +81,7 @@ def evaluate(cfg: DictConfig) -> None:
         generator = _generator(cfg.weights, source.image_size)
         facts |= moved_from_start(generator, run)
         dataset = _dataset(source, split)
-        z = latents(range(seed, seed + count), generator.latent_dim)
+        z = generator.latents(range(seed, seed + count))
         faces = generator.to(best_device()).draw(z, progress="drawing faces")
     else:
         faces, read = read_images(Path(cfg.images), count, source.image_size, source.mode)

@@ -1,7 +1,7 @@
 """The training step of a GAN as a LightningModule: D step, G step, EMA, image counter."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, cast
@@ -18,8 +18,10 @@ from facegan.core.seeds import derive_seed
 from facegan.gan.augment import Augmentation, NoAugmentation
 from facegan.gan.ema import ema_decay, update_ema
 from facegan.gan.losses import AdversarialLoss
-from facegan.gan.penalties import Logs, Penalty
+from facegan.gan.penalties import Critic, Logs, Penalty
 from facegan.networks.base import Discriminator, Generator
+
+LABEL_DROPOUT = 0.1  # of the images
 
 
 class GAN(pl.LightningModule):
@@ -28,7 +30,8 @@ class GAN(pl.LightningModule):
     `batch_size` is the number of real images in one step, over all devices. The generator is
     updated after every `n_critic` updates of the discriminator. `ema` is the moving average of the
     generator, with a half-life of `ema_halflife` images; sampling, evaluation and saving use it.
-    With a half-life of 0, `ema` is a copy of the generator.
+    With a half-life of 0, `ema` is a copy of the generator. With `labels`, the arguments of a
+    `LabelTable`, both networks are conditional.
 
     Raises ValueError for values out of range and for networks of different image sizes.
     """
@@ -46,6 +49,7 @@ class GAN(pl.LightningModule):
         ema_halflife: float = 10_000,
         seed: int = 0,
         augment: Augmentation | None = None,
+        labels: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         if generator.image_shape != discriminator.image_shape:
@@ -57,6 +61,9 @@ class GAN(pl.LightningModule):
         check_number("n_critic", n_critic, 1, 1000)
         check_number("ema_halflife", ema_halflife, 0, MANY, whole=False)
         check_number("seed", seed, 0, 2**32 - 1)
+        if labels is not None:
+            generator.condition_on(labels)
+            discriminator.condition_on(labels)
         self.automatic_optimization = False
         self.generator = generator.to(memory_format=torch.channels_last)
         self.discriminator = discriminator.to(memory_format=torch.channels_last)
@@ -96,25 +103,43 @@ class GAN(pl.LightningModule):
         update_generator = (step + 1) % self.n_critic == 0
         real = to_float(batch.images)  # (B, C, H, W) uint8 -> float in [-1, 1]
         z = torch.randn(len(real), self.generator.latent_dim, device=real.device)
+        labels = self.labels(batch)  # (B, A), the same for the fakes, or None
+        critic = partial(self.critic, labels=labels)
         with torch.set_grad_enabled(update_generator):
-            fake = self.generator(z)
+            fake = self.generator(self.generator.condition(z, labels))
 
-        real_logits, logs = self.discriminator_step(step, real, fake.detach())
+        real_logits, logs = self.discriminator_step(step, critic, real, fake.detach())
         if update_generator:
-            logs |= self.generator_step(fake, real_logits)
+            logs |= self.generator_step(critic, fake, real_logits)
             self.ema_step()
         self.images_seen += len(real) * self.trainer.world_size
         return logs
 
-    def critic(self, images: Tensor) -> Tensor:
-        """What losses and penalties differentiate: images (B, C, H, W) -> logits (B,)."""
-        return self.discriminator(self.augment(images))
+    def labels(self, batch: Batch) -> Tensor | None:
+        """The labels of a batch, (B, A) in {-1, 0, 1}, those of some images dropped to 0.
 
-    def discriminator_step(self, step: int, real: Tensor, fake: Tensor) -> tuple[Tensor, Logs]:
+        So the networks learn faces without labels, too (Ho and Salimans 2022, "Classifier-Free
+        Diffusion Guidance", section 3.2). None without conditional networks.
+        """
+        if self.generator.labels is None:
+            return None
+        kept = torch.rand(len(batch.attributes), 1, device=self.device) >= LABEL_DROPOUT
+        return batch.attributes * kept.float()
+
+    def critic(self, images: Tensor, labels: Tensor | None) -> Tensor:
+        """What losses and penalties differentiate: images (B, C, H, W) -> logits (B,)."""
+        augmented = self.augment(images)
+        if labels is None:
+            return self.discriminator(augmented)
+        return self.discriminator(augmented, labels)
+
+    def discriminator_step(
+        self, step: int, critic: Critic, real: Tensor, fake: Tensor
+    ) -> tuple[Tensor, Logs]:
         """One update of the discriminator; returns the real images' logits, (B,), detached."""
-        real_logits, fake_logits = self.critic(real), self.critic(fake)  # (B,) each
+        real_logits, fake_logits = critic(real), critic(fake)  # (B,) each
         loss = self.loss.discriminator(real_logits, fake_logits)
-        penalty, penalty_logs = self.penalty.lazy(step, self.critic, real, fake)
+        penalty, penalty_logs = self.penalty.lazy(step, critic, real, fake)
         self.update("discriminator", loss + penalty)
 
         real_logits, fake_logits = real_logits.detach(), fake_logits.detach()
@@ -127,10 +152,10 @@ class GAN(pl.LightningModule):
         }
         return real_logits, logs | penalty_logs | augment_logs
 
-    def generator_step(self, fake: Tensor, real_logits: Tensor) -> Logs:
+    def generator_step(self, critic: Critic, fake: Tensor, real_logits: Tensor) -> Logs:
         """One update of the generator through the frozen discriminator."""
         with frozen(self.discriminator):
-            loss = self.loss.generator(self.critic(fake), real_logits)
+            loss = self.loss.generator(critic(fake), real_logits)
             self.update("generator", loss)
         return {"G_loss": loss.detach()}
 

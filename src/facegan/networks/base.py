@@ -1,7 +1,7 @@
 """The contract of every architecture: the base classes of generators and discriminators."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -11,10 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facegan.core import pretrained
-from facegan.core.checks import check_number
+from facegan.core.checks import check_choice, check_number
 from facegan.core.console import progress_bar
 from facegan.core.images import to_uint8
 from facegan.core.provenance import Provenance
+from facegan.networks.labels import LabelTable
 from facegan.networks.latents import latents
 
 DRAW_BATCH = 32  # images; larger batches are no faster on a CPU
@@ -33,6 +34,7 @@ class FaceNetwork(nn.Module):
         self.image_size = image_size
         self.channels = channels
         self.config = {"image_size": image_size, "channels": channels, **structure}
+        self.labels: LabelTable | None = None  # of a conditional network
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -44,9 +46,25 @@ class FaceNetwork(nn.Module):
         """The device of the weights."""
         return next(self.parameters()).device
 
+    def condition_on(self, labels: Mapping[str, Any]) -> None:
+        """Makes the network conditional; `labels` are the arguments of its `LabelTable`.
+
+        Raises ValueError for impossible ones.
+        """
+        self.labels = LabelTable(**labels)
+        self.config["labels"] = self.labels.config
+        self.embedding = nn.Linear(len(self.labels.names), self.embedding_dim(), bias=False)
+
+    def embedding_dim(self) -> int:
+        """The number of values that a label is embedded in."""
+        raise NotImplementedError(f"{type(self).__name__} cannot be conditional")
+
 
 class Generator(FaceNetwork):
-    """Latents z ~ N(0, 1), (B, latent_dim) -> images in [-1, 1], (B, channels, size, size)."""
+    """Latents z ~ N(0, 1), (B, latent_dim) -> images in [-1, 1], (B, channels, size, size).
+
+    If it is conditional, a linear embedding of the labels is added to z.
+    """
 
     def __init__(self, latent_dim: int, image_size: int, channels: int, **structure: Any) -> None:
         super().__init__(image_size, channels, latent_dim=latent_dim, **structure)
@@ -78,6 +96,7 @@ class Generator(FaceNetwork):
         n: int | None = None,
         seeds: Iterable[int] | None = None,
         truncation: float = 1.0,
+        attributes: Mapping[str, float] | None = None,
     ) -> Tensor:
         """Draws faces: uint8 (N, channels, size, size), on the CPU, in the order of `seeds`.
 
@@ -85,16 +104,40 @@ class Generator(FaceNetwork):
         latents: below 1 it trades variety for likelier faces. A seed has the same latent on every
         machine. On one machine it also has the same bytes, whatever other seeds are drawn with it;
         on another machine, device or number of threads, pixels may differ by one level.
+
+        `attributes`: of a conditional generator, what the faces have (True), lack (False), or have
+        in a share of the seeds (0.5). The others follow the training data. Raises ValueError for
+        names that the generator does not know.
         """
         if (n is None) == (seeds is None) or (n or 0) < 0:
             raise ValueError(f"give n, at least 0, or seeds, not both; got n={n}, seeds={seeds}")
-        return self.draw(self.latents(range(n or 0) if seeds is None else seeds, truncation))
+        chosen = range(n or 0) if seeds is None else seeds
+        return self.draw(self.latents(chosen, truncation, attributes))
 
-    def latents(self, seeds: Iterable[int], truncation: float = 1.0) -> Tensor:
-        """The latents that `sample` draws: (N, latent_dim), on the CPU."""
+    @torch.no_grad()
+    def latents(
+        self,
+        seeds: Iterable[int],
+        truncation: float = 1.0,
+        attributes: Mapping[str, float] | None = None,
+    ) -> Tensor:
+        """The latents that `sample` draws, labels included: (N, latent_dim), on the CPU."""
         if not math.isfinite(truncation):
             raise ValueError(f"truncation must be a finite number, got {truncation}")
-        return latents(seeds, self.latent_dim) * truncation
+        seeds = [*seeds]
+        z = latents(seeds, self.latent_dim) * truncation
+        known = () if self.labels is None else self.labels.names
+        for name, share in (attributes or {}).items():
+            check_choice("an attribute", name, known)
+            check_number(name, share, 0, 1, whole=False)
+        return z if self.labels is None else self.condition(z, self.labels.draw(seeds, attributes))
+
+    def condition(self, z: Tensor, labels: Tensor | None) -> Tensor:
+        """(B, latent_dim) and labels (B, A) in [-1, 1], or None -> the network's input, as z."""
+        return z if labels is None else z + F.linear(labels.to(z), self.embedding.weight.to(z))
+
+    def embedding_dim(self) -> int:
+        return self.latent_dim
 
     def provenance(
         self, seeds: Iterable[int] = (), truncation: float = 1.0, **facts: Any
@@ -124,7 +167,38 @@ class Generator(FaceNetwork):
 
 
 class Discriminator(FaceNetwork):
-    """Images in [-1, 1], (B, channels, size, size) -> one logit each, (B,): positive means real."""
+    """Images in [-1, 1], (B, channels, size, size) -> one logit each, (B,): positive means real.
+
+    With labels, (B, A), their embedding's product with the features is added to the logit: the
+    projection of Miyato and Koyama 2018 ("cGANs with Projection Discriminator"), eq. 3. The product
+    is divided by the root of the number of features, so that it does not depend on it.
+    """
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        features = self.features(images)
+        logits = self.logits(features)  # (B,)
+        if labels is None:
+            return logits
+        flat = features.flatten(1).float()
+        embedded = self.embedding(labels).float()
+        return logits + (embedded * flat).sum(dim=1) / flat.shape[1] ** 0.5
+
+    def features(self, images: Tensor) -> Tensor:
+        """The input of the last layer: (B, channels, size, size) -> (B, …)."""
+        raise NotImplementedError
+
+    def logits(self, features: Tensor) -> Tensor:
+        """The last layer, in fp32 for the losses under autocast: (B, …) -> (B,)."""
+        raise NotImplementedError
+
+    def condition_on(self, labels: Mapping[str, Any]) -> None:
+        super().condition_on(labels)
+        nn.init.zeros_(self.embedding.weight)
+
+    def embedding_dim(self) -> int:
+        image = torch.zeros(1, *self.image_shape, device=self.device)
+        with eval_mode(self), torch.no_grad():
+            return self.features(image).numel()
 
 
 @contextmanager

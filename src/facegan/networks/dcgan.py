@@ -136,9 +136,12 @@ class DCGANDiscriminator(Discriminator):
                 if isinstance(layer, nn.Conv2d | nn.Linear):
                     parametrizations.spectral_norm(layer)
 
-    def forward(self, images: Tensor) -> Tensor:
-        # (B, channels, image_size, image_size) -> (B,), in fp32 for the losses under autocast
-        return self.layers(images).float()
+    def features(self, images: Tensor) -> Tensor:
+        # (B, channels, image_size, image_size) -> (B, hidden) or (B, C, 4, 4) or (B, C, 3, 3)
+        return self.layers[:-2](images)
+
+    def logits(self, features: Tensor) -> Tensor:
+        return self.layers[-2:](features).float()
 
 
 def _head(channels: int, side: int, hidden: int, minibatch_stddev: bool) -> list[nn.Module]:

@@ -49,11 +49,13 @@ class MPDiscriminator(Discriminator):
         self.logit = MPLinear(hidden, 1)
         self.gain = nn.Parameter(torch.ones(()))
 
-    def forward(self, images: Tensor) -> Tensor:
-        # (B, channels, image_size, image_size) -> (B,), in fp32 for the losses under autocast
+    def features(self, images: Tensor) -> Tensor:
+        # (B, channels, image_size, image_size) -> (B, hidden)
         x = self.stddev(_activate(self.blocks(self.from_image(images))))
-        x = self.logit(_activate(self.hidden(x.flatten(1))))
-        return x.flatten().float() * self.gain
+        return _activate(self.hidden(x.flatten(1)))
+
+    def logits(self, features: Tensor) -> Tensor:
+        return self.logit(features).flatten().float() * self.gain
 
 
 class DiscriminatorBlock(nn.Module):

@@ -72,9 +72,12 @@ class ResidualDiscriminator(Discriminator):
         layers += [pool, nn.Flatten(), _scaled(nn.Linear(width, 1, bias=False), gain=1)]
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, images: Tensor) -> Tensor:
-        # (B, channels, image_size, image_size) -> (B,), in fp32 for the losses under autocast
-        return self.layers(images).flatten().float()
+    def features(self, images: Tensor) -> Tensor:
+        # (B, channels, image_size, image_size) -> (B, width)
+        return self.layers[:-1](images)
+
+    def logits(self, features: Tensor) -> Tensor:
+        return self.layers[-1](features).flatten().float()
 
 
 class ResidualBlock(nn.Module):

@@ -47,6 +47,8 @@ def recalibrate(gan: GAN) -> None:
     pairs = max(RECALIBRATION_PAIRS, gan.ema.latent_dim)
     seeds = range(RECALIBRATION_SEED, RECALIBRATION_SEED + pairs)
     z = balanced_latents(seeds, gan.ema.latent_dim).to(gan.device)
+    if gan.ema.labels is not None:
+        z = gan.ema.condition(z, gan.ema.labels.draw(seeds).repeat_interleave(2, dim=0))
     recalibrate_batch_norm(gan.ema, z.split(BATCH_SIZE))
 
 

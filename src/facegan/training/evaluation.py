@@ -28,7 +28,6 @@ from facegan.evaluation.metrics import (
 )
 from facegan.gan.module import GAN
 from facegan.networks.base import Generator
-from facegan.networks.latents import latents
 from facegan.training.interruption import Interruption
 from facegan.training.metrics import MetricsLogger, print_line, tensorboards
 
@@ -160,8 +159,7 @@ class EvaluateDuringTraining(Callback):
             return 0.0
         device = next(generator.parameters()).device
         once = time.perf_counter()
-        z = latents(range(REHEARSAL_FACES), generator.latent_dim)
-        self.extractor(generator.draw(z), device=device)
+        self.extractor(generator.sample(REHEARSAL_FACES), device=device)
         return (time.perf_counter() - once) * EVALUATION_FACES / REHEARSAL_FACES
 
     def _log_coverage(self, trainer: pl.Trainer, faces: Comparison, images: int) -> None:
@@ -179,8 +177,8 @@ class EvaluateDuringTraining(Callback):
     def _compare(self, generator: Generator) -> Comparison:
         device = next(generator.parameters()).device
         assert self.photographs is not None  # since `prepare`
-        z = latents(range(EVALUATION_FACES), generator.latent_dim)
-        return Comparison(self.photographs, self.extractor(generator.draw(z), device=device))
+        faces = generator.sample(EVALUATION_FACES)
+        return Comparison(self.photographs, self.extractor(faces, device=device))
 
     def _scores(self, faces: Comparison) -> dict[str, float]:
         scores = {metric.name: metric.value(faces) for metric in self.metrics_measured}

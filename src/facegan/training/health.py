@@ -14,7 +14,6 @@ from facegan.core.errors import FaceganError
 from facegan.data.dataset import PackedDataset
 from facegan.evaluation.features import AttributeFeatures
 from facegan.gan.module import GAN
-from facegan.networks.latents import latents
 from facegan.training.metrics import MetricsLogger, print_line
 
 SATURATED_IMAGES = 100_000  # a margin that is exceeded for this many images is reported
@@ -157,7 +156,7 @@ class WatchVariety(Callback):
 
     @rank_zero_only
     def on_train_epoch_end(self, trainer: pl.Trainer, gan: GAN) -> None:
-        faces = gan.ema.draw(latents(range(SAMPLE), gan.ema.latent_dim))
+        faces = gan.ema.sample(SAMPLE)
         share = variety(self.extractor(faces, device=gan.device)) / max(self.real, 1e-12)
         if share >= COLLAPSED:
             self.had_variety |= share >= VARIED

@@ -4,7 +4,7 @@ import copy
 import dataclasses
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -24,6 +24,7 @@ from facegan.data.datamodule import FaceDataModule
 from facegan.data.dataset import PackedDataset
 from facegan.data.recorded import data_record, read_record, source_or_recorded
 from facegan.gan.module import GAN
+from facegan.networks.labels import LabelTable
 from facegan.training.build import (
     OWN_OPTIONS,
     build_budget,
@@ -59,6 +60,7 @@ from facegan.training.start import (
 )
 
 SCHEDULE_KEYS = ("lr_schedule", "final_lr_factor")  # in the group model
+OTHER_KEYS = (*SCHEDULE_KEYS, "conditional")  # of the group model, not of the GAN
 INIT_WARMUP = 5_000  # images over which the rates rise if the networks start from other weights
 
 
@@ -123,12 +125,14 @@ def _train(
     extra = {name: instantiate(node, f"callbacks.{name}") for name, node in _named(cfg.callbacks)}
     schedule = build_schedule(config, budget, start.rollbacks)
     check_fit(gan, source)
+    with budget.paused():
+        dataset = source.dataset()
+    if config["model"].get("conditional"):
+        gan = build_model(cfg.model, label_table(dataset))
     start.check(gan, budget)
     if config["trainer"]["compile"]:
         check_compiler()
         gan.compile_networks()
-    with budget.paused():
-        dataset = source.dataset()
     if config["init"] is not None:
         dataset = _start_from_weights(config, folder, gan, dataset, start)
     gan.ema.license = dataset.license
@@ -160,10 +164,21 @@ def _train(
     return best
 
 
-def build_model(node: DictConfig) -> GAN:
-    """The GAN of the config group `model`, some of whose keys are the learning rates'."""
-    gan: GAN = instantiate(_without(node, SCHEDULE_KEYS), "model")
+def build_model(node: DictConfig, labels: Mapping[str, Any] | None = None) -> GAN:
+    """The GAN of the config group `model`, conditional on `labels`, a `LabelTable`'s arguments."""
+    gan: GAN = instantiate(_without(node, OTHER_KEYS), "model", labels=labels)
     return gan
+
+
+def label_table(dataset: PackedDataset) -> dict[str, Any]:
+    """The labels of the training images. Raises ConfigError if there are none."""
+    labels = dataset.labels.rows(dataset.indices("train"))
+    if not labels.attribute_names:
+        raise ConfigError(
+            "model.conditional=true needs labels, and the data has none; set data.labels, or use "
+            "data=celeba or data=generated"
+        )
+    return LabelTable.of(labels.attribute_names, labels.attributes).config
 
 
 def _without(node: DictConfig, names: tuple[str, ...]) -> DictConfig:

@@ -17,7 +17,7 @@ from facegan.latent.finding import directions_path, load_directions
 from facegan.latent.interpolation import slerp_loop, slerp_path
 from facegan.latent.selection import find_seeds
 from facegan.networks.base import Generator
-from facegan.networks.latents import MAX_SEED, latents, parse_seeds
+from facegan.networks.latents import MAX_SEED, parse_seeds
 from facegan.web.markup import Face, strip, tiles
 
 FACES = 24  # of one request
@@ -100,7 +100,7 @@ def interpolate(name: str, text: str, truncation: float) -> tuple[str, str]:
     if not 2 <= len(seeds) <= MAX_KEYFRAMES:
         raise ValueError(f"a walk passes 2 to {MAX_KEYFRAMES} seeds, got {len(seeds)}")
     generator = load(name)
-    keyframes = latents(seeds, generator.latent_dim) * truncation
+    keyframes = generator.latents(seeds, truncation)
     steps = generator.draw(slerp_path(keyframes, STEPS))
     frames = generator.draw(slerp_loop(keyframes, FRAMES * len(keyframes)))
     upscale = max(1, round(DISPLAY / generator.image_size))
