@@ -55,10 +55,10 @@ class AttributeClassifier(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         logits = self.network(shifted(to_float(batch.images), self.shift))
-        return F.binary_cross_entropy_with_logits(logits, batch.attributes.float())
+        return F.binary_cross_entropy_with_logits(logits, (batch.attributes > 0).float())
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self.accuracy.update(self.network(to_float(batch.images)), batch.attributes)
+        self.accuracy.update(self.network(to_float(batch.images)), batch.attributes > 0)
 
     test_step = validation_step
 

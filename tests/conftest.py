@@ -77,7 +77,7 @@ def smooth_dataset(path: Path, count: int, image_size: int) -> PackedDataset:
     def write(images: Path) -> tuple[Labels, dict[str, Any]]:
         np.save(images, smooth_images(count, image_size))
         splits = split_by_name([str(number) for number in range(count)])
-        none = np.zeros((count, 0), dtype=bool)
+        none = np.zeros((count, 0), dtype=np.int8)
         return Labels(splits, none, np.full(count, -1), ()), {}
 
     return write_dataset(path, {"source": "smooth", "image_size": image_size}, write)

@@ -21,7 +21,7 @@ def labelled(tmp_path: Path) -> PackedDataset:
     """Forty noise images; the attributes of image i are the bits of i."""
     images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
     splits = np.array([0] * 30 + [1] * 7 + [2] * 3, dtype=np.uint8)
-    bits = (np.arange(40)[:, None] >> np.arange(6) & 1).astype(bool)
+    bits = (2 * (np.arange(40)[:, None] >> np.arange(6) & 1) - 1).astype(np.int8)
     labels = Labels(splits, bits, np.arange(40), tuple("abcdef"))
 
     def write(path: Path) -> tuple[Labels, dict[str, Any]]:
@@ -51,7 +51,7 @@ def train_batches(dataset: PackedDataset, size: int, **position: int) -> list[Ba
 
 
 def rows_of(batch: Batch) -> list[int]:
-    return (batch.attributes.long() @ (1 << torch.arange(6))).tolist()
+    return ((batch.attributes > 0).long() @ (1 << torch.arange(6))).tolist()
 
 
 def test_shuffle_is_a_permutation_and_flips_about_half() -> None:
@@ -86,7 +86,7 @@ def test_batches_are_uint8_in_channels_last(labelled: PackedDataset) -> None:
     assert images.dtype == torch.uint8
     assert images.is_contiguous(memory_format=torch.channels_last)
     assert attributes.shape == (8, 6)
-    assert attributes.dtype == torch.bool
+    assert attributes.dtype == torch.int8
 
 
 def test_faces_are_those_of_the_data_set_or_mirrored(labelled: PackedDataset) -> None:

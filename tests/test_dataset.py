@@ -16,7 +16,7 @@ RECIPE = {"source": "test", "image_size": 8}
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
 LABELS = Labels(
     splits=np.array([0, 0, 0, 1, 2], dtype=np.uint8),
-    attributes=np.eye(5, 2, dtype=bool),
+    attributes=np.eye(5, 2, k=-1, dtype=np.int8) - np.eye(5, 2, dtype=np.int8),
     identities=np.arange(5),
     attribute_names=("Smiling", "Young"),
 )
@@ -40,6 +40,21 @@ def test_a_written_data_set_is_read(path: Path) -> None:
         assert np.array_equal(getattr(dataset.labels, name), getattr(LABELS, name))
     assert dataset.image_size == 8
     assert isinstance(dataset.images, np.memmap)
+
+
+def test_attributes_that_earlier_versions_packed(path: Path) -> None:
+    with np.load(path / "labels.npz") as parts:
+        arrays = dict(parts)
+    np.savez(path / "labels.npz", **arrays | {"attributes": np.eye(5, 2, dtype=bool)})
+    assert np.array_equal(open_dataset(path).labels.attributes, 2 * np.eye(5, 2) - 1)
+
+
+def test_some_attributes(path: Path) -> None:
+    labels = open_dataset(path).with_attributes(["Young"]).labels
+    assert labels.attribute_names == ("Young",)
+    assert np.array_equal(labels.attributes, LABELS.attributes[:, 1:])
+    with pytest.raises(ValueError, match="attributes must be one of Smiling, Young, got 'Old'"):
+        open_dataset(path).with_attributes(["Old"])
 
 
 def test_the_content_of_the_manifest(path: Path) -> None:

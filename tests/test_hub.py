@@ -69,12 +69,12 @@ def test_images_and_splits(local: Path) -> None:
 
 @pytest.mark.parametrize(
     ("column", "classes", "counts"),
-    [("kind", ("cat", "dog"), [7, 6]), ("text", ("0", "1"), [11, 10])],
+    [("kind", ("cat", "dog"), [7, 6]), ("text", ("text",), [10])],
 )
 def test_labels(local: Path, column: str, classes: tuple[str, ...], counts: list[int]) -> None:
     labels = source(local, labels=column).dataset().labels
     assert labels.attribute_names == classes
-    assert labels.attributes.sum(axis=0).tolist() == counts
+    assert (labels.attributes > 0).sum(axis=0).tolist() == counts
 
 
 def test_a_folder_of_images(local: Path) -> None:
