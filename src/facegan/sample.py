@@ -81,7 +81,8 @@ def save_images(generator: "Generator", cfg: DictConfig) -> None:
     from facegan.core.images import grid
 
     seeds = _seeds(generator, cfg)
-    faces = _drawn(generator, _editor(generator, cfg)(generator.latents(seeds, cfg.truncation)))
+    z = generator.latents(seeds, cfg.truncation, _order(generator, cfg))
+    faces = _drawn(generator, _editor(generator, cfg)(z))
     facts = _facts(generator, cfg, seeds)
     with_grid = 1 < len(seeds) <= MOST_IN_GRID if cfg.grid is None else cfg.grid
     kept = []
@@ -100,7 +101,7 @@ def save_interpolation(generator: "Generator", cfg: DictConfig) -> None:
     from facegan.networks.latents import parse_seeds
 
     seeds = parse_seeds(cfg.interpolate)
-    z = generator.latents(seeds, cfg.truncation)
+    z = generator.latents(seeds, cfg.truncation, _order(generator, cfg))
     faces = _drawn(generator, slerp_loop(_editor(generator, cfg)(z), cfg.frames))
     facts = _facts(generator, cfg, seeds)
     _save_video(
@@ -115,7 +116,7 @@ def save_sweep(generator: "Generator", cfg: DictConfig) -> None:
 
     factors = sweep_amounts(*parse_sweep(cfg.sweep), cfg.frames).tolist()
     seeds = _seeds(generator, cfg)
-    z = generator.latents(seeds, cfg.truncation)
+    z = generator.latents(seeds, cfg.truncation, _order(generator, cfg))
     edit = _editor(generator, cfg)
     frames = (grid(generator.draw(edit(z, factor))) for factor in factors)
     facts = _facts(generator, cfg, seeds)
@@ -129,13 +130,13 @@ def stream(generator: "Generator", cfg: DictConfig) -> None:
 
     seeds = itertools.count(_seeds(generator, cfg)[0])
     facts = _facts(generator, cfg)
-    edit = _editor(generator, cfg)
+    edit, order = _editor(generator, cfg), _order(generator, cfg)
     strip = Strip(sys.stdout, generator.image_size) if sys.stdout.isatty() else None
     if strip is None:
         print(f"one face after the other in {cfg.out}, until this is stopped", flush=True)
     for seed in seeds:
         began = time.monotonic()
-        (face,) = generator.draw(edit(generator.latents([seed], cfg.truncation)))
+        (face,) = generator.draw(edit(generator.latents([seed], cfg.truncation, order)))
         if strip is None:
             _save_image(face, f"seed-{seed:04}", cfg, replace(facts, seeds=str(seed)))
         elif sys.stdout.isatty():
@@ -188,12 +189,17 @@ def _save_video(
 
 
 def _seeds(generator: "Generator", cfg: DictConfig) -> Sequence[int]:
-    """The seeds of `seeds` or `n`, or the first `n` whose faces have the attributes."""
+    """The seeds of `seeds` or `n`; without labels in the weights, those that fit `attributes`."""
     from facegan.latent.selection import CANDIDATES, find_seeds, parse_attributes
     from facegan.networks.latents import parse_seeds
 
-    if cfg.attributes is None:
+    if cfg.attributes is None or generator.labels is not None:
         return range(cfg.n) if cfg.seeds is None else parse_seeds(cfg.seeds)
+    if cfg.seeds is not None or cfg.stream or cfg.interpolate is not None:
+        raise ConfigError(
+            "attributes chooses n seeds by itself, since the weights have no labels: give neither "
+            "seeds nor stream nor interpolate"
+        )
     wanted = parse_attributes(cfg.attributes)
     seeds = find_seeds(generator, wanted, cfg.n, 0, CANDIDATES, cfg.truncation)
     if len(seeds) < cfg.n:
@@ -202,6 +208,15 @@ def _seeds(generator: "Generator", cfg: DictConfig) -> Sequence[int]:
             "ask for fewer faces or attributes, or move faces by edit="
         )
     return seeds
+
+
+def _order(generator: "Generator", cfg: DictConfig) -> dict[str, float] | None:
+    """The shares of faces with each of `attributes`, for weights with labels."""
+    from facegan.latent.selection import label_order
+
+    if cfg.attributes is None or generator.labels is None:
+        return None
+    return label_order(generator, cfg.attributes)
 
 
 def _editor(generator: "Generator", cfg: DictConfig) -> Callable[..., "Tensor"]:
@@ -225,10 +240,6 @@ def _check(cfg: DictConfig) -> None:
     moving = cfg.stream or cfg.interpolate is not None
     if cfg.stream and cfg.interpolate is not None:
         raise ConfigError("stream and interpolate exclude each other; give one of them")
-    if cfg.attributes is not None and (moving or cfg.seeds is not None):
-        raise ConfigError(
-            "attributes chooses n seeds by itself: give neither seeds nor stream nor interpolate"
-        )
     if cfg.sweep is not None and (moving or cfg.edit is None):
         raise ConfigError("sweep needs edit=Smiling or another, and neither stream nor interpolate")
     for name, choices in (("filter", ("nearest", "lanczos")), ("video", ("gif", "mp4"))):

@@ -13,15 +13,15 @@ from facegan.comparison.significance import Summary, format_number, round_to_err
 from facegan.comparison.table import Row, Table
 from facegan.core.images import data_uri
 from facegan.core.run_files import Entry, thin
-from facegan.evaluation.metrics import METRICS, PRIMARY
+from facegan.evaluation.metrics import PRIMARY, QUANTITIES
 from facegan.evaluation.report import render
 
 NOT_CURVES = ("images", "seconds", "epoch")
 CURVE_POINTS, ALL_POINTS = 400, 200_000  # of a curve, where more are not visible, and of a page
 MAX_GRIDS = 24  # of the runs that are first in the table
-LABELS = {metric.name: metric.label for metric in METRICS}
+LABELS = {metric.name: metric.label for metric in QUANTITIES}
 DESCRIPTIONS = {
-    metric.name: f"{metric.description}; {metric.better} is better" for metric in METRICS
+    metric.name: f"{metric.description}; {metric.better} is better" for metric in QUANTITIES
 }
 
 Cells = tuple[list[str], list[list[str]]]  # header and rows

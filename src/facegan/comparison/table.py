@@ -8,7 +8,7 @@ from typing import Any
 from facegan.comparison.differences import describe, distinguishing_keys, group
 from facegan.comparison.runs import Run
 from facegan.comparison.significance import Difference, Summary, difference
-from facegan.evaluation.metrics import METRICS, PRIMARY, Metric
+from facegan.evaluation.metrics import METRICS, PRIMARY, QUANTITIES, Quantity
 
 COMPARABLE = ("faces", "against", "dataset", "features")  # facts of evaluation.json
 
@@ -36,9 +36,9 @@ class Table:
     source: str
 
     @property
-    def metrics(self) -> list[Metric]:
+    def metrics(self) -> list[Quantity]:
         """The metrics that at least one run has."""
-        return [m for m in METRICS if any(m.name in row.measures for row in self.runs)]
+        return [m for m in QUANTITIES if any(m.name in row.measures for row in self.runs)]
 
     @property
     def names(self) -> list[str]:
@@ -85,7 +85,7 @@ def _over_seeds(measures: Sequence[dict[str, Summary]]) -> dict[str, Summary]:
 
 def _from_evaluation(run: Run) -> dict[str, Summary]:
     measures = run.evaluation["measures"]
-    names = [metric.name for metric in METRICS if metric.name in measures]
+    names = [quantity.name for quantity in QUANTITIES if quantity.name in measures]
     return {name: Summary((measures[name]["value"],), _margin(measures[name])) for name in names}
 
 

@@ -102,17 +102,23 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Metric:
-    """What is computed, and how it is presented.
-
-    `reference` names the photographs that take the place of the generated faces in the column of
-    real photographs. `interval` is of 95%.
-    """
+class Quantity:
+    """What a report shows."""
 
     name: str
     label: str
     description: str
     better: Literal["lower", "higher"]
+
+
+@dataclass(frozen=True)
+class Metric(Quantity):
+    """A quantity that is computed from features.
+
+    `reference` names the photographs that take the place of the generated faces in the column of
+    real photographs. `interval` is of 95%.
+    """
+
     value: Callable[[Comparison], float]
     interval: Callable[[Comparison], tuple[float, float]] | None = None
     standard_error: Callable[[Comparison], float] | None = None
@@ -209,6 +215,15 @@ METRICS = (
         least=2,
     ),
 )
+
+
+OBEDIENCE = Quantity(
+    "obedience",
+    "obedience",
+    "balanced accuracy of a classifier on the labels that the faces were ordered with",
+    "higher",
+)
+QUANTITIES: tuple[Quantity, ...] = (*METRICS, OBEDIENCE)
 
 
 @dataclass(frozen=True)

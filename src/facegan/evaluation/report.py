@@ -7,18 +7,30 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from facegan.core.images import image_uri
 from facegan.core.tables import table_text
-from facegan.evaluation.metrics import Measure, Metric
+from facegan.evaluation.metrics import Measure, Quantity
+from facegan.evaluation.obedience import Obedience
 
 OCTAVES = 3.0  # of the coverage chart, to each side
 
 
-def measures_table(measures: Mapping[Metric, Measure], reference: str) -> str:
+def measures_table(measures: Mapping[Quantity, Measure], reference: str) -> str:
     """One line per metric: label, value, uncertainty and the value of the `reference` images."""
     rows = [
         [metric.label, f"{measure.value:.4f}", uncertainty(measure), reference_value(measure)]
         for metric, measure in measures.items()
     ]
     return table_text(["", "generated", "uncertainty", reference], rows)
+
+
+def obedience_table(obedience: Obedience) -> str:
+    """One line per label, and the share of labels that are right in all faces and in rare ones."""
+    rows = [
+        [label.name, f"{label.faces:.3f}", f"{label.photographs:.3f}", f"{label.others_moved:.3f}"]
+        for label in obedience.labels
+    ]
+    header = ["label", "faces to order", "photographs", "others move by"]
+    share = f"right labels: {obedience.common:.3f}, of the rarest tenth {obedience.rare:.3f}\n"
+    return table_text(header, rows, "Balanced accuracy of the labels") + share
 
 
 def reference_value(measure: Measure) -> str:

@@ -37,7 +37,8 @@ from facegan.evaluation.features import (
     split_features,
 )
 from facegan.evaluation.images import read_images
-from facegan.evaluation.report import measures_table, render
+from facegan.evaluation.obedience import Obedience, measure_obedience
+from facegan.evaluation.report import measures_table, obedience_table, render
 from facegan.latent.movement import movement, starting_faces
 from facegan.networks.base import Generator
 
@@ -58,9 +59,10 @@ GRID_FACES, GRID_COLUMNS = 128, 16  # in the report
 class Evaluation:
     """The results for one set of generated faces."""
 
-    measures: dict[metrics.Metric, metrics.Measure]
+    measures: dict[metrics.Quantity, metrics.Measure]
     coverage: list[AttributeShare]
     nearest_pairs: metrics.NearestPairs
+    obedience: Obedience | None = None  # of a conditional generator
 
 
 def evaluate(cfg: DictConfig) -> None:
@@ -80,8 +82,9 @@ def evaluate(cfg: DictConfig) -> None:
             facts["warning"] = warning
         generator = _generator(cfg.weights, source.image_size)
         facts |= moved_from_start(generator, run)
+        seeds = range(seed, seed + count)
         dataset = _dataset(source, split)
-        z = generator.latents(range(seed, seed + count))
+        z = generator.latents(seeds)
         faces = generator.to(best_device()).draw(z, progress="drawing faces")
     else:
         faces, read = read_images(Path(cfg.images), count, source.image_size, source.mode)
@@ -89,6 +92,8 @@ def evaluate(cfg: DictConfig) -> None:
         _check_count(f"the number of images in {cfg.images}", len(faces))
         dataset = _dataset(source, split)
     evaluation = evaluate_faces(dataset, split, faces, extractor)
+    if cfg.images is None:
+        evaluation = with_obedience(evaluation, measure_obedience(generator, dataset, seeds, faces))
     facts |= comparison_facts(dataset, split, faces, extractor)
     facts |= unmeasured(evaluation.measures, split)
     out = Path(cfg.out or run or "outputs/evaluation")
@@ -96,6 +101,8 @@ def evaluate(cfg: DictConfig) -> None:
     page = html_page(facts, evaluation, source.images_are, faces, dataset)
     write_bytes(out / "evaluation.html", page.encode())
     print(measures_table(evaluation.measures, source.images_are), end="")
+    if evaluation.obedience is not None:
+        print(obedience_table(evaluation.obedience), end="")
     print(*(f"{name}: {facts[name]}" for name in PRINTED if name in facts), sep="\n")
     print(f"{out / 'evaluation.html'} shows faces, attribute coverage and nearest neighbours")
 
@@ -167,12 +174,21 @@ def evaluate_faces(
     seen = split in SEEN
     count = len(fake) if seen else min(len(fake), len(training))  # as many for the reference
     comparison = metrics.Comparison(metrics.Photographs(held_out, training, seen=seen), fake, count)
-    measures = {
+    measures: dict[metrics.Quantity, metrics.Measure] = {
         dataclasses.replace(metric, label=extractor.labels.get(metric.name, metric.label)): value
         for metric, value in metrics.measure(comparison).items()
     }
     coverage = attribute_coverage(real, generated, attributes.attributes)
     return Evaluation(measures, coverage, metrics.nearest_pairs(comparison))
+
+
+def with_obedience(evaluation: Evaluation, obedience: Obedience | None) -> Evaluation:
+    """The evaluation with its obedience, the mean of which is one of the measures."""
+    if obedience is None:
+        return evaluation
+    measure = metrics.Measure(obedience.faces, obedience.photographs)
+    measures = {**evaluation.measures, metrics.OBEDIENCE: measure}
+    return dataclasses.replace(evaluation, measures=measures, obedience=obedience)
 
 
 def training_data(weights: str, run: Path | None, source: FaceSource) -> dict[str, Any]:
@@ -249,7 +265,7 @@ def comparison_facts(
     }
 
 
-def unmeasured(measures: Mapping[metrics.Metric, metrics.Measure], split: str) -> dict[str, str]:
+def unmeasured(measures: Mapping[metrics.Quantity, metrics.Measure], split: str) -> dict[str, str]:
     """The metrics that were not measured, and why."""
     measured = {metric.name for metric in measures}
     missing = [metric for metric in metrics.METRICS if metric.name not in measured]
@@ -285,6 +301,7 @@ def html_page(
         facts=facts,
         measures=evaluation.measures,
         coverage=evaluation.coverage,
+        obedience=evaluation.obedience,
         reference=reference,
         faces=grid(faces[:GRID_FACES], GRID_COLUMNS),
         pairs=list(zip(faces[pairs.generated], nearest, pairs.distances, strict=True)),

@@ -1,5 +1,6 @@
-"""Faces with attributes to order: the seeds of them, by the bundled classifier."""
+"""Faces with attributes to order: by labels, or by a search for seeds with the classifier."""
 
+import sys
 from collections.abc import Mapping
 
 import torch
@@ -12,12 +13,13 @@ from facegan.networks.latents import MAX_SEED
 
 CANDIDATES = 10_000
 BATCH = 96  # seeds at a time
+RARE = 0.001  # of the training faces
 MARGIN = 1.0  # of a logit: the classifier is at least 73% certain
 
 
 def find_seeds(
     generator: Generator,
-    wanted: Mapping[str, bool],
+    wanted: Mapping[str, float],
     count: int,
     first: int = 0,
     candidates: int = CANDIDATES,
@@ -26,8 +28,14 @@ def find_seeds(
     """Up to `count` seeds, from `first` on, whose faces have some attributes and lack others.
 
     `wanted`: {"Smiling": True, "Eyeglasses": False}. At most `candidates` faces are drawn: rare
-    attributes may give fewer seeds, or none. Raises FaceganError for an unknown attribute.
+    attributes may give fewer seeds, or none. Raises FaceganError for an unknown attribute, and for
+    shares between 0 and 1.
     """
+    if not {*wanted.values()} <= {0, 1}:
+        raise FaceganError(
+            "shares of attributes need weights that were trained with model.conditional=true; give "
+            "names alone, such as Smiling,-Eyeglasses"
+        )
     classifier = bundled_classifier(generator.image_size).to(generator.device)
     columns = [find_name(name, classifier.attributes, "an attribute") for name in wanted]
     signs = torch.tensor([1.0 if has else -1.0 for has in wanted.values()])
@@ -43,16 +51,40 @@ def find_seeds(
     return found[:count]
 
 
-def parse_attributes(text: str) -> dict[str, bool]:
-    """Parses "Smiling,-Eyeglasses" -> {"Smiling": True, "Eyeglasses": False}.
+def label_order(generator: Generator, text: str) -> dict[str, float]:
+    """The shares of `text` by the names of the generator's labels.
+
+    Warns of combinations that the training data hardly has. Raises FaceganError for unknown names.
+    """
+    assert generator.labels is not None
+    names, wanted = generator.labels.names, parse_attributes(text)
+    order = {names[find_name(n, names, "a label of this generator")]: wanted[n] for n in wanted}
+    share = generator.labels.share(order)
+    if share < RARE:
+        print(
+            f"warning: {share:.2%} of the training faces have {text}, so that the generator has "
+            "hardly learned such faces",
+            file=sys.stderr,
+        )
+    return order
+
+
+def parse_attributes(text: str) -> dict[str, float]:
+    """Parses shares of faces: "Smiling,-Hat,Male:0.5" -> {"Smiling": 1, "Hat": 0, "Male": 0.5}.
 
     Raises FaceganError.
     """
     try:
-        parts = [part.strip() for part in text.split(",")]
-        return unique((part.removeprefix("-"), not part.startswith("-")) for part in parts)
+        return unique(_parse_share(part.strip()) for part in text.split(","))
     except ValueError:
         raise FaceganError(
-            "attributes are names, each once, with - before those that a face must lack, such as "
-            f"Smiling,-Eyeglasses; got {text!r}"
+            "attributes are names, each once, with - before those that a face must lack, or with "
+            f"the share of faces that have them, such as Smiling,-Eyeglasses,Male:0.5; got {text!r}"
         ) from None
+
+
+def _parse_share(text: str) -> tuple[str, float]:
+    name, colon, share = text.partition(":")
+    if colon and not 0 <= float(share) <= 1:
+        raise ValueError(text)
+    return (name, float(share)) if colon else (text.removeprefix("-"), float(text[:1] != "-"))

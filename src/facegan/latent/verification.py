@@ -13,6 +13,7 @@ from facegan.core.images import grid, to_pil
 from facegan.core.provenance import PNG_KEY, Provenance
 from facegan.latent.directions import parse_edit
 from facegan.latent.finding import load_directions
+from facegan.latent.selection import label_order
 from facegan.networks.base import Generator
 from facegan.networks.latents import parse_seeds
 
@@ -52,7 +53,9 @@ def compare(data: bytes, generators: Mapping[str, Generator]) -> str:
     generator, tiles = generators[facts.weights], max(len(seeds), facts.columns)
     if tiles * (generator.image_size * facts.upscale) ** 2 > picture.width * picture.height:
         return f"altered: {picture.width}x{picture.height} pixels are too few"
-    z = generator.latents(seeds, facts.truncation)
+    labelled = generator.labels is not None and facts.attributes
+    order = label_order(generator, facts.attributes) if labelled else None
+    z = generator.latents(seeds, facts.truncation, order)
     if edit:
         z = load_directions(generator).edit(z, edit)
     drawn = to_pil(grid(generator.draw(z), facts.columns), facts.upscale, facts.filter)

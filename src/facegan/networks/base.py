@@ -129,7 +129,7 @@ class Generator(FaceNetwork):
         known = () if self.labels is None else self.labels.names
         for name, share in (attributes or {}).items():
             check_choice("an attribute", name, known)
-            check_number(name, share, 0, 1, whole=False)
+            check_number(name, float(share), 0, 1, whole=False)
         return z if self.labels is None else self.condition(z, self.labels.draw(seeds, attributes))
 
     def condition(self, z: Tensor, labels: Tensor | None) -> Tensor:

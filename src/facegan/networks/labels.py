@@ -35,8 +35,9 @@ class LabelTable:
             raise ValueError("a combination must have a character of +-? for each label")
         self.names = tuple(map(str, names))
         self.config = {"names": list(self.names), "counts": dict(counts)}
-        self.combinations = torch.tensor([[VALUES[sign] for sign in text] for text in counts])
-        self.counts = torch.tensor([*counts.values()], dtype=torch.float32)
+        with torch.device("cpu"):  # a network may be built on the meta device
+            self.combinations = torch.tensor([[VALUES[sign] for sign in text] for text in counts])
+            self.counts = torch.tensor([*counts.values()], dtype=torch.float32)
 
     @classmethod
     def of(cls, names: Sequence[str], labels: Iterable[Sequence[int]]) -> "LabelTable":

@@ -11,7 +11,7 @@ from facegan.core import pretrained
 from facegan.core.errors import FaceganError
 from facegan.data.recorded import recorded_rollbacks
 from facegan.gan.module import GAN
-from facegan.networks.base import Generator
+from facegan.networks.base import FaceNetwork, Generator
 from facegan.networks.layers import LEAKY_SLOPE
 from facegan.training.checkpoints import (
     BEST,
@@ -164,7 +164,7 @@ def initialize(gan: GAN, source: str, recipe: str | None) -> None:
     file of its discriminator, if there is one. A tensor fits if name and shape are the same. Raises
     FaceganError if no layer of the generator fits.
     """
-    tensors = pretrained.read_tensors(source)
+    tensors = with_embedding(gan.generator, source)
     fitting = copy_fitting(gan.generator, tensors)
     copy_fitting(gan.ema, tensors)
     if not any(tensors[name].ndim > 1 for name in fitting):
@@ -178,8 +178,24 @@ def initialize(gan: GAN, source: str, recipe: str | None) -> None:
     if discriminator is None:
         print_line(f"init: {source} has no discriminator; it starts from random weights")
         return
-    fitting = copy_fitting(gan.discriminator, pretrained.read_tensors(discriminator))
+    fitting = copy_fitting(gan.discriminator, with_embedding(gan.discriminator, discriminator))
     _report(f"discriminator of {source}", gan.discriminator, fitting)
+
+
+def with_embedding(network: FaceNetwork, source: str | Path) -> dict[str, Tensor]:
+    """The tensors of `source`, with an embedding of the labels of a conditional `network`.
+
+    It is zero for labels that `source` lacks, so that the first step draws the faces of `source`.
+    """
+    tensors = pretrained.read_tensors(source)
+    if network.labels is None:
+        return tensors
+    known = pretrained.config_of(source).get("labels", {}).get("names", [])
+    embedding = torch.zeros(network.embedding.weight.shape)
+    for column, name in enumerate(network.labels.names):
+        if name in known:
+            embedding[:, column] = tensors["embedding.weight"][:, known.index(name)]
+    return {**tensors, "embedding.weight": embedding}
 
 
 @torch.no_grad()

@@ -1,0 +1,145 @@
+"""Obedience of a conditional generator: whether its faces have the labels of their order.
+
+A classifier judges that the training has not seen. Its accuracy on photographs is the ceiling.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from facegan.data.dataset import PackedDataset
+from facegan.evaluation.features import AttributeFeatures, split_features
+from facegan.networks.base import Generator
+from facegan.networks.labels import LabelTable
+from facegan.networks.latents import latents
+
+FLIPS = 100  # faces for each label that is turned over
+RARE = 0.1  # of the faces, with the rarest combinations of labels
+RIDGE = 1e-2  # of the probe, for standardized features
+Judge = Callable[[Tensor], Tensor]  # features (N, D) -> labels (N, A) bool
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How well the faces have one label, in [0, 1], 0.5 being chance."""
+
+    name: str
+    faces: float  # balanced accuracy: the mean of the shares among ordered and excluded ones
+    photographs: float  # the same of photographs with the data's own labels: the ceiling
+    others_moved: float  # mean change of the other labels' shares, if this one is turned over
+
+
+@dataclass(frozen=True)
+class Obedience:
+    """The agreement on every label, and on faces with the rarest combinations of labels."""
+
+    labels: list[Agreement]
+    common: float  # share of labels that the faces have as ordered
+    rare: float  # the same among the RARE faces with the rarest combinations
+
+    @property
+    def faces(self) -> float:
+        """The mean balanced accuracy over the labels."""
+        return sum(label.faces for label in self.labels) / len(self.labels)
+
+    @property
+    def photographs(self) -> float:
+        """The mean ceiling over the labels."""
+        return sum(label.photographs for label in self.labels) / len(self.labels)
+
+
+def measure_obedience(
+    generator: Generator, dataset: PackedDataset, seeds: Sequence[int], faces: Tensor
+) -> Obedience | None:
+    """The obedience of the `faces` of `seeds`, (N, 3, H, W) uint8.
+
+    None without labels in the generator, or if the data set lacks one of them.
+    """
+    table = generator.labels
+    if table is None or not {*table.names} <= {*dataset.labels.attribute_names}:
+        return None
+    extractor = AttributeFeatures(dataset.image_size)
+    judge = make_judge(dataset, extractor, table.names)
+    held_out = dataset.with_attributes(table.names).labels.rows(dataset.indices("test"))
+    real = torch.from_numpy(held_out.attributes)
+    photographs = balanced_accuracy(judge(split_features(dataset, "test", extractor)), real)
+    ordered = table.draw(seeds)
+    found = judge(extractor(faces, "faces to order"))
+    agreement = balanced_accuracy(found, ordered)
+    moved = others_moved(generator, table, lambda faces: judge(extractor(faces)))
+    right = (found == (ordered > 0)).float().mean(dim=1)
+    rarest = rarity(table, ordered).argsort(stable=True)[: max(1, int(RARE * len(right)))]
+    rows = zip(table.names, *map(Tensor.tolist, (agreement, photographs, moved)), strict=True)
+    labels = [Agreement(*row) for row in rows]
+    return Obedience(labels, float(right.mean()), float(right[rarest].mean()))
+
+
+def make_judge(dataset: PackedDataset, extractor: AttributeFeatures, names: Sequence[str]) -> Judge:
+    """The bundled classifier; for labels that it does not know, a linear probe of its features."""
+    known = [extractor.attributes.index(n) if n in extractor.attributes else -1 for n in names]
+    labels = dataset.with_attributes(names).labels.rows(dataset.indices("train")).attributes
+    probe = None
+    if -1 in known:
+        probe = linear_probe(split_features(dataset, "train", extractor), torch.from_numpy(labels))
+    columns = torch.tensor(known)
+
+    def judge(features: Tensor) -> Tensor:
+        answers = extractor.has_attributes(features)[:, columns.clamp(min=0)]
+        return answers if probe is None else torch.where(columns >= 0, answers, probe(features))
+
+    return judge
+
+
+def linear_probe(features: Tensor, labels: Tensor) -> Judge:
+    """Linear classifiers of features (N, D), by ridge regression on the known labels, (N, A).
+
+    Both classes have the same weight. Alain and Bengio 2017 ("Understanding intermediate layers
+    using linear classifier probes").
+    """
+    mean, scale = features.mean(dim=0), features.std(dim=0).clamp(min=1e-6)
+
+    def inputs(raw: Tensor) -> Tensor:
+        return torch.cat([(raw - mean) / scale, torch.ones(len(raw), 1)], dim=1).double()
+
+    x, columns = inputs(features), []
+    for target in labels.T.double():
+        weight = sum((target == sign) / (target == sign).sum().clamp(min=1) for sign in (1, -1))
+        gram = x.T @ (weight[:, None] * x) + RIDGE * torch.eye(x.shape[1])
+        columns.append(torch.linalg.solve(gram, x.T @ (weight * target)))
+    solution = torch.stack(columns, dim=1)
+    return lambda raw: inputs(raw) @ solution > 0
+
+
+def balanced_accuracy(found: Tensor, labels: Tensor) -> Tensor:
+    """The mean of the shares of right answers, (N, A) bool, for labels 1 and -1, (N, A): (A,).
+
+    A label without one of these classes has the share of the other.
+    """
+    counts = torch.stack([(labels == sign).sum(dim=0) for sign in (1, -1)])
+    right = torch.stack([(found & (labels == 1)).sum(dim=0), (~found & (labels == -1)).sum(dim=0)])
+    return (right / counts.clamp(min=1)).sum(dim=0) / (counts > 0).sum(dim=0).clamp(min=1)
+
+
+def others_moved(generator: Generator, table: LabelTable, judge: Judge) -> Tensor:
+    """The mean change of the other labels' shares when one is turned over: (A,)."""
+    seeds = range(FLIPS)
+    z, drawn = latents(seeds, generator.latent_dim), table.draw(seeds)
+    moved = []
+    for column in range(len(table.names)):
+        shares = []
+        for sign in (1.0, -1.0):
+            labels = drawn.clone()
+            labels[:, column] = sign
+            shares.append(judge(generator.draw(generator.condition(z, labels))).float().mean(dim=0))
+        change = (shares[0] - shares[1]).abs()
+        moved.append((change.sum() - change[column]) / max(len(change) - 1, 1))
+    return torch.stack(moved)
+
+
+def rarity(table: LabelTable, labels: Tensor) -> Tensor:
+    """How often each combination of labels, (N, A), occurs in the data: (N,)."""
+    return (
+        torch.cdist(labels, table.combinations) < 0.5
+    ).float() @ table.counts  # a difference is 1

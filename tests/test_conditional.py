@@ -1,0 +1,218 @@
+"""Conditional networks: training, weights files, orders, obedience."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import TINY, Cli, compose_config
+from test_gan import BareGAN, arguments, equal, faces, weights
+
+from facegan import Generator
+from facegan.core import pretrained
+from facegan.core.batch import Batch
+from facegan.evaluation.obedience import balanced_accuracy, linear_probe, rarity
+from facegan.gan.losses import RelativisticPairing
+from facegan.gan.penalties import R1
+from facegan.networks.base import Discriminator
+from facegan.networks.labels import LabelTable
+from facegan.training.run import build_model
+from facegan.training.start import initialize
+
+LABELS = LabelTable(("Smiling", "Male"), {"+-": 3, "-+": 2, "--": 1}).config
+RECIPES = ("dcgan", "lite", "full", "r3gan", "sngan", "wgan_gp", "lsgan")
+SMALL = {
+    "full": ("model.discriminator.width=4", "model.discriminator.max_width=8"),
+    "r3gan": ("model.generator.width=16", "model.discriminator.width=16"),
+}
+
+
+def labelled(count: int = 4) -> Batch:
+    signs = torch.tensor([[1, -1], [-1, 1], [0, 0], [-1, -1]], dtype=torch.int8)
+    return Batch(faces(count=count).images, signs[:count])
+
+
+def conditional(**changes: object) -> BareGAN:
+    return BareGAN(**arguments(labels=LABELS, **changes))
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_recipe_can_be_conditional(recipe: str) -> None:
+    widths = ("model.generator.width=16", "model.discriminator.width=8")
+    cfg = compose_config("train", f"model={recipe}", *SMALL.get(recipe, widths), "model.seed=0")
+    gan = build_model(cfg.model, LABELS)
+    images = torch.randn(4, *gan.image_shape)
+    labels = labelled().attributes.float()
+    logits = gan.discriminator(images, labels)
+    assert logits.shape == (4,)
+    assert gan.ema.sample(n=3, attributes={"Smiling": 0.5}).shape == (3, *gan.image_shape)
+
+
+def test_the_logit_is_a_projection() -> None:
+    """Miyato and Koyama 2018, eq. 3."""
+    network = conditional().discriminator.eval()
+    torch.nn.init.normal_(network.embedding.weight)
+    images, labels = torch.randn(4, *network.image_shape), labelled().attributes.float()
+    features = network.features(images).flatten(1)
+    matrix = network.embedding.weight / features.shape[1] ** 0.5
+    expected = network(images) + torch.einsum("bf,fa,ba->b", features, matrix, labels)
+    assert torch.allclose(network(images, labels), expected, atol=1e-5)
+    assert torch.equal(network(images, torch.zeros(4, 2)), network(images))
+
+
+def test_training_changes_both_embeddings_and_is_reproducible() -> None:
+    first, second = (conditional(loss=RelativisticPairing(), penalty=R1(1.0)) for _ in range(2))
+    before = copy.deepcopy(first)
+    for gan in (first, second):
+        for _ in range(2):
+            gan.training_step(labelled(), 0)
+    assert equal(weights(first.generator), weights(second.generator))
+    for name in ("generator", "ema", "discriminator"):
+        old, new = (getattr(gan, name).embedding.weight for gan in (before, first))
+        assert not torch.equal(old, new)
+
+
+def test_labels_of_some_images_are_dropped() -> None:
+    gan = conditional()
+    torch.manual_seed(0)
+    batch = Batch(faces(count=4).images, torch.ones(5000, 2, dtype=torch.int8))
+    labels = gan.labels(batch)
+    assert labels is not None
+    assert {*labels.unique().tolist()} == {0.0, 1.0}
+    assert (labels[:, 0] == 0).float().mean().item() == pytest.approx(0.1, abs=0.02)
+    assert torch.equal(labels[:, 0], labels[:, 1])
+
+
+def test_a_weights_file_has_the_labels(tmp_path: Path) -> None:
+    gan = conditional()
+    gan.generator.eval().save_pretrained(tmp_path / "generator.safetensors")
+    pretrained.save(gan.discriminator, tmp_path / "discriminator.safetensors")
+    loaded = Generator.from_pretrained(tmp_path / "generator.safetensors")
+    assert loaded.labels is not None
+    assert loaded.labels.config == LABELS
+    order = {"Male": True}
+    assert torch.equal(
+        loaded.sample(n=5, attributes=order), gan.generator.sample(5, None, 1, order)
+    )
+    assert not torch.equal(loaded.sample(n=5, attributes=order), loaded.sample(n=5))
+    assert torch.equal(loaded.sample(seeds=[3]), loaded.sample(n=5)[3:4])
+    network = pretrained.load(tmp_path / "discriminator.safetensors", Discriminator)
+    assert network.embedding.weight.shape == gan.discriminator.embedding.weight.shape
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [({"Smling": True}, "an attribute must be one of Smiling, Male"), ({"Male": 2}, "0 to 1")],
+)
+def test_an_impossible_order(attributes: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        conditional().generator.sample(n=1, attributes=attributes)
+    with pytest.raises(ValueError, match="an attribute must be one of"):
+        BareGAN(**arguments()).generator.sample(n=1, attributes={"Male": True})
+
+
+def test_the_first_step_draws_the_faces_of_init(tmp_path: Path) -> None:
+    old = BareGAN(**arguments())
+    for network, name in ((old.generator, "generator"), (old.discriminator, "discriminator")):
+        pretrained.save(network, tmp_path / f"{name}.safetensors")
+    gan = conditional()
+    initialize(gan, str(tmp_path), "dcgan")
+    expected = Generator.from_pretrained(tmp_path).sample(n=3)
+    for attributes in ({}, {"Male": True}):
+        assert torch.equal(gan.ema.sample(n=3, attributes=attributes), expected)
+
+
+def test_labels_of_init_are_found_by_name(tmp_path: Path) -> None:
+    old = conditional()
+    pretrained.save(old.generator, tmp_path / "generator.safetensors")
+    table = LabelTable(("Hat", "Smiling"), {"++": 1}).config
+    gan = BareGAN(**arguments(labels=table))
+    initialize(gan, str(tmp_path / "generator.safetensors"), "dcgan")
+    hat, smiling = gan.generator.embedding.weight.T
+    assert torch.equal(smiling, old.generator.embedding.weight[:, 0])
+    assert not hat.any()
+
+
+def test_balanced_accuracy() -> None:
+    labels = torch.tensor([[1, 1, 1], [1, -1, 1], [-1, 0, 1], [-1, -1, 1]])
+    found = torch.tensor([[1, 1, 1], [0, 1, 1], [0, 1, 1], [0, 0, 0]]).bool()
+    assert balanced_accuracy(found, labels).tolist() == [0.75, 0.75, 0.75]
+
+
+def test_a_linear_probe() -> None:
+    torch.manual_seed(0)
+    features = torch.randn(500, 8)
+    labels = torch.stack([features[:, 0] > 1.5, features[:, 3] + features[:, 4] < 0], dim=1)
+    signs = (2 * labels.int() - 1).to(torch.int8)
+    signs[::7] = 0  # unknown
+    judge = linear_probe(features, signs)
+    assert balanced_accuracy(judge(features), 2 * labels.int() - 1).min() > 0.9
+
+
+def test_rarity() -> None:
+    table = LabelTable(**LABELS)
+    labels = torch.tensor([[1.0, -1], [-1, -1], [1, 1]])
+    assert rarity(table, labels).tolist() == [3, 1, 0]
+
+
+@pytest.fixture(scope="module")
+def run(packed_dir: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A conditional training on generated faces."""
+    from conftest import run_command
+
+    folder = tmp_path_factory.mktemp("conditional")
+    data = ("data=generated", "data.count=1000", "data.attributes=[Male,Smiling]", packed_dir)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        short = ("trainer.max_images=500", "model.conditional=true", "hydra.run.dir=run")
+        assert run_command(patch, "train", *TINY, *data, *short) == 0
+    return folder / "run"
+
+
+def test_orders(run: Path, cli: Cli) -> None:
+    order = ("sample", f"weights={run}", "n=6", "grid=true", "out=.")
+    result = cli(*order, "attributes=smiling,Male:0.5")
+    assert result.code == 0, result.err
+    first = Path("grid.png").read_bytes()
+    assert cli("verify", f"weights={run}", "grid.png").out.endswith("the same\n")
+    assert cli(*order, "attributes=-Smiling").code == 0
+    assert Path("grid.png").read_bytes() != first
+    assert "did you mean Smiling?" in cli(*order, "attributes=Smilng").err
+    for motion in ("interpolate=1,2", "seeds=7,9"):
+        assert cli(*order[:2], "attributes=Male", motion, "frames=2", "out=.").code == 0
+
+
+def test_an_order_that_the_data_never_shows(run: Path, cli: Cli) -> None:
+    generator = Generator.from_pretrained(run)
+    assert generator.labels is not None
+    table = {**generator.labels.config, "counts": {"+-": 5000, "-+": 1}}
+    generator.condition_on(table)
+    generator.save_pretrained("rare.safetensors")
+    result = cli("sample", "weights=rare.safetensors", "attributes=Male,Smiling", "n=1", "out=.")
+    assert result.code == 0
+    assert "warning: 0.00% of the training faces have Male,Smiling" in result.err
+
+
+def test_obedience_is_evaluated(run: Path, cli: Cli) -> None:
+    import json
+
+    result = cli("evaluate", f"weights={run}", "evaluation.faces=60", "out=.")
+    assert result.code == 0, result.err
+    content = json.loads(Path("evaluation.json").read_text())
+    names = [label["name"] for label in content["obedience"]["labels"]]
+    assert names == ["Male", "Smiling"]
+    measure = content["measures"]["obedience"]
+    assert 0 <= measure["value"] < measure["reference"] <= 1
+    assert "Balanced accuracy of the labels" in result.out
+    assert "Obedience" in Path("evaluation.html").read_text()
+
+
+def test_a_conditional_run_is_resumed(run: Path, cli: Cli) -> None:
+    result = cli("train", f"resume={run}", "trainer.max_images=600")
+    assert result.code == 0, result.err
+
+
+def test_conditional_without_labels(small_photos: tuple[str, ...], cli: Cli) -> None:
+    result = cli("train", *TINY, *small_photos, "model.batch_size=8", "model.conditional=true")
+    assert result.code == 2
+    assert "model.conditional=true needs labels, and the data has none" in result.err
