@@ -76,6 +76,7 @@ def write_preview(dataset: PackedDataset) -> Path:
         sheet=grid(sheet, COLUMNS),
         shown=len(sheet),
         labels=_label_counts(dataset),
+        missing_pairs=_missing_pairs(dataset),
         left_out=by_reason[:REASONS],
         further=len(by_reason[REASONS:]),
         twins=[tiles(rows) for rows in _twins(dataset)],
@@ -120,6 +121,15 @@ def _label_counts(dataset: PackedDataset) -> dict[str, int]:
     labels = dataset.labels
     counts = (labels.attributes > 0).sum(axis=0).tolist()
     return dict(zip(labels.attribute_names, counts, strict=True))
+
+
+def _missing_pairs(dataset: PackedDataset) -> list[str]:
+    """The pairs of labels that no image has, without labels that exclude each other as classes."""
+    names, has = dataset.labels.attribute_names, dataset.labels.attributes > 0
+    together = has.T.astype(np.int64) @ has
+    several = has.sum(axis=1).max(initial=0) > 1  # not one class for each image
+    rows, columns = np.nonzero(np.triu(together == 0, k=1) & several)
+    return [f"{names[a]} and {names[b]}" for a, b in zip(rows, columns, strict=True)]
 
 
 def reasons(left_out: Sequence[Unused]) -> list[Reason]:
