@@ -6,10 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from facegan.core.seeds import derive_seed
-
 MAX_COMBINATIONS = 4096  # that a weights file carries
 MAX_LABELS = 1000
+STREAM = 0x9E3779B9  # changes the bits of a seed: another random stream than its latent's
 VALUES = {"-": -1.0, "?": 0.0, "+": 1.0}  # no, unknown, yes
 PRIMES = [n for n in range(2, 180) if all(n % divisor for divisor in range(2, n))]
 
@@ -62,7 +61,7 @@ class LabelTable:
             [1.0 if has(share, seed, column) else -1.0 for share, column in order]
         )
         # the least of exponential variables with these rates: a draw in proportion to the counts
-        stream = torch.Generator().manual_seed(derive_seed("labels", seed))
+        stream = torch.Generator().manual_seed(seed ^ STREAM)
         times = -torch.rand(len(self.counts), generator=stream).log() / self.counts
         missing = (self.combinations[:, columns] != wanted).sum(dim=1)
         times[missing > missing.min()] = torch.inf  # all fit, unless no combination does
