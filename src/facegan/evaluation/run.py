@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,8 +50,10 @@ PRINTED = (
     "photographs",
     "features",
     "resized for features",
+    "balance",
     "left out",
 )
+BALANCE = ("Male", "Young", "Pale_Skin")
 GRID_FACES, GRID_COLUMNS = 128, 16  # in the report
 
 
@@ -95,6 +97,7 @@ def evaluate(cfg: DictConfig) -> None:
     if cfg.images is None:
         evaluation = with_obedience(evaluation, measure_obedience(generator, dataset, seeds, faces))
     facts |= comparison_facts(dataset, split, faces, extractor)
+    facts |= {"balance": balance(evaluation.coverage, source.images_are)}
     facts |= unmeasured(evaluation.measures, split)
     out = Path(cfg.out or run or "outputs/evaluation")
     write_json(out / "evaluation.json", to_json(facts, evaluation))
@@ -180,6 +183,14 @@ def evaluate_faces(
     }
     coverage = attribute_coverage(real, generated, attributes.attributes)
     return Evaluation(measures, coverage, metrics.nearest_pairs(comparison))
+
+
+def balance(coverage: Sequence[AttributeShare], images_are: str) -> str:
+    """The shares of sex, age and skin among the faces, as the classifier sees them."""
+    shares = {share.name: share for share in coverage}
+    found = [shares[name] for name in BALANCE if name in shares]
+    texts = (f"{s.name} {s.generated:.0%} ({s.reference:.0%})" for s in found)
+    return f"{', '.join(texts)}; in brackets {images_are}"
 
 
 def with_obedience(evaluation: Evaluation, obedience: Obedience | None) -> Evaluation:
