@@ -11,6 +11,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 from PIL import Image
@@ -22,7 +24,7 @@ from facegan.core.run_files import read_metrics, thin
 from facegan.networks.base import Generator
 from facegan.networks.latents import MAX_SEED
 from facegan.web import faces, photograph, training
-from facegan.web.training import GENERATED, PHOTOGRAPHS, PRESETS, Training
+from facegan.web.training import GENERATED, HEALTHY, PHOTOGRAPHS, PRESETS, Training
 
 
 def uri(seed: int, weights: str = "lite-28", truncation: float = 1.0, **walk: Any) -> str:
@@ -118,6 +120,9 @@ def test_photographs_are_cropped_as_the_training_images_were(tmp_path: Path) -> 
     }.items():
         (tmp_path / "config.yaml").write_text(f"data: {data}")
         assert photograph.framing(str(tmp_path)) == expected
+    (tmp_path / "config.yaml").write_text(f"data: {{weights: {tmp_path}}}")
+    with pytest.raises(FaceganError, match="faces of itself"):
+        photograph.framing(str(tmp_path))
 
 
 def test_generators_can_be_chosen_once_each_the_newest_run_first(workdir: Path) -> None:
@@ -149,25 +154,88 @@ def test_thinned_curves_have_the_newest_point(count: int) -> None:
     assert not points or points[-1] == count - 1
 
 
+def run_script(monkeypatch, script: str) -> None:
+    """Trainings run `script`."""
+    monkeypatch.setattr(training, "COMMAND", ["-c", script])
+
+
+def wait(runner: Training) -> int:
+    assert runner.process is not None
+    return runner.process.wait()
+
+
 def test_a_training_is_started_stopped_and_resumed_by_ordinary_commands(
     tmp_path: Path, monkeypatch
 ) -> None:
-    script = "import sys, time; print(sys.argv[1:], flush=True); time.sleep(600)"
-    monkeypatch.setattr(training, "COMMAND", ["-c", script])
+    run_script(monkeypatch, "import time; print('epoch 1: 9 s', flush=True); time.sleep(600)")
     runner = Training(tmp_path, photographs=None)
+    assert "No training yet" in runner.status()
     with pytest.raises(FaceganError, match="no training was started"):
         runner.resume()
-    assert "running" in runner.start(GENERATED, 63)
+    assert "Starting" in runner.start(GENERATED, 63)
     assert runner.process is not None
     assert "trainer.max_time=01:03:00" in runner.process.args
     with pytest.raises(FaceganError, match="stop it first"):
         runner.start(GENERATED, 3)
-    runner.stop()
-    assert runner.process.wait() == -signal.SIGTERM
+    while "Starting" in runner.status():
+        pass
+    assert runner.status() == f"Training {GENERATED}: epoch 1: 9 s"
+    assert "Stopping" in runner.stop()
+    assert wait(runner) == -signal.SIGTERM
+    assert runner.status() == "Stopped. Resume goes on from here."
     runner.resume()
-    assert runner.process.args[-1] == f"resume={runner.folder}"
+    assert runner.process.args[-1] == f"resume={runner.runs[-1]}"
     runner.stop()
-    runner.process.wait()
+    wait(runner)
+
+
+@pytest.mark.parametrize(
+    ("script", "status"),
+    [
+        ("print('why'); raise SystemExit(2)", "healthy has ended with an error: why"),
+        ("", "finished"),
+    ],
+)
+def test_the_end_of_a_training_is_said(tmp_path, monkeypatch, script: str, status: str) -> None:
+    run_script(monkeypatch, script)
+    runner = Training(tmp_path, None)
+    runner.start(HEALTHY, 1)
+    wait(runner)
+    assert status in runner.status()
+
+
+def test_the_remedy_goes_on_from_the_failed_run(tmp_path: Path, monkeypatch) -> None:
+    run_script(monkeypatch, "")
+    runner = Training(tmp_path, None)
+    with pytest.raises(FaceganError, match="train healthy first"):
+        runner.start("collapse", 1)
+    healthy = tmp_path / "app/2026-11-30_healthy"
+    healthy.mkdir(parents=True)
+    (healthy / "generator.safetensors").touch()
+    runner.start("collapse", 1)
+    wait(runner)
+    failed = runner.runs[-1]
+    with pytest.raises(FaceganError, match="no failed training"):
+        runner.remedy()
+    (failed / "generator.safetensors").touch()
+    runner.remedy()
+    wait(runner)
+    assert runner.process is not None
+    assert [f"experiment=teaching/{HEALTHY}", f"init={failed}"] == runner.process.args[3:5]
+    assert runner.runs[:-1] == [healthy, failed]
+
+
+def test_runs_that_go_on_from_each_other_are_one_curve(tmp_path: Path) -> None:
+    runs = [tmp_path / name for name in "ab"]
+    for run in runs:
+        (run / "samples").mkdir(parents=True)
+        (run / "metrics.jsonl").write_text('{"images": 5, "D_loss": 1}\n{"images": 9, "D_loss": 2}')
+    assert [entry["images"] for entry in training.metrics(runs)] == [5, 9, 14, 18]
+    assert training.grid(runs, 0) is None
+    for number, run in enumerate(runs, start=1):
+        Image.new("L", (number, 1)).save(run / "samples/epoch-001.png")
+    widths = [grid.width for epoch in range(4) if (grid := training.grid(runs, epoch))]
+    assert widths == [2, 1, 2, 2]
 
 
 def test_the_page_offers_what_can_be_trained(tmp_path: Path) -> None:
@@ -175,6 +243,45 @@ def test_the_page_offers_what_can_be_trained(tmp_path: Path) -> None:
     assert list(Training(tmp_path, tmp_path).data) == [GENERATED, PHOTOGRAPHS]
     configs = (CONFIG_PATH / "experiment/teaching").glob("*.yaml")
     assert {path.stem for path in configs} == {*PRESETS}
+
+
+@pytest.mark.parametrize(
+    ("status", "method", "headers"),
+    [
+        (None, "GET", {"host": "127.0.0.1:7860"}),
+        (None, "GET", {"host": "[::1]:7860", "origin": "http://[::1]:7860"}),
+        (None, "POST", {"host": "faces", "origin": "https://faces", "content-length": "9"}),
+        (421, "GET", {"host": "evil.example"}),
+        (421, "GET", {"host": "[evil"}),
+        (421, "GET", {}),
+        (403, "GET", {"host": "localhost:7860", "origin": "http://localhost:1"}),
+        (403, "GET", {"host": "localhost", "origin": "null"}),
+        (411, "POST", {"host": "localhost"}),
+        (413, "POST", {"host": "localhost", "content-length": "20000000"}),
+    ],
+)
+def test_only_requests_of_the_page_itself_are_answered(status, method, headers) -> None:
+    guard = pytest.importorskip("facegan.web.guard")
+    refused = guard.refusal(method, guard.Headers(headers), "faces")
+    assert (refused and refused[0]) == status
+
+
+def test_the_oldest_uploads_are_removed(tmp_path: Path) -> None:
+    guard = pytest.importorskip("facegan.web.guard")
+    for age, name in enumerate("cba"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "upload").write_bytes(bytes(4))
+        os.utime(tmp_path / name / "upload", (age, age))
+    guard.remove_oldest(tmp_path, 8)
+    assert {path.parent.name for path in tmp_path.rglob("upload")} == {"a", "b"}
+
+
+def test_the_report_of_a_run_runs_no_scripts(tmp_path: Path) -> None:
+    tabs = pytest.importorskip("facegan.web.tabs")
+    assert "<iframe" not in tabs.report(str(tmp_path))
+    (tmp_path / "evaluation.html").write_text('"><script>alert(1)</script>')
+    assert tabs.report(str(tmp_path)).startswith("<iframe sandbox ")
+    assert "<script" not in tabs.report(str(tmp_path))
 
 
 # -- the page in a separate process
@@ -189,11 +296,39 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-u", "-m", "facegan.app", f"port={port}", f"outputs={folder}"]
-    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as server:
+    (folder / "temporary").mkdir()
+    environment = {**os.environ, "TMPDIR": str(folder / "temporary")}
+    with subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True
+    ) as server:
         assert server.stdout is not None
         assert any("Running on" in line for line in server.stdout)
         yield f"http://127.0.0.1:{port}"
+        uploads = [*folder.glob("temporary/facegan-app-*/*/a")]
         server.terminate()
+        server.wait()
+    assert not any(path.exists() for path in uploads)
+
+
+def post(url: str, **headers: str) -> int:
+    """The status of an upload."""
+    body = (
+        b'--b\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\na\r\n--b--\r\n'
+    )
+    kind = {"Content-Type": "multipart/form-data; boundary=b"}
+    request = Request(f"{url}/gradio_api/upload", body, {**kind, **headers})
+    try:
+        with urlopen(request) as answer:
+            return answer.status
+    except HTTPError as error:
+        return error.code
+
+
+def test_pages_elsewhere_cannot_use_the_app(url: str) -> None:
+    assert post(url) == 200
+    assert post(url, Origin=url) == 200
+    assert post(url, Origin="http://evil.example") == 403
+    assert post(url, Host="evil.example") == 421
 
 
 def test_the_page_refuses_what_it_does_not_offer(url: str) -> None:
@@ -222,7 +357,6 @@ def tab(browser: Any, url: str) -> Iterator[Any]:
 
 
 def test_the_page_draws_faces_in_a_browser(tab: Any) -> None:
-    tab.click("#draw")
     tab.wait_for_function(f"document.querySelectorAll('#gallery img').length == {faces.FACES}")
     tab.click("#more")
     tab.wait_for_function(f"document.querySelectorAll('#gallery img').length == {2 * faces.FACES}")
@@ -249,8 +383,7 @@ def test_a_photograph_is_projected_in_a_browser(tab, photo: str) -> None:
 def test_a_training_is_watched_stopped_and_resumed_in_a_browser(tab: Any) -> None:
     def click(button: str, state: str) -> None:
         tab.click(button)
-        value = "document.querySelector('#status textarea').value"
-        tab.wait_for_function(f"{value}.includes({state!r})")
+        tab.wait_for_function(f"document.querySelector('#status').innerText.includes({state!r})")
 
     def wait_for_another_grid() -> None:
         before = tab.locator("#live img").get_attribute("src")
@@ -258,13 +391,11 @@ def test_a_training_is_watched_stopped_and_resumed_in_a_browser(tab: Any) -> Non
         tab.wait_for_function(f"({source} ?? {before!r}).endsWith({before!r}) === false")
 
     tab.get_by_role("tab", name="Training").click()
-    tab.get_by_label("what to train").click()
-    tab.get_by_role("option", name="healthy").click()
-    click("#start", "running")
+    click("#start", "Training healthy")
     tab.locator("#live img").wait_for()
     wait_for_another_grid()
-    tab.locator("#curves .vega-embed svg").first.wait_for()
-    click("#stop", "ended (code")
-    click("#resume", "running")
+    tab.locator(".vega-embed svg").first.wait_for()
+    click("#stop", "Stopped")
+    click("#resume", "Training healthy")
     wait_for_another_grid()
-    click("#stop", "ended (code")
+    click("#stop", "Stopped")

@@ -5,6 +5,8 @@ python -m facegan.app photos=DIR           own photographs can be trained on, to
 """
 
 import logging
+import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,28 +34,35 @@ def main(cfg: DictConfig) -> None:
     from facegan.web.training import Training
 
     try:
-        from facegan.web.page import build_page
+        from starlette.middleware import Middleware
+
+        from facegan.web.guard import Guard
+        from facegan.web.page import SESSIONS, build_page
     except ImportError as error:
         raise FaceganError(f"facegan.app needs {error.name}: pip install -e '.[app]'") from error
     photos = Path(cfg.photos).absolute() if cfg.photos is not None else None
     outputs = Path(cfg.outputs).absolute()
     training = Training(outputs, photos)
-    page = build_page(outputs, training)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # Gradio's own requests
-    try:
-        page.launch(
-            server_name=cfg.host,
-            server_port=cfg.port,
-            max_file_size=MAX_BYTES,
-            css=CSS,
-            share=False,
-        )
-    except OSError as error:
-        raise FaceganError(
-            f"http://{cfg.host}:{cfg.port} cannot be opened ({error}); choose another port=…"
-        ) from error
-    finally:
-        training.stop()
+    with tempfile.TemporaryDirectory(prefix="facegan-app-") as files:
+        os.environ["GRADIO_TEMP_DIR"] = tempfile.tempdir = files  # uploads, also unfinished ones
+        page = build_page(outputs, training)
+        try:
+            page.launch(
+                server_name=cfg.host,
+                server_port=cfg.port,
+                max_file_size=MAX_BYTES,
+                state_session_capacity=SESSIONS,
+                app_kwargs={"middleware": [Middleware(Guard, host=cfg.host, files=Path(files))]},
+                css=CSS,
+                share=False,
+            )
+        except OSError as error:
+            raise FaceganError(
+                f"http://{cfg.host}:{cfg.port} cannot be opened ({error}); choose another port=…"
+            ) from error
+        finally:
+            training.stop()
 
 
 if __name__ == "__main__":

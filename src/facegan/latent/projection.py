@@ -1,6 +1,10 @@
 """Projection: the latent whose image is nearest to a given one, by gradient descent."""
 
+import math
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +21,9 @@ STARTS = 3  # the nearest candidates; a descent starts from each
 LEARNING_RATE = 0.1  # of Adam, at the first step; latents have unit variance
 PIXELS = 2.0  # weight of the pixels' mean squared difference; that of the features is 1
 PRIOR = 0.05  # weight of the latent's mean square: images far from the mean look worse
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -55,14 +62,18 @@ class Distance:
         return [F.normalize(maps, dim=1) for maps in self.network.feature_maps(colour)]
 
 
-def project(generator: Generator, image: Tensor, steps: int = 100) -> Projection:
+def project(
+    generator: Generator, image: Tensor, steps: int = 100, max_seconds: float = math.inf
+) -> Projection:
     """The latent whose image is nearest to `image`, (C, H, W) uint8 of any size.
 
     The image is resized to the generator's size; it should be cropped as the training images were.
     Adam descends from the STARTS nearest of CANDIDATES random latents (Abdal et al. 2019,
     "Image2StyleGAN", section 4, in the input space). Deterministic on one machine; takes seconds
-    on a CPU. Raises ValueError for another shape or dtype, and for a number of steps out of range.
+    on a CPU. A slow generator's search ends after `max_seconds` with the nearest latent so far.
+    Raises ValueError for another shape or dtype, and for a number of steps out of range.
     """
+    end = time.monotonic() + max_seconds
     check_number("steps", steps, 1, 1000)
     if image.dtype != torch.uint8 or image.ndim != 3 or len(image) != generator.channels:
         expected, got = f"uint8 ({generator.channels}, H, W)", f"{image.dtype} {tuple(image.shape)}"
@@ -73,27 +84,30 @@ def project(generator: Generator, image: Tensor, steps: int = 100) -> Projection
     network = bundled_classifier(generator.image_size).to(generator.device)
     distance = Distance(network, target)
     with eval_mode(generator):
-        starts, unrelated = _nearest_candidates(generator, distance)
-        latent, nearest = _descend(generator, distance, starts, steps)
+        starts, unrelated = _nearest_candidates(generator, distance, end)
+        latent, nearest = _descend(generator, distance, starts, steps, end)
     return Projection(latent.cpu(), nearest, unrelated)
 
 
 @torch.no_grad()
-def _nearest_candidates(generator: Generator, distance: Distance) -> tuple[Tensor, float]:
+def _nearest_candidates(
+    generator: Generator, distance: Distance, end: float
+) -> tuple[Tensor, float]:
     """The STARTS nearest latents, (STARTS, latent_dim), and the median distance of all."""
     z = generator.latents(range(CANDIDATES)).to(generator.device)
-    distances = torch.cat([distance(generator(batch)) for batch in z.split(BATCH)])
+    batches = _until(end, z.split(BATCH))
+    distances = torch.cat([distance(generator(batch)) for batch in batches])
     return z[distances.argsort()[:STARTS]], distances.median().item()
 
 
 def _descend(
-    generator: Generator, distance: Distance, starts: Tensor, steps: int
+    generator: Generator, distance: Distance, starts: Tensor, steps: int, end: float
 ) -> tuple[Tensor, float]:
     """The best latent, (latent_dim,), of all descents, and its distance."""
     z = starts.clone().requires_grad_()
     optimizer = torch.optim.Adam([z], lr=LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    for _ in range(steps):
+    for _ in _until(end, range(steps)):
         loss = distance(generator(z)) + PRIOR * z.square().mean(dim=1)
         (z.grad,) = torch.autograd.grad(loss.sum(), z)  # not of the weights
         optimizer.step()
@@ -102,3 +116,11 @@ def _descend(
         distances = distance(generator(z))
     best = int(distances.argmin())
     return z[best].detach(), distances[best].item()
+
+
+def _until(end: float, items: Iterable[T]) -> Iterator[T]:
+    """The first of `items`, and more of them until the clock is at `end`."""
+    for item in items:
+        yield item
+        if time.monotonic() > end:
+            return

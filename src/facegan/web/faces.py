@@ -20,8 +20,9 @@ from facegan.networks.base import Generator
 from facegan.networks.latents import MAX_SEED, parse_seeds
 from facegan.web.markup import Face, strip, tiles
 
+MAX_WEIGHTS = 100_000_000  # bytes: one page may not keep the others waiting for minutes
 FACES = 24  # of one request
-MAX_SHOWN = 480  # of the gallery; more replace the oldest
+MAX_SHOWN = 240  # of the gallery; more replace the oldest
 DEPTH = 3  # of a run's folder under outputs: outputs/sweeps/DATE/0
 CANDIDATES = 960  # faces that a search for attributes draws
 STEPS = 9  # of a walk
@@ -50,7 +51,10 @@ def relative(folder: Path) -> str:
 
 def load(name: str) -> Generator:
     """The generator of `name`; it is read again if its file has changed."""
-    return _load(name, pretrained.find(name).stat().st_mtime_ns)
+    file = pretrained.find(name).stat()
+    if file.st_size > MAX_WEIGHTS:
+        raise FaceganError(f"{name} has more than {MAX_WEIGHTS / 1e6:.0f} MB; use facegan.sample")
+    return _load(name, file.st_mtime_ns)
 
 
 @lru_cache(maxsize=8)

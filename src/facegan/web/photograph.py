@@ -17,6 +17,8 @@ from facegan.web.faces import load, move
 from facegan.web.markup import strip
 
 MAX_BYTES = 10_000_000
+MAX_SECONDS = 30.0  # of a search; others wait for it
+MAX_SOURCES = 8  # runs whose training images each were drawn by the next
 CAPTIONS = ("photograph", "projection", "edited")
 
 
@@ -35,7 +37,7 @@ def project_photograph(
     if path is None:
         raise FaceganError("choose a photograph first")
     target = read_face(Path(path), name, find_face)
-    found = project(load(name), target, steps)
+    found = project(load(name), target, steps, MAX_SECONDS)
     share = found.distance / found.unrelated
     text = f"The distance is {share:.0%} of that of an unrelated face of this generator."
     projected = Projected(name, target, found.latent)
@@ -81,9 +83,11 @@ def read_face(path: Path, name: str, find_face: bool) -> Tensor:
 
 def framing(name: str) -> tuple[int | None, str]:
     """`data.crop` and `data.align` of the images that the weights were trained on."""
-    if name in pretrained.bundled():
-        return pretrained.bundled_crop(name), "true"
-    data = read_data_config(pretrained.run_folder(name))
-    if "weights" in data:  # faces of another generator
-        return framing(data["weights"])
-    return data.get("crop"), frame_name(data.get("align") or True)
+    for _ in range(MAX_SOURCES):
+        if name in pretrained.bundled():
+            return pretrained.bundled_crop(name), "true"
+        data = read_data_config(pretrained.run_folder(name))
+        if "weights" not in data:
+            return data.get("crop"), frame_name(data.get("align") or True)
+        name = data["weights"]  # of the generator whose faces these were
+    raise FaceganError(f"{name} was trained on faces of itself")

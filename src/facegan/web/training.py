@@ -4,10 +4,12 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
 
+from facegan.core import pretrained
 from facegan.core.errors import FaceganError
 from facegan.core.images import open_image
 from facegan.core.run_files import METRICS_FILE, Entry, read_metrics
@@ -15,15 +17,15 @@ from facegan.web.faces import relative
 
 COMMAND = ["-m", "facegan.train"]
 LOG = "training.log"
+HEALTHY, COLLAPSE = "healthy", "collapse"
 PRESETS = {
-    "healthy": "The faces become clearer. D_real_logits and D_fake_logits stay close together.",
-    "collapse": "All pictures become alike, faces or not. The Fréchet distance stays high.",
-    "overfit": "D memorizes its 134 training images. D_real_logits stay far above D_fake_logits, "
-    "and the faces stop improving.",
-    "saturation": "D separates all images at once. D_loss and G_loss are flat near 0, and the grid "
-    "shows noise to the end.",
+    HEALTHY: "A good training. The faces become clearer, and the Fréchet distance falls.",
+    COLLAPSE: "",
+    "overfit": "Mode",
+    "saturation": "",
 }
 GENERATED, PHOTOGRAPHS = "lite on generated faces", "lite on own photographs"
+STARTING = "Starting: the faces to learn from are drawn. The first results come in 20 seconds."
 LIVE = ["sample_every=3", "trainer.log_every_n_steps=10"]
 
 
@@ -31,9 +33,11 @@ class Training:
     """At most one training at a time, in a separate process, under `outputs`/app."""
 
     def __init__(self, outputs: Path, photographs: Path | None) -> None:
-        self.outputs = outputs
-        self.folder: Path | None = None
+        self.outputs = outputs / "app"
+        self.name = ""  # what is trained
+        self.runs: list[Path] = []  # the run, after those whose weights it goes on from
         self.process: subprocess.Popen[bytes] | None = None
+        self.stopped = False
         self.data = {GENERATED: ["data=generated", "data.count=5000"]}
         if photographs is not None:
             self.data[PHOTOGRAPHS] = ["data=folder", f"data.root={photographs}"]
@@ -41,50 +45,107 @@ class Training:
     def start(self, name: str, minutes: int) -> str:
         """Starts a run of lite on some data, or of a preset, which has its own length."""
         budget = f"trainer.max_time={minutes // 60:02}:{minutes % 60:02}:00"
-        recipe = [f"experiment=teaching/{name}"]
+        recipe, before = [f"experiment=teaching/{name}"], self.healthy()
         if name not in PRESETS:
             recipe = ["model=lite", *self.data[name], *LIVE, budget]
-        folder = self.outputs / "app" / time.strftime("%Y-%m-%d_%H-%M-%S")
-        return self._run(folder, [*recipe, f"hydra.run.dir={folder}"])
+        if name != COLLAPSE:
+            return self._begin(name, recipe, [])
+        if not before:
+            raise FaceganError(f"train {HEALTHY} first: {COLLAPSE} goes on from its faces")
+        return self._begin(name, [*recipe, f"init={before[-1]}"], before)
+
+    def remedy(self) -> str:
+        """Goes on from the weights of a failed run, with the settings of the healthy one."""
+        if not self.can_be_remedied:
+            raise FaceganError("there is no failed training to go on from")
+        recipe = [f"experiment=teaching/{HEALTHY}", f"init={self.runs[-1]}"]
+        return self._begin(f"{self.name}, with the remedy", recipe, self.runs)
 
     def resume(self) -> str:
         """Resumes the run that was stopped."""
-        if self.folder is None:
+        if not self.runs:
             raise FaceganError("no training was started yet")
-        return self._run(self.folder, [f"resume={self.folder}"])
+        return self._run(self.runs[-1], [f"resume={self.runs[-1]}"])
 
     def stop(self) -> str:
         """Ends the training, which writes a checkpoint."""
-        if self.process is not None:
+        if self.process is not None and self.running:
             self.process.terminate()
+            self.stopped = True
         return self.status()
 
+    @property
+    def running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    @property
+    def can_be_remedied(self) -> bool:
+        """Whether a preset that fails has ended, and has written weights."""
+        failing = self.name in PRESETS and self.name != HEALTHY and not self.running
+        return failing and (self.runs[-1] / pretrained.WEIGHTS_FILE).is_file()
+
+    def _begin(self, name: str, recipe: list[str], before: list[Path]) -> str:
+        folder = self.outputs / f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{name.split(',')[0]}"
+        message = self._run(folder, [*recipe, f"hydra.run.dir={folder}"])
+        self.name, self.runs = name, [*before, folder]
+        return message
+
     def _run(self, folder: Path, arguments: list[str]) -> str:
-        if self.process is not None and self.process.poll() is None:
+        if self.running:
             raise FaceganError("a training is running; stop it first")
         folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, *COMMAND, *arguments]
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
         with (folder / LOG).open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
-        self.folder = folder
-        return self.status()
+        self.stopped = False
+        return STARTING
 
     def status(self) -> str:
-        """One line: the training's state, and its newest output."""
-        if self.folder is None or self.process is None:
-            return "No training was started yet."
-        code = self.process.poll()
-        state = "running" if code is None else "finished" if code == 0 else f"ended (code {code})"
-        lines = (self.folder / LOG).read_text(encoding="utf-8", errors="replace").splitlines()
-        return f"{relative(self.folder)}: {state}. {lines[-1] if lines else ''}"
+        """What is happening, and how long it will take."""
+        if self.process is None:
+            return "No training yet. The first faces come about 20 seconds after Start."
+        code, lines = self.process.poll(), self._log()
+        if code is None and self.stopped:
+            return "Stopping: the training saves its state."
+        if code is None:
+            newest = next((line for line in reversed(lines) if line.startswith("epoch")), None)
+            return STARTING if newest is None else f"Training {self.name}: {newest}"
+        if code and self.stopped:
+            return "Stopped. Resume goes on from here."
+        if code:
+            return f"{self.name} has ended with an error: {lines[-1] if lines else code}"
+        return f"{self.name} has finished. Its run folder is {relative(self.runs[-1])}."
 
-    def newest_grid(self) -> Image.Image | None:
-        """The newest grid of the run."""
-        grids = [] if self.folder is None else (self.folder / "samples").glob("[!.]*.png")
-        newest = max(grids, key=lambda path: path.stat().st_mtime, default=None)
-        return None if newest is None else open_image(newest)
+    def _log(self) -> list[str]:
+        text = (self.runs[-1] / LOG).read_text(encoding="utf-8", errors="replace")
+        return text.splitlines()
 
-    def metrics(self) -> list[Entry]:
-        """What the run has logged."""
-        return [] if self.folder is None else read_metrics(self.folder / METRICS_FILE).entries
+    def healthy(self) -> list[Path]:
+        """The newest run of the healthy preset with weights, which is shown beside others."""
+        runs = sorted(self.outputs.glob(f"*_{HEALTHY}"), reverse=True)
+        return [run for run in runs if (run / pretrained.WEIGHTS_FILE).is_file()][:1]
+
+
+def grids(runs: Sequence[Path]) -> list[Path]:
+    """The grids after each epoch of runs that go on from each other."""
+    return [path for run in runs for path in sorted((run / "samples").glob("epoch-*.png"))]
+
+
+def grid(runs: Sequence[Path], epoch: int) -> Image.Image | None:
+    """The grid after an epoch, from 1 on, or the last before it; with 0 the newest one."""
+    found = grids(runs)
+    if epoch == 0 and runs:
+        live = (runs[-1] / "samples").glob("[!.]*.png")
+        found = sorted([*found, *live], key=lambda path: path.stat().st_mtime)
+    return open_image(found[: epoch or None][-1]) if found else None
+
+
+def metrics(runs: Sequence[Path]) -> list[Entry]:
+    """What runs that go on from each other have logged, with all images that they have seen."""
+    joined: list[Entry] = []
+    for run in runs:
+        before = joined[-1]["images"] if joined else 0
+        entries = read_metrics(run / METRICS_FILE).entries
+        joined += [{**entry, "images": before + entry["images"]} for entry in entries]
+    return joined
