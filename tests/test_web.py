@@ -167,7 +167,10 @@ def wait(runner: Training) -> int:
 def test_a_training_is_started_stopped_and_resumed_by_ordinary_commands(
     tmp_path: Path, monkeypatch
 ) -> None:
-    run_script(monkeypatch, "import time; print('epoch 1: 9 s', flush=True); time.sleep(600)")
+    run_script(
+        monkeypatch,
+        "import time; print('epoch 1: 5 images, about 9 s', flush=True); time.sleep(600)",
+    )
     runner = Training(tmp_path, photographs=None)
     assert "No training yet" in runner.status()
     with pytest.raises(FaceganError, match="no training was started"):
@@ -179,8 +182,8 @@ def test_a_training_is_started_stopped_and_resumed_by_ordinary_commands(
         runner.start(GENERATED, 3)
     while "Starting" in runner.status():
         pass
-    assert runner.status() == f"Training {GENERATED}: epoch 1: 9 s"
-    assert "Stopping" in runner.stop()
+    assert runner.status() == f"Training {GENERATED}: epoch 1: 5 images, about 9 s"
+    runner.stop()
     assert wait(runner) == -signal.SIGTERM
     assert runner.status() == "Stopped. Resume goes on from here."
     runner.resume()

@@ -1,6 +1,7 @@
 """A training that the page starts, stops and resumes: an ordinary train command."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -17,12 +18,18 @@ from facegan.web.faces import relative
 
 COMMAND = ["-m", "facegan.train"]
 LOG = "training.log"
+EPOCH = re.compile(r"epoch \d+: .* about ")  # a line of the log with the remaining time
 HEALTHY, COLLAPSE = "healthy", "collapse"
 PRESETS = {
-    HEALTHY: "A good training. The faces become clearer, and the Fréchet distance falls.",
-    COLLAPSE: "",
-    "overfit": "Mode",
-    "saturation": "",
+    HEALTHY: "A good training, one to three minutes: the faces become clearer, and stay different. "
+    "The Fréchet distance falls. Train it first: the others are compared with it.",
+    COLLAPSE: "Mode collapse, about a minute: goes on from the healthy faces, but G learns twenty "
+    "times as fast as D. The faces break up; then all latents give nearly the same face. The "
+    "Fréchet distance jumps, and recall falls to 0.",
+    "overfit": "Overfitting, half a minute: D memorizes its 134 training images. D_real_logits "
+    "rise far above D_fake_logits, and the faces stop improving.",
+    "saturation": "Saturation, half a minute: D separates all images at once. D_loss and G_loss "
+    "are flat near 0, and the grid shows noise to the end.",
 }
 GENERATED, PHOTOGRAPHS = "lite on generated faces", "lite on own photographs"
 STARTING = "Starting: the faces to learn from are drawn. The first results come in 20 seconds."
@@ -59,7 +66,7 @@ class Training:
         if not self.can_be_remedied:
             raise FaceganError("there is no failed training to go on from")
         recipe = [f"experiment=teaching/{HEALTHY}", f"init={self.runs[-1]}"]
-        return self._begin(f"{self.name}, with the remedy", recipe, self.runs)
+        return self._begin(f"{self.name} with the remedy", recipe, self.runs)
 
     def resume(self) -> str:
         """Resumes the run that was stopped."""
@@ -85,7 +92,7 @@ class Training:
         return failing and (self.runs[-1] / pretrained.WEIGHTS_FILE).is_file()
 
     def _begin(self, name: str, recipe: list[str], before: list[Path]) -> str:
-        folder = self.outputs / f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{name.split(',')[0]}"
+        folder = self.outputs / f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{name.replace(' ', '-')}"
         message = self._run(folder, [*recipe, f"hydra.run.dir={folder}"])
         self.name, self.runs = name, [*before, folder]
         return message
@@ -109,7 +116,7 @@ class Training:
         if code is None and self.stopped:
             return "Stopping: the training saves its state."
         if code is None:
-            newest = next((line for line in reversed(lines) if line.startswith("epoch")), None)
+            newest = next((line for line in reversed(lines) if EPOCH.match(line)), None)
             return STARTING if newest is None else f"Training {self.name}: {newest}"
         if code and self.stopped:
             return "Stopped. Resume goes on from here."
