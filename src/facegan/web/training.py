@@ -72,7 +72,7 @@ class Training:
         """Resumes the run that was stopped."""
         if not self.runs:
             raise FaceganError("no training was started yet")
-        return self._run(self.runs[-1], [f"resume={self.runs[-1]}"])
+        return self._run(self.name, self.runs, [f"resume={self.runs[-1]}"])
 
     def stop(self) -> str:
         """Ends the training, which writes a checkpoint."""
@@ -93,19 +93,18 @@ class Training:
 
     def _begin(self, name: str, recipe: list[str], before: list[Path]) -> str:
         folder = self.outputs / f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{name.replace(' ', '-')}"
-        message = self._run(folder, [*recipe, f"hydra.run.dir={folder}"])
-        self.name, self.runs = name, [*before, folder]
-        return message
+        return self._run(name, [*before, folder], [*recipe, f"hydra.run.dir={folder}"])
 
-    def _run(self, folder: Path, arguments: list[str]) -> str:
+    def _run(self, name: str, runs: list[Path], arguments: list[str]) -> str:
         if self.running:
             raise FaceganError("a training is running; stop it first")
+        folder = runs[-1]
         folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, *COMMAND, *arguments]
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
         with (folder / LOG).open("ab") as log:
+            self.name, self.runs, self.stopped = name, runs, False
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
-        self.stopped = False
         return STARTING
 
     def status(self) -> str:
