@@ -19,7 +19,7 @@ from facegan.core.provenance import Provenance
 from facegan.data.celeba import CelebA
 from facegan.data.dataset import PackedDataset, open_dataset
 from facegan.evaluation import metrics as registry
-from facegan.evaluation import run
+from facegan.evaluation import facts, run
 from facegan.evaluation.coverage import attribute_coverage
 from facegan.evaluation.features import (
     AttributeFeatures,
@@ -244,7 +244,7 @@ def test_evaluate_writes_the_same_numbers_twice(
     assert result.code == 0, result.err
     assert "training images" in result.out
     report = json.loads((workdir / "a" / "evaluation.json").read_text())
-    assert set(report) == {"facts", "measures", "coverage", "nearest_pairs"}
+    assert set(report) == {"facts", "measures", "coverage", "nearest_pairs", "obedience"}
     assert len(report["coverage"]) == 40
     page = (workdir / "a" / "evaluation.html").read_text()
     assert page.count("data:image/png") == 1 + 2 * 12
@@ -349,7 +349,7 @@ def test_evaluate_refuses(
     ],
 )
 def test_crop_warning(trained: dict, data: dict, warned: bool) -> None:
-    assert ("set data.crop=" in run.crop_warning("outputs/latest", trained, data)) == warned
+    assert ("set data.crop=" in facts.crop_warning("outputs/latest", trained, data)) == warned
 
 
 @pytest.mark.parametrize("weights", pretrained.bundled())
@@ -357,9 +357,9 @@ def test_bundled_weights_have_a_crop_of_aligned_photographs(weights: str, tmp_pa
     celeba = CelebA(str(tmp_path), str(tmp_path), 108, 28)
     crop = pretrained.bundled_crop(weights)
     assert crop in (108, 148)
-    assert run.training_data(weights, None, celeba) == {"crop": crop}
+    assert facts.training_data(weights, None, celeba) == {"crop": crop}
     celeba.aligned = False
-    assert run.training_data(weights, None, celeba) == {}
+    assert facts.training_data(weights, None, celeba) == {}
 
 
 @pytest.mark.celeba
@@ -373,4 +373,4 @@ def test_the_bundled_classifier_keeps_its_accuracy(
     extractor = AttributeFeatures(image_size)
     guesses = extractor.has_attributes(extractor(images_of(dataset, dataset.indices("test"))))
     labels = torch.from_numpy(dataset.labels.attributes[dataset.indices("test")])
-    assert (guesses == labels).double().mean() > accuracy
+    assert (guesses == (labels > 0)).double().mean() > accuracy

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,24 +11,27 @@ from typing import Any
 from omegaconf import DictConfig
 from torch import Tensor
 
-from facegan.cli.config import (
-    ConfigError,
-    instantiate,
-    read_data_config,
-    read_run_config,
-    shown,
-)
+from facegan.cli.config import ConfigError, instantiate, read_data_config
 from facegan.core import pretrained
 from facegan.core.errors import FaceganError
 from facegan.core.files import write_bytes, write_json
 from facegan.core.images import grid
-from facegan.data.align import FRAMES, frame_name
 from facegan.data.base import FaceSource
 from facegan.data.dataset import PackedDataset
-from facegan.data.decode import FILTER
-from facegan.data.recorded import recorded_rollbacks, source_or_recorded
+from facegan.data.recorded import source_or_recorded
 from facegan.evaluation import metrics
 from facegan.evaluation.coverage import AttributeShare, attribute_coverage
+from facegan.evaluation.facts import (
+    SEEN,
+    balance,
+    compared_split,
+    comparison_facts,
+    crop_warning,
+    moved_from_start,
+    training_data,
+    unmeasured,
+    weights_facts,
+)
 from facegan.evaluation.features import (
     AttributeFeatures,
     FeatureExtractor,
@@ -39,10 +42,8 @@ from facegan.evaluation.features import (
 from facegan.evaluation.images import read_images
 from facegan.evaluation.obedience import Obedience, measure_obedience
 from facegan.evaluation.report import measures_table, obedience_table, render
-from facegan.latent.movement import movement, starting_faces
 from facegan.networks.base import Generator
 
-SEEN = ("train", "all")  # splits with photographs that a training has seen
 PRINTED = (
     "faces",
     "images as read",
@@ -53,7 +54,6 @@ PRINTED = (
     "balance",
     "left out",
 )
-BALANCE = ("Male", "Young", "Pale_Skin")
 GRID_FACES, GRID_COLUMNS = 128, 16  # in the report
 
 
@@ -143,7 +143,7 @@ def _dataset(source: FaceSource, split: str) -> PackedDataset:
             f"the data has {counts['train']} training photographs, but an evaluation needs at "
             f"least {metrics.FEW}: use more photographs, or another data set by data=…"
         )
-    compared = _compared(counts, split)
+    compared = compared_split(counts, split)
     if compared != split:
         print(
             f"few photographs: the faces are compared with the {counts['train']} training ones, "
@@ -153,11 +153,6 @@ def _dataset(source: FaceSource, split: str) -> PackedDataset:
         few = f"{counts[compared]} {compared}"
         print(f"few photographs: only metrics that are meaningful with {few} ones are shown")
     return dataset
-
-
-def _compared(counts: Mapping[str, int], split: str) -> str:
-    """The split that the faces are compared with: `split` if it has enough photographs."""
-    return split if counts[split] >= metrics.FEW else "train"
 
 
 def evaluate_faces(
@@ -185,14 +180,6 @@ def evaluate_faces(
     return Evaluation(measures, coverage, metrics.nearest_pairs(comparison))
 
 
-def balance(coverage: Sequence[AttributeShare], images_are: str) -> str:
-    """The shares of sex, age and skin among the faces, as the classifier sees them."""
-    shares = {share.name: share for share in coverage}
-    found = [shares[name] for name in BALANCE if name in shares]
-    texts = (f"{s.name} {s.generated:.0%} ({s.reference:.0%})" for s in found)
-    return f"{', '.join(texts)}; in brackets {images_are}"
-
-
 def with_obedience(evaluation: Evaluation, obedience: Obedience | None) -> Evaluation:
     """The evaluation with its obedience, the mean of which is one of the measures."""
     if obedience is None:
@@ -200,93 +187,6 @@ def with_obedience(evaluation: Evaluation, obedience: Obedience | None) -> Evalu
     measure = metrics.Measure(obedience.faces, obedience.photographs)
     measures = {**evaluation.measures, metrics.OBEDIENCE: measure}
     return dataclasses.replace(evaluation, measures=measures, obedience=obedience)
-
-
-def training_data(weights: str, run: Path | None, source: FaceSource) -> dict[str, Any]:
-    """What is known of the data that the weights were trained on, with the keys of `data`."""
-    if weights in pretrained.bundled():  # trained on crops of aligned photographs
-        return {"crop": pretrained.bundled_crop(weights)} if source.aligned else {}
-    return read_data_config(run)
-
-
-def crop_warning(weights: str, trained_on: Mapping[str, Any], data: Mapping[str, Any]) -> str:
-    """A warning if the weights were trained on another crop than the data's; else empty."""
-    if "crop" not in trained_on or "crop" not in data:
-        return ""
-    trained, crop = _crop(trained_on), _crop(data)
-    if trained == crop:
-        return ""
-    return (
-        f"weights={weights} were trained with data.crop={trained}, and the data has "
-        f"data.crop={crop}: the distances include the difference between the crops; "
-        f"set data.crop={trained}, or leave data=… out if a run has data of its own"
-    )
-
-
-def _crop(data: Mapping[str, Any]) -> str:
-    """data.crop, or its default if the faces are aligned."""
-    if data["crop"] is None and data.get("align"):
-        return str(FRAMES[frame_name(data["align"])].side)
-    return "null" if data["crop"] is None else str(data["crop"])
-
-
-def weights_facts(weights: str, seed: int, run: Path | None) -> dict[str, str]:
-    """The weights, the length of their training, the seeds, and the training's rollbacks."""
-    seen = pretrained.metadata(weights).get("images_seen", "unknown")
-    facts = {"weights": weights, "images seen": seen, "drawn": f"seeds from {seed} on"}
-    rollbacks = [
-        f"back to {event.get('back_to_images')} images, since "
-        + str(event.get("reason")).split(";")[0]  # without the advice
-        for event in (recorded_rollbacks(run) if run is not None else [])
-    ]
-    return facts | ({"rollbacks": "; ".join(rollbacks)} if rollbacks else {})
-
-
-def moved_from_start(generator: Generator, run: Path | None) -> dict[str, str]:
-    """How far the faces of a run that started from other weights have moved; else empty."""
-    init = str(read_run_config(run).get("init"))
-    there = init in pretrained.bundled() or Path(init).exists()  # a stored link is not followed
-    start = starting_faces(init, generator) if there else None
-    if start is None:
-        return {}
-    moved = movement(start, generator)
-    warning = f"warning: these are still the faces of {init}; " if moved.is_little else ""
-    if warning:
-        print(f"{warning}{moved}", file=sys.stderr)
-    return {f"since {init}": f"{warning}{moved}"}
-
-
-def comparison_facts(
-    dataset: PackedDataset, split: str, faces: Tensor, extractor: FeatureExtractor
-) -> dict[str, str]:
-    """What is compared with what, in which feature space."""
-    counts, size, recipe = dataset.counts, faces.shape[-1], dataset.manifest["recipe"]
-    splits = dict.fromkeys([_compared(counts, split), *([] if split in SEEN else ["train"])])
-    against = ", ".join(f"{counts[name]} faces of the {name} split" for name in splits)
-    decoded = "drawn by a generator, not resized"
-    if "crop" in recipe:
-        decoded = f"data.crop={shown(recipe['crop'])}, {FILTER.name.lower()} and antialiased"
-    return {
-        "faces": f"{len(faces)} of {size}x{size}",
-        "against": f"all {counts['all']} faces" if split == "all" else against,
-        "photographs": decoded,
-        "dataset": dataset.path.name,
-        "features": extractor.key,
-        "resized for features": extractor.resizing,
-    }
-
-
-def unmeasured(measures: Mapping[metrics.Quantity, metrics.Measure], split: str) -> dict[str, str]:
-    """The metrics that were not measured, and why."""
-    measured = {metric.name for metric in measures}
-    missing = [metric for metric in metrics.METRICS if metric.name not in measured]
-    if not missing:
-        return {}
-    least = min(metric.least for metric in missing)
-    needs = f"at least {least} photographs to compare with"
-    if split in SEEN:
-        needs = "photographs that no training has seen (evaluation.split=test)"
-    return {"left out": f"{', '.join(metric.label for metric in missing)}: only with {needs}"}
 
 
 def to_json(facts: dict[str, str], evaluation: Evaluation) -> dict[str, Any]:
