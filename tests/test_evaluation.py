@@ -18,8 +18,8 @@ from facegan.core.images import save_grid, to_float
 from facegan.core.provenance import Provenance
 from facegan.data.celeba import CelebA
 from facegan.data.dataset import PackedDataset, open_dataset
-from facegan.evaluation import metrics as registry
 from facegan.evaluation import facts, run
+from facegan.evaluation import metrics as registry
 from facegan.evaluation.coverage import attribute_coverage
 from facegan.evaluation.features import (
     AttributeFeatures,
