@@ -1,12 +1,16 @@
 """Photographs as people have them: formats, links, damage, sizes, splits, duplicates, labels."""
 
 import csv
+import io
 import os
 import shutil
 import struct
+import subprocess
+import sys
 import tarfile
 import unicodedata
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -303,11 +307,12 @@ def test_every_mode_becomes_one_channel(tmp_path: Path, mode: str) -> None:
     assert np.all(decoded == 255)
 
 
-def test_a_large_jpeg_is_decoded_at_a_reduced_size(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("suffix", "mode"), [("jpg", "RGB"), ("png", "RGB"), ("png", "P")])
+def test_a_large_photograph_is_reduced(
+    suffix: str, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     photo = Image.fromarray(smooth_images(1, 8)[0]).resize((3000, 2000), Image.Resampling.BICUBIC)
-    data = encode(photo, tmp_path / "a.jpg", quality=95)
+    data = encode(photo.convert(mode), tmp_path / f"a.{suffix}", quality=95)
     (reduced,) = Decoder(8, crop=1000)(data).images
     opened, scale = decoding.open_photo(data, lambda width, height: 0.2)
     assert (opened.size, scale) == ((750, 500), 0.25)
@@ -321,14 +326,14 @@ def test_a_jpeg_larger_than_pillows_limit_is_read(
 ) -> None:
     Image.new("RGB", (3000, 2000), "red").save(folder / "panorama.jpg")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1_000_000)
-    monkeypatch.setattr(decoding, "MAX_PIXELS", 1_000_000)
+    monkeypatch.setattr(decoding, "MAX_MEMORY", 4_000_000)
     assert sum(packed(folder).manifest["counts"].values()) == 21
     assert Image.MAX_IMAGE_PIXELS == 1_000_000
 
 
 def test_decoded_pixels_are_bounded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.new("RGB", (300, 200)).save(folder / "huge.png")
-    monkeypatch.setattr(decoding, "MAX_PIXELS", 300 * 200 - 1)
+    monkeypatch.setattr(decoding, "MAX_MEMORY", 4 * 300 * 200 - 1)
     assert "300x200 pixels are too many" in left_out(packed(folder))["huge.png"]
 
 
@@ -507,16 +512,57 @@ def test_an_orientation_with_tags_that_cannot_be_written(tmp_path: Path) -> None
     assert photo.size == (32, 16)
 
 
-def test_a_large_progressive_jpeg_is_refused_before_it_is_decoded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    image = Image.fromarray(smooth_images(1, 64)[0])
-    progressive = encode(image, tmp_path / "a.jpg", progressive=True)
-    assert Decoder(8)(progressive).images
-    monkeypatch.setattr(decoding, "MAX_PROGRESSIVE", 64 * 64 - 1)
-    with pytest.raises(ValueError, match="64x64 pixels are too many to decode"):
-        Decoder(8)(progressive)
-    assert Decoder(8)(encode(image, tmp_path / "b.jpg")).images
+def jpeg_bomb(side: int, scans: int = 1, **options: Any) -> bytes:
+    """A JPEG of side x side pixels in 80 kB: all bits of its scans are zero."""
+    data = io.BytesIO()
+    Image.new("RGB", (16, 16)).save(data, "JPEG", **options)
+    header, _, scan = data.getvalue().partition(b"\xff\xda")
+    header = header.replace(struct.pack(">HH", 16, 16), struct.pack(">HH", side, side), 1)
+    first = scan[: scan[1]] if scans == 1 else b"\0\x08\1\1\0\0\x3f\0"  # of one component
+    return header + (b"\xff\xda" + first + bytes(80_000 // scans)) * scans + b"\xff\xd9"
+
+
+def png_of(mode: str, side: int) -> bytes:
+    data = io.BytesIO()
+    Image.new(mode, (side, side)).save(data, "PNG", compress_level=1)
+    return data.getvalue()
+
+
+ICON = struct.pack("<3H4B2H2I", 0, 1, 1, 16, 16, 0, 0, 1, 1, 1 << 20, 22)
+BOMBS: dict[str, tuple[Callable[[], bytes], bytes]] = {
+    "progressive": (lambda: jpeg_bomb(16_000, progressive=True), b"ValueError"),
+    "two frames": (lambda: jpeg_bomb(16_000, progressive=True) * 2, b"ValueError"),
+    "a scan for each component": (lambda: jpeg_bomb(16_000, scans=3), b"ValueError"),
+    "65,500 pixels": (lambda: jpeg_bomb(65_500), b"ValueError"),
+    "PNG": (lambda: png_of("1", 16_000), b"ValueError"),
+    "PNG in an icon": (lambda: ICON + png_of("1", 13_000), b"UnidentifiedImageError"),
+    "for Ghostscript": (lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n", b"UnidentifiedImageError"),
+    "as large as allowed": (lambda: png_of("RGB", 7900), b"decoded"),
+    "palette": (lambda: png_of("P", 5000), b"decoded"),
+    "transparency": (lambda: png_of("RGBA", 5000), b"decoded"),
+    "reduced by its decoder": (lambda: jpeg_bomb(16_000), b"decoded"),
+    "progressive, as large as allowed": (lambda: jpeg_bomb(9000, progressive=True), b"decoded"),
+}
+PEAK = r"""
+import re, sys
+from facegan.data.decode import Decoder
+try:
+    Decoder(28)(sys.stdin.buffer.read())
+    print("decoded")
+except (ValueError, OSError) as error:
+    print(type(error).__name__)
+print(re.search(r"VmHWM:\s+(\d+)", open("/proc/self/status").read())[1])
+"""
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_the_memory_that_a_photograph_takes_is_bounded(bomb: str) -> None:
+    make, outcome = BOMBS[bomb]
+    command = [sys.executable, "-c", PEAK]
+    result = subprocess.run(command, input=make(), stdout=subprocess.PIPE, check=True)
+    found, peak = result.stdout.split()
+    assert found == outcome
+    assert int(peak) < (293_000 if outcome == b"decoded" else 100_000)  # KiB: 300 and 100 MB
 
 
 def test_colours_of_a_profile_are_converted(tmp_path: Path) -> None:

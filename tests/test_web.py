@@ -21,6 +21,7 @@ from facegan.core.errors import FaceganError
 from facegan.core.images import data_uri, image_uri, to_pil
 from facegan.core.paths import CONFIG_PATH
 from facegan.core.run_files import read_metrics, thin
+from facegan.data import decode
 from facegan.networks.base import Generator
 from facegan.networks.latents import MAX_SEED
 from facegan.web import faces, photograph, training
@@ -104,9 +105,14 @@ def test_a_photograph_is_projected_and_edited(photo: str) -> None:
 
 
 def test_large_files_and_edits_without_a_projection_are_errors(photo: str, monkeypatch) -> None:
-    monkeypatch.setattr(photograph, "MAX_BYTES", 5)
-    with pytest.raises(FaceganError, match="smaller than"):
-        photograph.project_photograph("lite-28", photo, False, 50)
+    for module, limit, message in (
+        (decode, "MAX_MEMORY", "280x280 pixels are too many to decode"),
+        (photograph, "MAX_BYTES", "smaller than"),
+    ):
+        monkeypatch.setattr(module, limit, 5)
+        for find_face in (False, True):
+            with pytest.raises(FaceganError, match=message):
+                photograph.project_photograph("lite-28", photo, find_face, 50)
     with pytest.raises(FaceganError, match="project a photograph first"):
         photograph.edit_projected(None)
 

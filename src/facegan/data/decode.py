@@ -5,19 +5,28 @@ import io
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import mul
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, ImageColor
+from PIL.JpegImagePlugin import JpegImageFile
 
 from facegan.core.checks import check_choice, check_number
 
 FILTER = Image.Resampling.BICUBIC  # antialiased by Pillow
 MODES = {"RGB": 3, "L": 1}  # channels by data.mode
-MAX_PIXELS = 100_000_000  # of a decoded photograph: 300 MB in RGB
-LARGE = 4_000_000  # pixels from which a JPEG is decoded at a reduced size
-MAX_PROGRESSIVE = 50_000_000  # pixels of a progressive JPEG, whose coefficients are all in memory
+LARGE = 4_000_000  # pixels from which a photograph is reduced before anything else
+MAX_MEMORY = 250_000_000  # bytes that the decoding of a photograph may take
+# bytes per pixel that Pillow's decoders take, as measured; other formats are not photographs, or
+# another program decodes them, or the files inside of them have other sizes than they say
+FORMATS = {
+    **dict.fromkeys(("JPEG", "MPO", "PNG", "TIFF", "BMP", "DIB", "GIF", "PPM", "TGA"), 4),
+    "HEIF": 8, "AVIF": 10, "WEBP": 16, "JPEG2000": 20,
+}
+PLAIN_MODES = ("L", "RGB", "YCbCr", "CMYK")
+BYTES_TO_CONVERT = 10  # per pixel of another mode
 OVERSAMPLING = 4  # pixels that a reduced size keeps for each pixel of the packed image
 MAX_ENLARGEMENT = 2  # of a photograph that is smaller than the packed image
 ORIENTATIONS = {  # of EXIF -> what makes the photograph upright
@@ -90,32 +99,63 @@ def channels_of(mode: str) -> int:
 
 
 def open_photo(data: bytes, least_scale: Callable[[int, int], float]) -> tuple[Image.Image, float]:
-    """An upright photograph, and the scale at which it was decoded: 1, 1/2, 1/4 or 1/8.
+    """An upright photograph in sRGB, and its scale: 1, 1/2, 1/4 or 1/8.
 
-    A large JPEG is decoded at the smallest of these that is at least `least_scale(width, height)`.
-    Raises ValueError for more than MAX_PIXELS after that.
+    A LARGE one is reduced to the smallest of these that is at least `least_scale(width, height)`;
+    a JPEG is decoded at it. Raises ValueError if MAX_MEMORY is not enough, before it is decoded.
     """
     with _open_unlimited(data) as opened:
         width, height = opened.size
-        if width * height > LARGE:
-            least = min(least_scale(width, height), 1)
-            opened.draft(None, (round(width * least), round(height * least)))
-        progressive = "progressive" in opened.info and width * height > MAX_PROGRESSIVE
-        if progressive or opened.width * opened.height > MAX_PIXELS:
+        least = min(least_scale(width, height), 1) if width * height > LARGE else 1
+        opened.draft(None, (round(width * least), round(height * least)))
+        memory = opened.width * opened.height * _bytes_per_pixel(opened)
+        if isinstance(opened, JpegImageFile) and not is_single_scan(data, opened.layers):
+            widths, heights = zip(*(layer[1:3] for layer in opened.layer), strict=True)
+            samples = sum(map(mul, widths, heights)) / (max(widths) * max(heights))
+            memory += round(2 * samples * width * height)  # all coefficients, in 16 bits
+        if memory > MAX_MEMORY:
             raise ValueError(
                 f"{width}x{height} pixels are too many to decode; save it smaller, or as a JPEG "
                 "that is not progressive"
             )
-        scale = opened.width / width
-        return to_srgb(upright(opened)), scale
+        opened.load()
+    scale = opened.width / width
+    factor = round(scale * max(n for n in (1, 2, 4, 8) if n * least <= 1))
+    photo = opened if factor <= 1 else _reducible(opened).reduce(factor)
+    return to_srgb(upright(photo)), scale / max(factor, 1)
+
+
+def _bytes_per_pixel(photo: Image.Image) -> int:
+    needed = FORMATS[str(photo.format)]
+    return needed if photo.mode in PLAIN_MODES else max(needed, BYTES_TO_CONVERT)
+
+
+def _reducible(photo: Image.Image) -> Image.Image:
+    """`photo` in a mode whose pixels can be averaged."""
+    if photo.mode in ("P", "PA", "1"):
+        return photo.convert("RGBA" if photo.has_transparency_data else "RGB")
+    return flatten(photo, "white") if photo.mode.startswith("I;") else photo
+
+
+def is_single_scan(data: bytes, components: int) -> bool:
+    """Whether a decoder can read a JPEG in one pass, without memory for all of its coefficients."""
+    start = 2
+    while data[start] == 0xFF and 0xC0 <= data[start + 1] <= 0xFE:
+        marker, length = data[start + 1], int.from_bytes(data[start + 2 : start + 4], "big")
+        if marker == 0xDA:  # of the first scan
+            return data[start + 4] == components
+        if marker in (0xC2, 0xC6, 0xCA, 0xCE) or 0xD0 <= marker <= 0xD9:  # progressive, or odd
+            return False
+        start += 2 + length
+    return False
 
 
 def upright(photo: Image.Image) -> Image.Image:
-    """A copy, rotated or flipped as EXIF's orientation demands."""
+    """`photo`, rotated or flipped as EXIF's orientation demands."""
     # not ImageOps.exif_transpose, which also writes all other tags again, and some cannot be
     orientation = photo.getexif().get(ExifTags.Base.Orientation)
     transpose = ORIENTATIONS.get(orientation or 1)
-    return photo.copy() if transpose is None else photo.transpose(transpose)
+    return photo if transpose is None else photo.transpose(transpose)
 
 
 def to_srgb(photo: Image.Image) -> Image.Image:
@@ -137,12 +177,11 @@ def to_srgb(photo: Image.Image) -> Image.Image:
 
 
 def _open_unlimited(data: bytes) -> Image.Image:
-    """Opens without Pillow's limit of the size, which `open_photo` checks after `draft`."""
-    register_heif()
+    """Opens one of FORMATS without Pillow's limit of the size, which is that of `open_photo`."""
     with _limit_lock:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            return Image.open(io.BytesIO(data))
+            return Image.open(io.BytesIO(data), formats=openable())
         finally:
             Image.MAX_IMAGE_PIXELS = limit
 
@@ -162,10 +201,13 @@ def flatten(photo: Image.Image, background: str) -> Image.Image:
 
 
 @functools.cache
-def register_heif() -> None:
-    """Registers HEIC with Pillow if pillow-heif is installed."""
+def openable() -> list[str]:
+    """The FORMATS that Pillow opens here: HEIC needs pillow-heif."""
+    Image.init()
     try:
         import pillow_heif
+
+        pillow_heif.register_heif_opener()
     except ImportError:
-        return
-    pillow_heif.register_heif_opener()
+        pass
+    return [name for name in FORMATS if name in Image.OPEN]

@@ -19,11 +19,9 @@ from typing import IO, Any, NamedTuple
 from PIL import Image
 
 from facegan.core.errors import FaceganError, NotFoundError
-from facegan.data.decode import register_heif
+from facegan.data.decode import openable
 
 HEIF_SUFFIXES = (".heic", ".heif", ".hif")  # also without pillow-heif
-# of Pillow: not photographs, or decoded by another program
-EXCLUDED_FORMATS = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
 MAX_FILE_BYTES = 256 << 20  # of one photograph, unpacked
 HIDDEN = (".", "__MACOSX", "@eaDir", "$RECYCLE.BIN")  # beginnings of names
 # files by which this package's own folders are recognized: of a run, of a packed data set
@@ -247,9 +245,7 @@ def list_files(root: Path) -> tuple[set[str], list[Unused]]:
 @functools.cache
 def suffixes() -> frozenset[str]:
     """The suffixes of all formats that Pillow reads here, such as ".jpg"."""
-    register_heif()
-    Image.init()
-    formats = Image.OPEN.keys() - EXCLUDED_FORMATS | {"MPO"}  # a JPEG with further images
+    formats = {*openable(), "MPO"}  # a JPEG with further images
     return frozenset(s for s, format in Image.registered_extensions().items() if format in formats)
 
 
