@@ -101,14 +101,14 @@ def break_packed(name: str, change: Callable[[Path], object]) -> Break:
 
 RUNS: dict[str, tuple[Break, str]] = {
     "no config": (CONFIG.unlink, "run folder"),
-    "config of a list": (write(CONFIG, b"- 1\n"), "is not the config of a run"),
+    "config of a list": (write(CONFIG, b"- 1\n"), "config.yaml is damaged"),
     "config of a string": (write(CONFIG, b"hello"), "lacks seed"),
-    "open bracket": (write(CONFIG, b"a: [1"), "is not readable YAML"),
-    "not UTF-8": (write(CONFIG, b"a: \xff\xfe"), "is not readable YAML"),
+    "open bracket": (write(CONFIG, b"a: [1"), "config.yaml is damaged"),
+    "not UTF-8": (write(CONFIG, b"a: \xff\xfe"), "config.yaml is damaged"),
     "empty config": (write(CONFIG, b""), "config.yaml lacks seed"),
     "python tag": (
         write(CONFIG, b"a: !!python/object/apply:os.system ['true']\n"),
-        "is not readable YAML",
+        "config.yaml is damaged",
     ),
     "hostile data": (edit("data._target_", "os.system"), "names 'os.system'"),
     "hostile callback": (
@@ -146,7 +146,7 @@ def test_resume_refuses_a_broken_run(case: str, cli: Cli, home: Path) -> None:
 
 
 WEIGHT_FILES: dict[str, tuple[Break, str]] = {  # more in test_pretrained.py
-    "cut": (lambda: cut(WEIGHTS), "is not a readable safetensors file"),
+    "cut": (lambda: cut(WEIGHTS), "pickles such as .pt and .ckpt are never loaded"),
     "flipped bit": (lambda: flip_bit(WEIGHTS), "is damaged: its checksum does not match"),
     "NaN": (lambda: change_weights(scale=float("nan")), "contain NaN or infinity"),
     "foreign target": (lambda: change_weights(_target_="os.system"), "names 'os.system'"),
@@ -193,8 +193,8 @@ COMMANDS: list[tuple[tuple[str, ...], str]] = [
     ((*SAMPLE[:3], "out=/proc/nope"), "/proc/nope: No such file or directory"),
     ((*SAMPLE[:3], "out="), "out= has no value"),
     (("sample", "weights=photos"), "there is no file"),
-    (("sample", "weights=photos/0.png"), "is not a readable safetensors file"),
-    (("sample", f"weights={LAST}"), "is not a readable safetensors file"),
+    (("sample", "weights=photos/0.png"), "pickles such as .pt and .ckpt are never loaded"),
+    (("sample", f"weights={LAST}"), "pickles such as .pt and .ckpt are never loaded"),
     (("sample", "weights=\udcff\udcfe"), "there is no file"),
     ((*SAMPLE[:2], "seeds=a-b"), "seeds"),
     ((*SAMPLE[:2], "seeds=0-4294967295"), "at most 1,000,000 seeds at a time"),
@@ -204,7 +204,7 @@ COMMANDS: list[tuple[tuple[str, ...], str]] = [
     ((*EVALUATE, "evaluation.split=training"), "val, train, all"),
     (("evaluate", "images=nowhere", "out=out"), "nowhere"),
     (("prepare", "data=folder", "data.root=photos", "data.labels=nowhere.csv"), "nowhere.csv"),
-    (("export", "weights=photos/0.png"), "is not a readable safetensors file"),
+    (("export", "weights=photos/0.png"), "pickles such as .pt and .ckpt are never loaded"),
 ]
 
 

@@ -13,7 +13,7 @@ from facegan.evaluation.features import AttributeFeatures, split_features
 from facegan.latent.directions import Directions
 from facegan.networks.base import Generator
 from facegan.networks.dcgan import DCGANGenerator
-from facegan.training.checkpoints import REQUIRED, AtomicCheckpointIO, read_checkpoint
+from facegan.training.checkpoints import AtomicCheckpointIO, read_checkpoint
 
 FLIPS = 300
 
@@ -29,7 +29,14 @@ def write_directions(path: Path) -> None:
 
 
 def write_checkpoint(path: Path) -> None:
-    checkpoint = {key: {"format": 1, "weights": torch.randn(9)} for key in REQUIRED}
+    progress = {"epoch_progress": {"current": {"processed": 1}}}
+    checkpoint = {
+        "state_dict": {"weights": torch.randn(9)},
+        "loops": {"fit_loop": progress},
+        "callbacks": {},
+        "images_seen": 0,
+        "facegan": {"format": 1, "run": "", "rollbacks": 0, "metrics_lines": 0},
+    }
     AtomicCheckpointIO().save_checkpoint(checkpoint, path)
 
 

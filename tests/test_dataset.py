@@ -117,8 +117,8 @@ def empty_the_labels(path: Path) -> None:
             (lambda path, name=name: (path / name).unlink(), name)
             for name in ("images.npy", "labels.npz", "manifest.json")
         ),
-        (empty_the_labels, "splits"),
-        (lambda path: np.save(path / "images.npy", IMAGES[:3]), "3 images but 5 labels"),
+        (empty_the_labels, "not the labels of 5 images"),
+        (lambda path: np.save(path / "images.npy", IMAGES[:3]), "not the labels of 3 images"),
     ],
 )
 def test_damaged_and_missing_files_are_found(

@@ -16,13 +16,12 @@ import hydra
 import yaml
 from hydra.errors import InstantiationException
 from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from facegan.cli.arguments import LITERAL_KEYS, absolute, escape, sweep_folder
 from facegan.cli.size_rules import discriminator_width, generator_width, r1_gamma
 from facegan.core.checks import check_number
 from facegan.core.errors import FaceganError, out_of_memory
-from facegan.core.files import atomic_path, read_text
+from facegan.core.files import atomic_path, check_form, read_text, reading
 from facegan.core.trust import check_stored
 
 TYPE_NAMES: dict[Any, str] = {
@@ -142,16 +141,16 @@ def load_config(path: Path) -> DictConfig:
 
 def read_config(path: Path) -> DictConfig:
     """The config in the file `path`, to read values; `load_config` is for building objects."""
-    try:
+    with reading(path, "restore it, or start a new run"):
         cfg = OmegaConf.load(io.StringIO(check_yaml(read_text(path))))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError, OmegaConfBaseException) as error:
-        raise FaceganError(
-            f"{path} is not readable YAML ({first_line(error)}): restore it, or start a new run"
-        ) from error
-    if not isinstance(cfg, DictConfig):
-        raise FaceganError(f"{path} is not the config of a run: restore it, or start a new run")
-    renamed = _map_strings(OmegaConf.to_container(cfg), lambda text: RENAMED.get(text, text))
-    return OmegaConf.create(renamed)
+        values = OmegaConf.to_container(cfg)
+        check_form(values, dict)
+        return OmegaConf.create(_map_strings(values, lambda text: RENAMED.get(text, text)))
+
+
+def plain_config(path: Path) -> dict[str, Any]:
+    """The config in the file `path` as nested dicts and lists."""
+    return typing.cast(dict[str, Any], OmegaConf.to_container(read_config(path)))
 
 
 def check_yaml(text: str) -> str:

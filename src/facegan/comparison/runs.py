@@ -1,24 +1,24 @@
 """Reading run folders: finished, unfinished or damaged."""
 
 import glob
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from facegan.cli.arguments import split_list
-from facegan.cli.config import check_yaml
+from facegan.cli.config import plain_config
 from facegan.core.errors import FaceganError
-from facegan.core.files import read_text
+from facegan.core.files import check_form, parse_json, read_text, reading
 from facegan.core.nested import flatten
 from facegan.core.run_files import METRICS_FILE, Entry, read_metrics
 from facegan.core.run_keys import CHANGEABLE, MOVABLE
 
 CONFIG, RECORD, EVALUATION = "config.yaml", "run.json", "evaluation.json"
+NUMBER = float | int
+EVALUATION_FORM = {"measures": {str: dict}, "facts": {str: str}}
+NO_INTERVAL = dict.fromkeys(("low", "high", "standard_error"))
 DEPTH = 2  # of subfolders that are searched for runs
 # a resumed run may change these, but they decide how long and how it trains and is measured
 COMPARED = ("trainer", "health", "callbacks", "evaluate_every")
@@ -97,34 +97,29 @@ def _is_run(folder: Path) -> bool:
 def read_run(folder: Path) -> Run:
     """The run in `folder`. What cannot be read is left out and noted."""
     notes: list[str] = []
-    config = _read(folder / CONFIG, lambda text: yaml.safe_load(check_yaml(text)), notes)
+    config = _read(folder / CONFIG, lambda path: dict(plain_config(path)), notes)
     if not (folder / CONFIG).is_file():
         notes.append(f"{CONFIG} is missing")
     entries = _read_entries(folder / METRICS_FILE, notes)
-    record = _read(folder / RECORD, json.loads, notes)
+    record = _read(folder / RECORD, lambda path: parse_json(read_text(path), dict), notes)
     if record and record.get("finished") is not True:
         notes.append("unfinished")
-    evaluation = _read(folder / EVALUATION, json.loads, notes)
-    if evaluation and not _is_evaluation(evaluation):
-        notes.append(f"{EVALUATION} cannot be read")
-        evaluation = {}
+    evaluation = _read(folder / EVALUATION, _read_evaluation, notes)
     grids = [path for path in (folder / "samples").glob("epoch-*.png") if path.is_file()]
     grids.sort(key=lambda path: path.stat().st_mtime)
     return Run(folder, config, entries, evaluation, grids[-1] if grids else None, notes)
 
 
-def _read(path: Path, parse: Callable[[str], Any], notes: list[str]) -> dict[str, Any]:
+def _read(path: Path, read: Callable[[Path], dict[str, Any]], notes: list[str]) -> dict[str, Any]:
     """The mapping in a file; empty if the file is missing or cannot be read."""
-    try:
-        value = parse(read_text(path))
-    except FileNotFoundError:
+    if not path.exists():
         return {}
-    except (OSError, ValueError, RecursionError, yaml.YAMLError):
-        value = None
-    if isinstance(value, dict):
-        return value
-    notes.append(f"{path.name} cannot be read")
-    return {}
+    try:
+        with reading(path, "restore it"):
+            return read(path)
+    except FaceganError:
+        notes.append(f"{path.name} cannot be read")
+        return {}
 
 
 def _read_entries(path: Path, notes: list[str]) -> list[Entry]:
@@ -136,9 +131,11 @@ def _read_entries(path: Path, notes: list[str]) -> list[Entry]:
     return entries
 
 
-def _is_evaluation(content: dict[str, Any]) -> bool:
-    try:
-        values = [float(measure["value"]) for measure in content["measures"].values()]
-        return len(values) > 0 and isinstance(content["facts"], dict)
-    except (AttributeError, KeyError, TypeError, ValueError):
-        return False
+def _read_evaluation(path: Path) -> dict[str, Any]:
+    evaluation = dict(parse_json(read_text(path), EVALUATION_FORM))
+    for measure in evaluation["measures"].values():
+        check_form(
+            {**NO_INTERVAL, **measure},
+            {"value": NUMBER, **dict.fromkeys(NO_INTERVAL, NUMBER | None)},
+        )
+    return evaluation

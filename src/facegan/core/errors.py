@@ -11,6 +11,10 @@ class FaceganError(Exception):
     """
 
 
+class DamagedError(FaceganError):
+    """One of the package's own files has not the content that it was written with."""
+
+
 class NotFoundError(FaceganError):
     """A config names a file, a folder or a data set that does not exist."""
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facegan.core.errors import FaceganError
+from facegan.core.errors import DamagedError, FaceganError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,6 +62,55 @@ def read_text(path: Path) -> str:
     if path.stat().st_size > MAX_TEXT:
         raise OSError(errno.EFBIG, f"more than {MAX_TEXT >> 20} MiB", str(path))
     return path.read_text(encoding="utf-8")
+
+
+@contextmanager
+def reading(path: Path, remedy: str) -> Iterator[None]:
+    """Within the block, one of the package's own files is read and checked.
+
+    Every error of the block, except for a FaceganError, becomes a DamagedError.
+    """
+    try:
+        check_regular(path)
+        yield
+    except FaceganError:
+        raise
+    except Exception as error:  # parsers raise errors of all kinds for what others have written
+        reason = error.strerror if isinstance(error, OSError) else str(error).partition("\n")[0]
+        raise DamagedError(
+            f"{path} is damaged, or of another kind ({reason or type(error).__name__}): {remedy}"
+        ) from error
+
+
+def parse_json(text: str | bytes, form: Any = object) -> Any:
+    """JSON of the form `form` (see `check_form`), with whole numbers of at most 18 digits."""
+    value = json.loads(text, parse_int=_short_int)
+    check_form(value, form)
+    return value
+
+
+def _short_int(digits: str) -> int:
+    if len(digits) > 19:  # with a sign
+        raise ValueError(f"a number of {len(digits)} digits")
+    return int(digits)
+
+
+def check_form(value: Any, form: Any, key: str = "its content") -> None:
+    """Raises ValueError unless `value` has the form `form`.
+
+    That is a type or several; {key: form} with keys that must be there, and others may; {str: form}
+    for any keys; or [form], a list of any length.
+    """
+    if isinstance(form, list):
+        check_form(value, list, key)
+        for item in value:
+            check_form(item, form[0], key)
+    elif isinstance(form, dict):
+        check_form(value, dict, key)
+        for name in value if str in form else form:
+            check_form(value.get(name), form.get(name, form.get(str)), str(name))
+    elif not isinstance(value, form) or (isinstance(value, bool) and form not in (bool, object)):
+        raise ValueError(f"{key} is {str(value)[:40]!r}")
 
 
 def remove_temporary_files(folder: Path) -> None:

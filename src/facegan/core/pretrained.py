@@ -14,12 +14,12 @@ from typing import Any, Protocol, TypeVar, cast
 from urllib.request import urlopen
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from facegan.core.errors import FaceganError, NotFoundError
-from facegan.core.files import check_tensors, write_bytes, write_tensors
+from facegan.core.files import check_tensors, parse_json, reading, write_bytes, write_tensors
 from facegan.core.paths import BUNDLED
 from facegan.core.trust import is_trusted, refusal
 
@@ -69,7 +69,9 @@ def load(source: str | Path, kind: type[N]) -> N:
             if labels is not None:
                 network.condition_on(labels)  # type: ignore[operator]
         network.load_state_dict(tensors, assign=True)
-    except (TypeError, ValueError, RuntimeError, AttributeError) as error:
+    except (
+        *(TypeError, ValueError, RuntimeError, AttributeError, ArithmeticError, LookupError),
+    ) as error:
         raise FaceganError(
             f"{path}: the weights do not fit the network they name ({target}): {error}"
         ) from error
@@ -171,23 +173,17 @@ class _SkipInitialization(TorchFunctionMode):
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """The open file; errors within the block become a FaceganError."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            yield file
-    except (SafetensorError, OSError) as error:
-        raise FaceganError(
-            f"{path} is not a readable safetensors file ({error}): it is damaged, or of another "
-            "kind (pickles such as .pt and .ckpt are never loaded)"
-        ) from error
+    """The open file; see `reading`."""
+    remedy = "give a .safetensors file (pickles such as .pt and .ckpt are never loaded)"
+    with reading(path, remedy), safe_open(path, framework="pt") as file:
+        yield file
 
 
 def _config(header: dict[str, str]) -> dict[str, Any]:
     try:
-        config = json.loads(header.get("config", "null"))
+        return dict(parse_json(header.get("config", "{}"), dict))
     except (ValueError, RecursionError):
         return {}
-    return config if isinstance(config, dict) else {}
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -196,12 +192,12 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         header = file.metadata() or {}
         check_tensors(path, header)
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        bad = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
     if not _config(header):
         raise FaceganError(
             f"{path} has no facegan config in its metadata; "
             "give a file that facegan.train or Generator.save_pretrained has written"
         )
-    bad = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
     if bad:
         raise FaceganError(
             f"{path}: {len(bad)} of {len(tensors)} tensors contain NaN or infinity ({bad[0]}): "

@@ -1,12 +1,13 @@
 """The metrics that a run has logged."""
 
 import itertools
-import json
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
+
+from facegan.core.files import parse_json
 
 METRICS_FILE = "metrics.jsonl"
 MAX_ENTRIES = 4000  # with the same names
@@ -60,10 +61,9 @@ def _parsed(path: Path) -> Iterator[dict[str, Any]]:
 
 def _parse(line: str) -> dict[str, Any]:
     try:
-        values = json.loads(line)
+        return dict(parse_json(line, dict))
     except (ValueError, RecursionError):
         return {}
-    return values if isinstance(values, dict) else {}
 
 
 def _is_finite(value: Any) -> bool:

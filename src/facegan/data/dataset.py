@@ -6,7 +6,6 @@ import json
 import mmap
 import shutil
 import tempfile
-import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,12 +16,19 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from facegan.core.checks import check_choice
-from facegan.core.errors import FaceganError
-from facegan.core.files import named_errors, read_text, write_json
+from facegan.core.errors import DamagedError
+from facegan.core.files import named_errors, parse_json, read_text, reading, write_json
 from facegan.data.photos import Unused
 
 SPLITS = ("train", "val", "test")
 LARGE = 2**30  # bytes of images
+PACK_AGAIN = "delete that folder, and facegan.prepare packs it again"
+MANIFEST_FORM = {
+    "recipe": {"source": str, "image_size": int},
+    "counts": dict,
+    "attribute_names": [str],
+    "sha256": str,
+}
 LEFT_OUT, NAMES = "left_out.csv", "names.csv"
 
 
@@ -91,28 +97,39 @@ class PackedDataset:
     def verify(self) -> None:
         """Raises FaceganError if the images' checksum is not the manifest's."""
         if _checksum(self.path / "images.npy") != self.manifest["sha256"]:
-            raise _damaged(self.path, "images.npy does not match its checksum")
+            raise DamagedError(f"{self.path}/images.npy has another checksum: {PACK_AGAIN}")
 
 
 def open_dataset(path: Path) -> PackedDataset:
     """The data set at `path`; raises FaceganError if a part of it is missing or damaged."""
-    try:
-        manifest = json.loads(read_text(path / "manifest.json"))
+    with reading(path / "manifest.json", PACK_AGAIN):
+        manifest = parse_json(read_text(path / "manifest.json"), MANIFEST_FORM)
+    with reading(path / "images.npy", PACK_AGAIN):
         # copy on write, since torch warns of read-only arrays
         images = np.load(path / "images.npy", mmap_mode="c")
+        count, height, width, channels = images.shape
+        if images.dtype != np.uint8 or height != width or channels not in (1, 3):
+            raise ValueError(f"images of {images.dtype} and shape {images.shape}")
+    with reading(path / "labels.npz", PACK_AGAIN):
         # opened here, since numpy leaves a damaged file open
         with (path / "labels.npz").open("rb") as file, np.load(file) as parts:
-            labels = Labels(
-                parts["splits"],
-                _signs(parts["attributes"]),
-                parts["identities"],
-                tuple(manifest["attribute_names"]),
-            )
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise _damaged(path, str(error)) from error
-    if len(images) != len(labels.splits):
-        raise _damaged(path, f"{len(images)} images but {len(labels.splits)} labels")
+            if any(info.compress_type for info in parts.zip.infolist()):
+                raise ValueError("it is compressed")  # and may unpack to any size
+            splits, attributes, identities = map(parts.get, ("splits", "attributes", "identities"))
+        names = tuple(manifest["attribute_names"])
+        labels = Labels(splits, _signs(attributes), identities, names)
+        arrays = (labels.splits, labels.attributes, labels.identities)
+        forms = [(np.uint8, (count,)), (np.int8, (count, len(names))), (np.int64, (count,))]
+        if [(array.dtype, array.shape) for array in arrays] != forms:
+            raise ValueError(f"not the labels of {count} images")
+        if split_counts(labels) != manifest["counts"]:
+            raise ValueError("other splits than in manifest.json")
     return PackedDataset(path, images, labels, manifest)
+
+
+def split_counts(labels: Labels) -> dict[str, int]:
+    """The number of images in each split."""
+    return {name: int((labels.splits == i).sum()) for i, name in enumerate(SPLITS)}
 
 
 def _signs(attributes: NDArray[Any]) -> NDArray[np.int8]:
@@ -162,7 +179,7 @@ def _write(
         )
         manifest = {
             "recipe": recipe,
-            "counts": {name: int((labels.splits == i).sum()) for i, name in enumerate(SPLITS)},
+            "counts": split_counts(labels),
             "attribute_names": labels.attribute_names,
             "sha256": _checksum(temporary / "images.npy"),
             **notes,
@@ -174,13 +191,6 @@ def _write(
 def _checksum(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _damaged(path: Path, why: str) -> FaceganError:
-    return FaceganError(
-        f"the data set {path} is damaged ({why}): delete that folder, and facegan.prepare packs it "
-        "again"
-    )
 
 
 def write_lists(folder: Path, left_out: Iterable[Unused], names: Iterable[str]) -> None:
@@ -208,5 +218,8 @@ def _write_csv(path: Path, rows: Iterable[Sequence[str]]) -> None:
 def _read_csv(path: Path) -> list[list[str]]:
     if not path.exists():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.reader(file))[1:]
+    with reading(path, PACK_AGAIN), path.open(newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+        if any(len(row) != len(header) for row in rows):
+            raise ValueError("rows of other lengths")
+        return rows

@@ -23,7 +23,10 @@ MAX_MEMORY = 250_000_000  # bytes that the decoding of a photograph may take
 # another program decodes them, or the files inside of them have other sizes than they say
 FORMATS = {
     **dict.fromkeys(("JPEG", "MPO", "PNG", "TIFF", "BMP", "DIB", "GIF", "PPM", "TGA"), 4),
-    "HEIF": 8, "AVIF": 10, "WEBP": 16, "JPEG2000": 20,
+    "HEIF": 8,
+    "AVIF": 10,
+    "WEBP": 16,
+    "JPEG2000": 20,
 }
 PLAIN_MODES = ("L", "RGB", "YCbCr", "CMYK")
 BYTES_TO_CONVERT = 10  # per pixel of another mode

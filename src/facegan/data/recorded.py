@@ -1,17 +1,23 @@
 """The packed data set of a run, used if its photographs are missing."""
 
 import dataclasses
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from facegan.core.errors import FaceganError, NotFoundError
-from facegan.core.files import read_text
+from facegan.core.files import check_form, parse_json, read_text, reading
 from facegan.data.base import FaceSource
 from facegan.data.dataset import Labels, PackedDataset, open_dataset
 
 RECORD = "run.json"
+EMPTY: dict[str, Any] = {"finished": False, "frechet_distance": None, "data": {}, "rollbacks": []}
+RECORD_FORM = {  # of EMPTY with what run.json has
+    "finished": bool,
+    "frechet_distance": float | int | None,
+    "data": {str: str},
+    "rollbacks": [dict],
+}
 
 
 class PackedSource(FaceSource):
@@ -57,7 +63,7 @@ def source_or_recorded(
         record = read_record(run).get("data")
         if not record:
             raise
-        recorded = Path(record["path"])
+        recorded = Path(record.get("path", ""))
         places = [recorded, Path(packed_dir or recorded.parent) / recorded.name]
         path = next((path for path in places if path.is_dir()), None)
         if path is None:
@@ -77,7 +83,11 @@ def recorded_rollbacks(run: Path) -> list[dict[str, Any]]:
 
 def read_record(run: Path) -> dict[str, Any]:
     """The content of run.json in the folder `run`; empty if it cannot be read."""
+    path = run / RECORD
     try:
-        return dict(json.loads(read_text(run / RECORD)))
-    except (OSError, ValueError, TypeError, RecursionError):
+        with reading(path, "remove it"):
+            record = parse_json(read_text(path), dict)
+            check_form({**EMPTY, **record}, RECORD_FORM)
+            return dict(record)
+    except FaceganError:
         return {}

@@ -10,13 +10,13 @@ from typing import Any, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
 from facegan.core import pretrained
 from facegan.core.console import progress_bar
 from facegan.core.errors import FaceganError
-from facegan.core.files import check_tensors, write_tensors
+from facegan.core.files import check_tensors, reading, write_tensors
 from facegan.data.dataset import SPLITS, PackedDataset
 from facegan.networks.attributes import AttributeNetwork, bundled_classifier
 from facegan.networks.base import join
@@ -156,10 +156,12 @@ def split_features(
         splits = [name for name in SPLITS if dataset.counts[name]]
         return torch.cat([split_features(dataset, s, extractor, progress, device) for s in splits])
     path = dataset.path / f"features-{split}-{extractor.key}.safetensors"
-    if (cached := _cached_features(path)) is not None:
+    rows = dataset.indices(split)
+    shape = (len(rows), extractor(images_of(dataset, rows[:1])).shape[-1])
+    if (cached := _cached_features(path, shape)) is not None:
         return cached
     title = f"{split} faces" if progress else None
-    count = len(dataset.indices(split))
+    count = len(rows)
     features = extractor.embed_batches(_batches(dataset, split), count, title, device)
     try:
         write_tensors(path, {"features": features})
@@ -168,16 +170,17 @@ def split_features(
     return features
 
 
-def _cached_features(path: Path) -> Tensor | None:
-    """The features in the cache; None if they are missing or damaged."""
+def _cached_features(path: Path, shape: tuple[int, int]) -> Tensor | None:
+    """The features in the cache, of this shape; None if they are missing or damaged."""
     if not path.exists():
         return None
     try:
-        with safe_open(path, framework="pt") as file:
+        with reading(path, "remove it"), safe_open(path, framework="pt") as file:
             check_tensors(path, file.metadata() or {})
-            return cast(Tensor, file.get_tensor("features"))
-    except (SafetensorError, FaceganError):
+            features = cast(Tensor, file.get_tensor("features"))
+    except FaceganError:
         return None
+    return features if features.shape == shape else None
 
 
 def _batches(dataset: PackedDataset, split: str) -> Iterator[Tensor]:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
 from facegan.core.errors import FaceganError
-from facegan.core.files import check_tensors, write_tensors
+from facegan.core.files import check_tensors, parse_json, reading, write_tensors
 
 MAX_AMOUNT = 100.0  # the length of a latent is about sqrt(latent_dim)
 
@@ -82,17 +82,17 @@ class Directions:
     @classmethod
     def load(cls, path: Path) -> "Directions":
         """Reads a file of `save`. Raises FaceganError for any other file."""
-        try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                check_tensors(path, metadata)
-                tensors = {name: file.get_tensor(name) for name in ("vectors", "fit", "effects")}
-            names, attributes = (tuple(json.loads(metadata[k])) for k in ("names", "attributes"))
-            return cls(names=names, attributes=attributes, weights=metadata["weights"], **tensors)
-        except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
-            raise FaceganError(
-                f"{path} has no directions ({error}): remove it, and they are computed again"
-            ) from error
+        remedy = "remove it, and the directions are computed again"
+        with reading(path, remedy), safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            check_tensors(path, metadata)
+            vectors, fit, effects = map(file.get_tensor, ("vectors", "fit", "effects"))
+            names, attributes = (parse_json(metadata[k], [str]) for k in ("names", "attributes"))
+            count, weights = len(names), metadata["weights"]
+            shapes = [tuple(tensor.shape) for tensor in (vectors[:, 0], fit, effects)]
+            if shapes != [(count,), (count,), (count, len(attributes))]:
+                raise ValueError("tensors of other shapes")
+            return cls(tuple(names), vectors, fit, effects, tuple(attributes), weights)
 
 
 def find_name(name: str, known: Sequence[str], kind: str) -> int:

@@ -35,7 +35,8 @@ def load_directions(
     path = None if generator.source is None else directions_path(generator.source)
     if path is not None and path.is_file():
         directions = Directions.load(path)
-        if directions.weights == pretrained.digest(generator):
+        fit = directions.vectors.shape[1] == generator.latent_dim
+        if fit and directions.weights == pretrained.digest(generator):
             return directions
     classifier = bundled_classifier(generator.image_size)
     names = direction_names(generator, classifier)

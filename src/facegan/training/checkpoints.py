@@ -4,9 +4,10 @@ import hashlib
 import io
 import itertools
 import os
-import pickle
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,7 @@ import torch
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from facegan.core.errors import FaceganError
-from facegan.core.files import atomic_path
+from facegan.core.files import atomic_path, check_form, reading
 from facegan.gan.module import GAN
 from facegan.training.callbacks import SaveNetworks, recalibrate
 from facegan.training.evaluation import EvaluateDuringTraining
@@ -29,11 +29,13 @@ LAST, BEST = "last.ckpt", "best.ckpt"
 FORMAT = 1  # of the entry "facegan" in a checkpoint
 DIGEST_BYTES = 32  # of sha256, as the comment of the zip that torch.save writes
 AGREE_EVERY = 10  # steps between two agreements of several processes
-REQUIRED = ("state_dict", "loops", "callbacks", "images_seen", "facegan")
-
-
-class DamagedCheckpointError(FaceganError):
-    """A checkpoint that cannot be read as it was written."""
+FORM = {
+    "state_dict": {str: torch.Tensor},
+    "loops": {"fit_loop": {"epoch_progress": {"current": {"processed": int}}}},
+    "callbacks": dict,
+    "images_seen": int,
+    "facegan": {"format": int, "run": str, "rollbacks": int, "metrics_lines": int},
+}
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -61,21 +63,35 @@ def with_checksum(data: memoryview) -> bytes:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The checkpoint at `path`, on the CPU. Raises DamagedCheckpointError if a bit has changed."""
-    data = path.read_bytes()
-    content, digest = data[:-DIGEST_BYTES], data[-DIGEST_BYTES:]
-    if hashlib.sha256(content).digest() != digest:
-        raise DamagedCheckpointError(f"{path} is damaged: its checksum does not match its content")
+    """The checkpoint at `path`, on the CPU. Raises DamagedError if a bit has changed.
+
+    Only plain tensors and numbers are loaded.
+    """
+    with reading(path, "it is no checkpoint of this version of facegan.train"):
+        data = path.read_bytes()
+        content, digest = data[:-DIGEST_BYTES], data[-DIGEST_BYTES:]
+        if hashlib.sha256(content).digest() != digest:
+            raise ValueError("its checksum does not match its content")
+        checkpoint: dict[str, Any] = torch.load(
+            io.BytesIO(data), map_location="cpu", weights_only=True
+        )
+        check_form(checkpoint, FORM)
+        if checkpoint["facegan"]["format"] != FORMAT:
+            raise ValueError(f"format {checkpoint['facegan']['format']}")
+        return checkpoint
+
+
+@contextmanager
+def restoring(path: Path | None, trainer: pl.Trainer) -> Iterator[None]:
+    """Within the block, an error before the first step is one of the checkpoint at `path`."""
+    checkpoints = [each for each in trainer.callbacks if isinstance(each, RunCheckpoints)]  # type: ignore[attr-defined]
     try:
-        checkpoint = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        raise DamagedCheckpointError(
-            f"{path} is no checkpoint of plain tensors and numbers, and nothing else is loaded"
-        ) from error
-    missing = [key for key in REQUIRED if key not in checkpoint]
-    if missing or checkpoint["facegan"].get("format") != FORMAT:
-        raise DamagedCheckpointError(f"{path} is no checkpoint of this version of facegan.train")
-    return checkpoint
+        yield
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
+        if path is None or checkpoints[0].saved is not None:
+            raise
+        with reading(path, "remove it, and the one before it is used"):
+            raise ValueError(f"its entries: {error}") from error
 
 
 class RunCheckpoints(Checkpoint):
@@ -107,6 +123,7 @@ class RunCheckpoints(Checkpoint):
         self.interruption = interruption
         self.networks = networks
         self.evaluation = evaluation
+        self.saved: float | None = None  # the time of the last checkpoint of this process
 
     def on_save_checkpoint(self, trainer: pl.Trainer, gan: GAN, checkpoint: dict[str, Any]) -> None:
         checkpoint["facegan"] = {

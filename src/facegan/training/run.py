@@ -32,6 +32,7 @@ from facegan.training.build import (
     check_config,
     trainer_arguments,
 )
+from facegan.training.checkpoints import restoring
 from facegan.training.devices import check_compiler, keep_freed_memory
 from facegan.training.evaluation import best_distance, prepare_evaluations
 from facegan.training.folder import (
@@ -156,7 +157,8 @@ def _train(
     print_summary(gan, data, trainer)
     with budget.paused():  # or the first run of a sweep would train for less time than the others
         prepare_evaluations(trainer)
-    with named_errors("trainer", (MisconfigurationException, ModuleNotFoundError)):
+    kinds = (MisconfigurationException, ModuleNotFoundError)
+    with named_errors("trainer", kinds), restoring(start.checkpoint, trainer):
         trainer.fit(gan, datamodule=data, ckpt_path=start.checkpoint, weights_only=True)
     best = best_distance(callbacks)
     write_record(folder, finished=True, best_distance=best)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from facegan.core import pretrained
-from facegan.core.errors import FaceganError
+from facegan.core.errors import DamagedError, FaceganError
 from facegan.data.recorded import recorded_rollbacks
 from facegan.gan.module import GAN
 from facegan.networks.base import FaceNetwork, Generator
@@ -17,7 +17,6 @@ from facegan.training.checkpoints import (
     BEST,
     FOLDER,
     LAST,
-    DamagedCheckpointError,
     read_checkpoint,
 )
 from facegan.training.folder import is_finished, write_record
@@ -103,7 +102,7 @@ def newest_checkpoint(folder: Path, identity: str) -> StartingPoint | None:
     for path in candidates(folder):
         try:
             start = StartingPoint.at(path, identity)
-        except DamagedCheckpointError as error:
+        except DamagedError as error:
             skipped.append(str(error))
             continue
         for message in skipped:
