@@ -83,6 +83,19 @@ def reshape_checkpoint() -> None:
     AtomicCheckpointIO().save_checkpoint(checkpoint, LAST)
 
 
+def edit_checkpoint(*keys: str, value: object) -> Break:
+    def change() -> None:
+        checkpoint = entry = read_checkpoint(LAST)
+        for key in keys[:-1]:
+            entry = entry[key]
+        entry[keys[-1]] = value
+        AtomicCheckpointIO().save_checkpoint(checkpoint, LAST)
+        for path in LAST.parent.glob("[!l]*"):
+            path.unlink()
+
+    return change
+
+
 def replace_by_folder(path: Path) -> None:
     path.unlink()
     path.mkdir()
@@ -129,6 +142,11 @@ RUNS: dict[str, tuple[Break, str]] = {
     "without Lightning's keys": (checkpoint_of({"images_seen": 1}), "checkpoint"),
     "code in a checkpoint": (checkpoint_of({"f": os.system}), "checkpoint"),
     "another shape": (reshape_checkpoint, "network"),
+    "images of text": (edit_checkpoint("images_seen", value="x"), "images_seen is 'x'"),
+    "format of a list": (edit_checkpoint("facegan", value=[]), "facegan is"),
+    "loops of a number": (edit_checkpoint("loops", "fit_loop", value=3), "fit_loop is '3'"),
+    "huge seed": (lambda: CONFIG.write_text(f"seed: {'9' * 401}"), "lacks"),
+    "deep config": (lambda: CONFIG.write_text("- " * 20_000), "config.yaml is damaged"),
     "no checkpoints": (lambda: shutil.rmtree(RUN / "checkpoints"), "checkpoints"),
     "folders as checkpoints": (every_checkpoint(replace_by_folder), "checkpoints"),
     "cut images": (break_packed("images.npy", cut), "damaged"),
@@ -143,6 +161,16 @@ def test_resume_refuses_a_broken_run(case: str, cli: Cli, home: Path) -> None:
     change, words = RUNS[case]
     change()
     assert words in refused(cli, home, RESUME)
+
+
+@pytest.mark.parametrize("keys", [("callbacks", "MetricsLogger"), ("optimizer_states",)])
+def test_a_checkpoint_that_cannot_be_restored_is_named(
+    keys: tuple[str, ...], cli: Cli, home: Path
+) -> None:
+    edit_checkpoint(*keys, value="x")()
+    result = cli(*RESUME)
+    assert (result.code, "Traceback" in result.err) == (2, False)
+    assert "last.ckpt is damaged, or of another kind (its entries" in result.err
 
 
 WEIGHT_FILES: dict[str, tuple[Break, str]] = {  # more in test_pretrained.py

@@ -3,12 +3,16 @@
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
-from facegan.core.errors import FaceganError
+from facegan.core.errors import DamagedError, FaceganError
+from facegan.core.files import CHECKSUM
 from facegan.evaluation.features import AttributeFeatures, split_features
 from facegan.latent.directions import Directions
 from facegan.networks.base import Generator
@@ -64,6 +68,40 @@ def test_a_flipped_bit_is_noticed(
         path.write_bytes(damaged)
         with pytest.raises(FaceganError):
             read(path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"vectors": torch.zeros(3, 4)},
+        {"vectors": torch.zeros(2)},
+        {"fit": torch.zeros(2, 1)},
+        {"effects": torch.zeros(2, 4)},
+        {"names": '["a", 7]'},
+        {"names": "[" * 10_000},
+        {"attributes": "9" * 401},
+        {"weights": None},
+    ],
+)
+def test_odd_directions_are_refused(changes: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    write_directions(path)
+    with safe_open(path, "pt") as file:
+        metadata = {k: v for k, v in file.metadata().items() if k not in CHECKSUM}
+    parts = {**load_file(path), **metadata, **changes}
+    tensors = {name: value for name, value in parts.items() if isinstance(value, torch.Tensor)}
+    save_file(tensors, path, {k: v for k, v in parts.items() if isinstance(v, str)})
+    with pytest.raises(DamagedError, match="remove it"):
+        Directions.load(path)
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (36,), (36, 5)])
+def test_features_of_another_shape_are_computed_again(dataset, shape: tuple[int, ...]) -> None:
+    extractor = AttributeFeatures(8)
+    whole = split_features(dataset, "train", extractor)
+    (path,) = dataset.path.glob("features-*")
+    save_file({"features": torch.zeros(shape)}, path)
+    np.testing.assert_array_equal(split_features(dataset, "train", extractor), whole)
 
 
 def test_damaged_features_are_computed_again(dataset) -> None:

@@ -105,6 +105,23 @@ def empty_the_labels(path: Path) -> None:
     zipfile.ZipFile(path / "labels.npz", "w").close()
 
 
+def manifest(**changes: object) -> Callable[[Path], None]:
+    def change(path: Path) -> None:
+        file = path / "manifest.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+
+    return change
+
+
+def labels(save: Callable[..., None] = np.savez, **changes: object) -> Callable[[Path], None]:
+    def change(path: Path) -> None:
+        with np.load(path / "labels.npz") as file:
+            arrays = dict(file)
+        save(path / "labels.npz", **{**arrays, **changes})
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -117,8 +134,20 @@ def empty_the_labels(path: Path) -> None:
             (lambda path, name=name: (path / name).unlink(), name)
             for name in ("images.npy", "labels.npz", "manifest.json")
         ),
-        (empty_the_labels, "not the labels of 5 images"),
+        (empty_the_labels, "NoneType"),
         (lambda path: np.save(path / "images.npy", IMAGES[:3]), "not the labels of 3 images"),
+        (lambda path: np.save(path / "images.npy", IMAGES[0]), "not enough values"),
+        (lambda path: np.save(path / "images.npy", IMAGES[:, :4]), "images of uint8 and shape"),
+        (lambda path: np.save(path / "images.npy", IMAGES.astype(float)), "images of float64"),
+        (lambda path: (path / "manifest.json").write_text("[" * 10_000), "recursion"),
+        (lambda path: (path / "manifest.json").write_text("9" * 401), "a number of 401 digits"),
+        (manifest(recipe=[]), r"recipe is '\[\]'"),
+        (manifest(attribute_names=[7]), "attribute_names is '7'"),
+        (manifest(counts={"train": 10**9}), "other splits than in manifest.json"),
+        (labels(splits=np.array(["train"] * 5)), "not the labels of 5 images"),
+        (labels(attributes=np.zeros((5, 9), dtype=bool)), "not the labels of 5 images"),
+        (labels(identities=np.array([{}] * 5)), "pickle"),
+        (labels(np.savez_compressed), "it is compressed"),
     ],
 )
 def test_damaged_and_missing_files_are_found(

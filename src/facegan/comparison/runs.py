@@ -10,15 +10,14 @@ from typing import Any
 from facegan.cli.arguments import split_list
 from facegan.cli.config import plain_config
 from facegan.core.errors import FaceganError
-from facegan.core.files import check_form, parse_json, read_text, reading
+from facegan.core.files import parse_json, read_text, reading
 from facegan.core.nested import flatten
 from facegan.core.run_files import METRICS_FILE, Entry, read_metrics
 from facegan.core.run_keys import CHANGEABLE, MOVABLE
 
 CONFIG, RECORD, EVALUATION = "config.yaml", "run.json", "evaluation.json"
-NUMBER = float | int
-EVALUATION_FORM = {"measures": {str: dict}, "facts": {str: str}}
-NO_INTERVAL = dict.fromkeys(("low", "high", "standard_error"))
+MEASURE = dict.fromkeys(("low", "high", "standard_error"), float | int | None)
+EVALUATION_FORM = {"measures": {str: {"value": float | int, **MEASURE}}, "facts": {str: str}}
 DEPTH = 2  # of subfolders that are searched for runs
 # a resumed run may change these, but they decide how long and how it trains and is measured
 COMPARED = ("trainer", "health", "callbacks", "evaluate_every")
@@ -97,14 +96,14 @@ def _is_run(folder: Path) -> bool:
 def read_run(folder: Path) -> Run:
     """The run in `folder`. What cannot be read is left out and noted."""
     notes: list[str] = []
-    config = _read(folder / CONFIG, lambda path: dict(plain_config(path)), notes)
+    config = _read(folder / CONFIG, plain_config, notes)
     if not (folder / CONFIG).is_file():
         notes.append(f"{CONFIG} is missing")
     entries = _read_entries(folder / METRICS_FILE, notes)
-    record = _read(folder / RECORD, lambda path: parse_json(read_text(path), dict), notes)
+    record = _read_json(folder / RECORD, dict, notes)
     if record and record.get("finished") is not True:
         notes.append("unfinished")
-    evaluation = _read(folder / EVALUATION, _read_evaluation, notes)
+    evaluation = _read_json(folder / EVALUATION, EVALUATION_FORM, notes)
     grids = [path for path in (folder / "samples").glob("epoch-*.png") if path.is_file()]
     grids.sort(key=lambda path: path.stat().st_mtime)
     return Run(folder, config, entries, evaluation, grids[-1] if grids else None, notes)
@@ -122,6 +121,10 @@ def _read(path: Path, read: Callable[[Path], dict[str, Any]], notes: list[str]) 
         return {}
 
 
+def _read_json(path: Path, form: Any, notes: list[str]) -> dict[str, Any]:
+    return _read(path, lambda path: dict(parse_json(read_text(path), form)), notes)
+
+
 def _read_entries(path: Path, notes: list[str]) -> list[Entry]:
     entries, damaged = read_metrics(path)
     if damaged:
@@ -129,13 +132,3 @@ def _read_entries(path: Path, notes: list[str]) -> list[Entry]:
     if not entries:
         notes.append("no metrics yet")
     return entries
-
-
-def _read_evaluation(path: Path) -> dict[str, Any]:
-    evaluation = dict(parse_json(read_text(path), EVALUATION_FORM))
-    for measure in evaluation["measures"].values():
-        check_form(
-            {**NO_INTERVAL, **measure},
-            {"value": NUMBER, **dict.fromkeys(NO_INTERVAL, NUMBER | None)},
-        )
-    return evaluation

@@ -57,8 +57,7 @@ def check_regular(path: Path) -> None:
 
 
 def read_text(path: Path) -> str:
-    """The text of a regular file. Raises OSError, also for more than MAX_TEXT bytes."""
-    check_regular(path)
+    """The text of a file. Raises OSError for more than MAX_TEXT bytes."""
     if path.stat().st_size > MAX_TEXT:
         raise OSError(errno.EFBIG, f"more than {MAX_TEXT >> 20} MiB", str(path))
     return path.read_text(encoding="utf-8")

@@ -29,6 +29,7 @@ FORMATS = {
     "JPEG2000": 20,
 }
 PLAIN_MODES = ("L", "RGB", "YCbCr", "CMYK")
+PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)  # markers
 BYTES_TO_CONVERT = 10  # per pixel of another mode
 OVERSAMPLING = 4  # pixels that a reduced size keeps for each pixel of the packed image
 MAX_ENLARGEMENT = 2  # of a photograph that is smaller than the packed image
@@ -143,14 +144,12 @@ def _reducible(photo: Image.Image) -> Image.Image:
 def is_single_scan(data: bytes, components: int) -> bool:
     """Whether a decoder can read a JPEG in one pass, without memory for all of its coefficients."""
     start = 2
-    while data[start] == 0xFF and 0xC0 <= data[start + 1] <= 0xFE:
-        marker, length = data[start + 1], int.from_bytes(data[start + 2 : start + 4], "big")
-        if marker == 0xDA:  # of the first scan
-            return data[start + 4] == components
-        if marker in (0xC2, 0xC6, 0xCA, 0xCE) or 0xD0 <= marker <= 0xD9:  # progressive, or odd
+    while (marker := data[start : start + 2]) != b"\xff\xda":  # of the first scan
+        single = marker[:1] == b"\xff" and marker[1:] >= b"\xc0"
+        if not single or marker[1] in (*PROGRESSIVE, *range(0xD0, 0xDA)):  # without a length
             return False
-        start += 2 + length
-    return False
+        start += 2 + int.from_bytes(data[start + 2 : start + 4], "big")
+    return data[start + 4 : start + 5] == bytes([components])
 
 
 def upright(photo: Image.Image) -> Image.Image:

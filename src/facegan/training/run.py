@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -16,7 +16,7 @@ from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from facegan.cli.config import ConfigError, accepted, instantiate, keyed, read_config, save_config
+from facegan.cli.config import ConfigError, accepted, instantiate, keyed, plain_config, save_config
 from facegan.core import pretrained
 from facegan.core.run_files import METRICS_FILE
 from facegan.data.base import FaceSource
@@ -102,7 +102,7 @@ def train(
 
 def stored(folder: Path) -> dict[str, Any]:
     """The config of the run in `folder`."""
-    return cast(dict[str, Any], OmegaConf.to_container(read_config(folder / CONFIG)))
+    return plain_config(folder / CONFIG)
 
 
 @contextmanager
