@@ -83,7 +83,7 @@ def reshape_checkpoint() -> None:
     AtomicCheckpointIO().save_checkpoint(checkpoint, LAST)
 
 
-def edit_checkpoint(*keys: str, value: object) -> Break:
+def edit_checkpoint(*keys: str | int, value: object) -> Break:
     def change() -> None:
         checkpoint = entry = read_checkpoint(LAST)
         for key in keys[:-1]:
@@ -163,14 +163,17 @@ def test_resume_refuses_a_broken_run(case: str, cli: Cli, home: Path) -> None:
     assert words in refused(cli, home, RESUME)
 
 
-@pytest.mark.parametrize("keys", [("callbacks", "MetricsLogger"), ("optimizer_states",)])
+OPTIMIZER = ("optimizer_states", 0, "state", 0)
+
+
+@pytest.mark.parametrize("keys", [("callbacks", "MetricsLogger"), ("optimizer_states",), OPTIMIZER])
 def test_a_checkpoint_that_cannot_be_restored_is_named(
-    keys: tuple[str, ...], cli: Cli, home: Path
+    keys: tuple[str | int, ...], cli: Cli, home: Path
 ) -> None:
     edit_checkpoint(*keys, value="x")()
     result = cli(*RESUME)
     assert (result.code, "Traceback" in result.err) == (2, False)
-    assert "last.ckpt is damaged, or of another kind (its entries" in result.err
+    assert "last.ckpt is damaged, or of another kind (its entries do not fit" in result.err
 
 
 WEIGHT_FILES: dict[str, tuple[Break, str]] = {  # more in test_pretrained.py

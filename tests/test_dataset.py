@@ -143,6 +143,7 @@ def labels(save: Callable[..., None] = np.savez, **changes: object) -> Callable[
         (lambda path: (path / "manifest.json").write_text("9" * 401), "a number of 401 digits"),
         (manifest(recipe=[]), r"recipe is '\[\]'"),
         (manifest(attribute_names=[7]), "attribute_names is '7'"),
+        (manifest(duplicates={"exact": 1}), "near is 'None'"),
         (manifest(counts={"train": 10**9}), "other splits than in manifest.json"),
         (labels(splits=np.array(["train"] * 5)), "not the labels of 5 images"),
         (labels(attributes=np.zeros((5, 9), dtype=bool)), "not the labels of 5 images"),

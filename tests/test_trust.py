@@ -145,7 +145,9 @@ def test_compare_reads_no_aliases(cli: Cli, workdir: Path) -> None:
         ("run/samples/epoch-003.png", ("compare", "runs=run"), 0),
         ("run/config.yaml", ("train", "resume=run"), 2),
         ("run/generator.safetensors", ("sample", "weights=run"), 2),
+        ("run/generator-best.safetensors", ("sample", "weights=run/generator-best.safetensors"), 2),
         ("photos", ("prepare", "data=folder", "data.root=photos"), 2),
+        ("photos", ("verify", "files=photos"), 2),
     ],
 )
 def test_only_regular_files_are_read(

@@ -97,8 +97,8 @@ def _short_int(digits: str) -> int:
 def check_form(value: Any, form: Any, key: str = "its content") -> None:
     """Raises ValueError unless `value` has the form `form`.
 
-    That is a type or several; {key: form} with keys that must be there, and others may; {str: form}
-    for any keys; or [form], a list of any length.
+    That is a type or several; {key: form}, where other keys may be there, too, and a key that ends
+    in "?" may be missing; {str: form} for any keys; or [form], a list of any length.
     """
     if isinstance(form, list):
         check_form(value, list, key)
@@ -106,8 +106,10 @@ def check_form(value: Any, form: Any, key: str = "its content") -> None:
             check_form(item, form[0], key)
     elif isinstance(form, dict):
         check_form(value, dict, key)
-        for name in value if str in form else form:
-            check_form(value.get(name), form.get(name, form.get(str)), str(name))
+        for name, part in form.items():
+            for each in value if name is str else [name.rstrip("?")]:
+                if each in value or each == name:
+                    check_form(value.get(each), part, each)
     elif not isinstance(value, form) or (isinstance(value, bool) and form not in (bool, object)):
         raise ValueError(f"{key} is {str(value)[:40]!r}")
 

@@ -28,6 +28,9 @@ MANIFEST_FORM = {
     "counts": dict,
     "attribute_names": [str],
     "sha256": str,
+    "photographs?": int,
+    "duplicates?": {"exact": int, "near": int},
+    "alike?": str,
 }
 LEFT_OUT, NAMES = "left_out.csv", "names.csv"
 

@@ -6,17 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from facegan.core.errors import FaceganError, NotFoundError
-from facegan.core.files import check_form, parse_json, read_text, reading
+from facegan.core.files import parse_json, read_text, reading
 from facegan.data.base import FaceSource
 from facegan.data.dataset import Labels, PackedDataset, open_dataset
 
 RECORD = "run.json"
-EMPTY: dict[str, Any] = {"finished": False, "frechet_distance": None, "data": {}, "rollbacks": []}
-RECORD_FORM = {  # of EMPTY with what run.json has
-    "finished": bool,
-    "frechet_distance": float | int | None,
-    "data": {str: str},
-    "rollbacks": [dict],
+RECORD_FORM = {
+    "finished?": bool,
+    "frechet_distance?": float | int | None,
+    "data?": {"path": str, str: str},
+    "rollbacks?": [dict],
 }
 
 
@@ -63,7 +62,7 @@ def source_or_recorded(
         record = read_record(run).get("data")
         if not record:
             raise
-        recorded = Path(record.get("path", ""))
+        recorded = Path(record["path"])
         places = [recorded, Path(packed_dir or recorded.parent) / recorded.name]
         path = next((path for path in places if path.is_dir()), None)
         if path is None:
@@ -86,8 +85,6 @@ def read_record(run: Path) -> dict[str, Any]:
     path = run / RECORD
     try:
         with reading(path, "remove it"):
-            record = parse_json(read_text(path), dict)
-            check_form({**EMPTY, **record}, RECORD_FORM)
-            return dict(record)
+            return dict(parse_json(read_text(path), RECORD_FORM))
     except FaceganError:
         return {}

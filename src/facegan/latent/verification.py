@@ -9,6 +9,7 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from facegan.core import pretrained
 from facegan.core.errors import FaceganError
+from facegan.core.files import check_regular
 from facegan.core.images import grid, to_pil
 from facegan.core.provenance import PNG_KEY, Provenance
 from facegan.latent.directions import parse_edit
@@ -27,7 +28,8 @@ def verify(files: Iterable[str], weights: str | None = None) -> bool:
     generators = {pretrained.digest(g): g for g in map(Generator.from_pretrained, names)}
     verdicts = []
     for path in files:
-        verdicts.append(compare(Path(path).expanduser().read_bytes(), generators))
+        check_regular(found := Path(path).expanduser())
+        verdicts.append(compare(found.read_bytes(), generators))
         print(f"{path}: {verdicts[-1]}", flush=True)
     return all(verdict in INTACT for verdict in verdicts)
 

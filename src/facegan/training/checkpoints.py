@@ -16,6 +16,7 @@ import torch
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from facegan.core.errors import out_of_memory
 from facegan.core.files import atomic_path, check_form, reading
 from facegan.gan.module import GAN
 from facegan.training.callbacks import SaveNetworks, recalibrate
@@ -83,15 +84,16 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 @contextmanager
 def restoring(path: Path | None, trainer: pl.Trainer) -> Iterator[None]:
-    """Within the block, an error before the first step is one of the checkpoint at `path`."""
-    checkpoints = [each for each in trainer.callbacks if isinstance(each, RunCheckpoints)]  # type: ignore[attr-defined]
+    """Within the block, an error before the first step is over is one of the checkpoint `path`."""
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
     try:
         yield
-    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
-        if path is None or checkpoints[0].saved is not None:
+    except (TypeError, ValueError, LookupError, AttributeError, RuntimeError) as error:
+        stepped = any(each.stepped for each in callbacks if isinstance(each, RunCheckpoints))
+        if path is None or stepped or out_of_memory(error):
             raise
         with reading(path, "remove it, and the one before it is used"):
-            raise ValueError(f"its entries: {error}") from error
+            raise ValueError(f"its entries do not fit: {error}") from error
 
 
 class RunCheckpoints(Checkpoint):
@@ -123,7 +125,7 @@ class RunCheckpoints(Checkpoint):
         self.interruption = interruption
         self.networks = networks
         self.evaluation = evaluation
-        self.saved: float | None = None  # the time of the last checkpoint of this process
+        self.stepped = False
 
     def on_save_checkpoint(self, trainer: pl.Trainer, gan: GAN, checkpoint: dict[str, Any]) -> None:
         checkpoint["facegan"] = {
@@ -139,6 +141,7 @@ class RunCheckpoints(Checkpoint):
     def on_train_batch_end(
         self, trainer: pl.Trainer, gan: GAN, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        self.stepped = True
         if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch or trainer.should_stop:
             return  # the epoch's end, which saves, comes next
         if trainer.world_size > 1 and batch_idx % AGREE_EVERY:
