@@ -402,6 +402,14 @@ def test_weights_that_are_not_finite_are_refused(weights: Path, bad: float) -> N
     assert "contain NaN or infinity" in message
 
 
+def test_complex_weights_are_refused(weights: Path) -> None:
+    config = {"config": pretrained.metadata(weights)["config"]}
+    save_file(
+        {name: x.to(torch.complex64) for name, x in load_file(weights).items()}, weights, config
+    )
+    assert "or are complex" in refusal(weights)
+
+
 def test_a_network_of_too_many_blocks_is_refused_at_once(weights: Path) -> None:
     target = "facegan.networks.residual.ResidualGenerator"
     config = {"_target_": target, "latent_dim": 8, "width": 16, "blocks": 65536}

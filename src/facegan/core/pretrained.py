@@ -192,7 +192,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         header = file.metadata() or {}
         check_tensors(path, header)
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        bad = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
+        bad = [name for name, x in tensors.items() if x.is_complex() or not x.isfinite().all()]
     if not _config(header):
         raise FaceganError(
             f"{path} has no facegan config in its metadata; "
@@ -200,7 +200,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         )
     if bad:
         raise FaceganError(
-            f"{path}: {len(bad)} of {len(tensors)} tensors contain NaN or infinity ({bad[0]}): "
+            f"{path}: {len(bad)} of {len(tensors)} tensors contain NaN or infinity, or are complex ({bad[0]}): "
             "the training diverged; use other weights, such as a run's generator-best.safetensors"
         )
     return _config(header), tensors
