@@ -200,8 +200,9 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         )
     if bad:
         raise FaceganError(
-            f"{path}: {len(bad)} of {len(tensors)} tensors contain NaN or infinity, or are complex ({bad[0]}): "
-            "the training diverged; use other weights, such as a run's generator-best.safetensors"
+            f"{path}: {len(bad)} of {len(tensors)} tensors contain NaN or infinity, or are complex "
+            f"({bad[0]}): the training diverged; use other weights, such as a run's "
+            "generator-best.safetensors"
         )
     return _config(header), tensors
 

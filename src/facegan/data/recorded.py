@@ -13,7 +13,8 @@ from facegan.data.dataset import Labels, PackedDataset, open_dataset
 RECORD = "run.json"
 RECORD_FORM = {
     "finished?": bool,
-    "frechet_distance?": float | int | None,
+    "best_distance?": float | int | None,
+    "frechet_distance?": float | int | None,  # of earlier versions
     "data?": {"path": str, str: str},
     "rollbacks?": [dict],
 }
