@@ -20,7 +20,7 @@ Imports = dict[str, set[str]]  # module -> the modules it imports
 
 # from the top floor down; a room imports from its own modules and from lower floors only
 FLOORS = [
-    ["app", "quickstart"],
+    ["app", "quickstart", "testing"],
     ["train", "prepare", "sample", "evaluate", "compare", "export", "verify", "__main__"],
     ["web", "training", "comparison"],
     ["gan", "evaluation", "deployment"],

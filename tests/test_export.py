@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import edited_faces
+from conftest import REPOSITORY, edited_faces
 from torch import Tensor
 
 from facegan import Generator
 from facegan.core.errors import FaceganError
 from facegan.core.images import open_image
+from facegan.core.provenance import PNG_KEY, Provenance
 from facegan.deployment import page
 from facegan.latent.interpolation import slerp
 from facegan.networks.dcgan import DCGANGenerator
@@ -234,10 +235,76 @@ def test_a_walk_ends_at_the_other_face(opened: Any, generator: Generator) -> Non
     assert opened.locator("#position").input_value() == "1"
 
 
-def test_a_face_is_saved_as_png(opened: Any, generator: Generator) -> None:
+@pytest.mark.parametrize(
+    ("button", "pixels", "facts", "code"),
+    [
+        ("PNG, 28 × 28", False, {"motion": "", "upscale": 1}, 0),
+        ("PNG, enlarged", True, {"motion": "", "upscale": 16}, 0),
+        ("PNG, enlarged", False, {"motion": "smoothed", "upscale": 16}, 1),
+    ],
+)
+def test_a_face_is_saved_as_marked_png(opened: Any, cli, button, pixels, facts, code) -> None:
+    opened.locator("#pixels").set_checked(pixels)
+    opened.get_by_role("slider", name="Truncation").fill("0.7")
+    opened.get_by_role("slider", name="Smiling").fill("2")
+    wait_until_drawn(opened)
     opened.locator(".face").nth(5).click()
     opened.locator("#large-title", has_text="Face 5").wait_for()
     with opened.expect_download() as download:
-        opened.get_by_role("button", name="PNG, 28 × 28").click()
+        opened.get_by_role("button", name=button, exact=True).click()
     assert download.value.suggested_filename == "full-28-seed-5.png"
-    assert_drawn(open_image(download.value.path()).convert("RGB"), generator.sample(seeds=[5]))
+    file = str(download.value.path())
+    mark = Provenance.from_xmp(open_image(file).info[PNG_KEY])
+    expected = {"seeds": "5", "truncation": 0.7, "edit": "Smiling:2", **facts}
+    assert expected.items() <= vars(mark).items()
+    assert "non-commercial" in mark.license
+    assert cli("verify", file).code == code
+
+
+SERVING = (REPOSITORY / "docs" / "serving.md").read_text("utf-8")
+
+
+def documented(start: str) -> str:
+    """The code block of docs/serving.md that begins with `start`."""
+    found = re.search(rf"```\w+\n({re.escape(start)}.*?)```", SERVING, re.S)
+    assert found is not None
+    return found[1].replace("full-64", "full-28")
+
+
+def assert_is_seed_7(path: Path, generator: Generator) -> None:
+    assert_drawn(open_image(path), generator.sample(seeds=[7], truncation=0.7))
+
+
+def test_python_without_torch_draws_the_face(
+    site: Path, workdir: Path, generator: Generator
+) -> None:
+    shutil.copy(site / "generator.onnx", workdir)
+    code = "import sys\nsys.modules['torch'] = None\n" + documented("import numpy")
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert_is_seed_7(workdir / "seed-7.png", generator)
+
+
+def test_node_draws_the_face(site: Path, workdir: Path, generator: Generator) -> None:
+    if NODE is None:
+        pytest.skip("needs node (apt-get install nodejs)")
+    for file in (site / "generator.onnx", page.STATIC / "latents.js"):
+        shutil.copy(file, workdir)
+    package = workdir / "node_modules" / "onnxruntime-web"  # as npm would install it
+    shutil.copytree(page.RUNTIME, package)
+    (package / "ort.wasm.min.js").rename(package / "index.js")
+    wasm = "ort-wasm-simd-threaded.wasm"
+    (package / wasm).write_bytes(gzip.decompress((package / f"{wasm}.gz").read_bytes()))
+    subprocess.run([NODE, "-e", documented("const fs")], check=True)
+    assert_is_seed_7(workdir / "seed-7.ppm", generator)
+
+
+def test_fastapi_serves_the_face(workdir: Path, cli) -> None:
+    testclient = pytest.importorskip("fastapi.testclient", reason="pip install fastapi httpx")
+    names: dict[str, Any] = {"__name__": "faces"}
+    exec(documented("from fastapi"), names)
+    client = testclient.TestClient(names["app"])
+    assert client.get("/faces/-1.png").status_code == 422
+    answer = client.get("/faces/7.png")
+    assert answer.headers["content-type"] == "image/png"
+    (workdir / "face.png").write_bytes(answer.content)
+    assert cli("verify", "face.png").out == "face.png: the same\n"

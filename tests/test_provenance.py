@@ -71,16 +71,25 @@ def test_sample_marks_faces_grids_and_videos(cli, workdir: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("exiftool") is None, reason="exiftool is not installed")
 def test_exiftool_reads_the_mark(cli, workdir: Path) -> None:
-    lite = ("weights=lite-28", "out=.")
+    lite = ("weights=lite-28", "out=.", "frames=2")
     assert cli("sample", *lite, "seeds=3").code == 0
-    assert cli("sample", *lite, "interpolate=3,7", "frames=2").code == 0
-    tool = ["exiftool", "-json", "-XMP:all", "seed-0003.png", "interpolation-3-7.gif"]
-    still, video = json.loads(subprocess.run(tool, capture_output=True, check=True).stdout)
-    for tags, seeds in ((still, 3), (video, "3,7")):
+    for video in ("gif", "mp4"):
+        assert cli("sample", *lite, "interpolate=3,7", f"video={video}").code == 0
+    files = ["seed-0003.png", "interpolation-3-7.gif", "interpolation-3-7.mp4"]
+    tool = ["exiftool", "-json", "-XMP:all", *files]
+    found = json.loads(subprocess.run(tool, capture_output=True, check=True).stdout)
+    for tags, seeds in zip(found, (3, "3,7", "3,7"), strict=True):
         assert tags["DigitalSourceType"] == GENERATED
         assert tags["CreatorTool"].startswith("facegan ")
         assert str(tags["Seeds"]).replace(",", "") == str(seeds).replace(",", "")
         assert tags["Weights"] == digest("lite-28")
+
+
+@pytest.mark.skipif(shutil.which("exiftool") is None, reason="exiftool is not installed")
+def test_exiftool_reads_the_mark_of_the_page() -> None:
+    page = REPOSITORY / "src" / "facegan" / "deployment" / "static" / "page.html"
+    found = subprocess.run(["exiftool", "-json", page], capture_output=True, check=True).stdout
+    assert GENERATED in json.loads(found)[0].values()
 
 
 def test_a_training_marks_its_grids(home: Path, cli) -> None:
@@ -104,7 +113,7 @@ def test_the_app_marks_its_faces() -> None:
 
 @pytest.mark.parametrize("package", ["comparison", "deployment", "evaluation"])
 def test_pages_say_that_their_faces_are_generated(package: str) -> None:
-    meta = f'<meta property="Iptc4xmpExt:DigitalSourceType" content="{GENERATED}">'
+    meta = f'<meta name="Iptc4xmpExt:DigitalSourceType" content="{GENERATED}">'
     pages = (REPOSITORY / "src" / "facegan" / package).rglob("*.html")
     assert any(meta in page.read_text("utf-8") for page in pages)
 

@@ -97,6 +97,9 @@ def test_stream_ends_with_its_terminal(cli, workdir: Path, monkeypatch: pytest.M
         ("weights=lite-28 edit=Smilling", "did you mean Smiling?"),
         ("weights=lite-28 edit=Smiling:x", "edit is names with amounts"),
         ("weights=lite-28 edit=Smiling sweep=3", "sweep is two amounts"),
+        ("shares=Male:0.5 seeds=3", "shares chooses n faces by itself"),
+        ("shares=Male:half", "shares is names of attributes"),
+        ("weights=lite-28 shares=Male:1.5", "the share of Male must be a number from 0 to 1"),
         ("weights=nobody", "dcgan-28, full-28, full-64, lite-28"),
     ],
 )

@@ -1,12 +1,14 @@
 """Seeds of faces with given attributes, in Python and on the command line."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from facegan import Generator
+from facegan import Generator, avatars
 from facegan.core.errors import FaceganError
 from facegan.latent import selection
+from facegan.latent.avatars import cell_counts, choose
 from facegan.latent.selection import find_seeds
 from facegan.networks.attributes import bundled_classifier, classify
 
@@ -45,3 +47,42 @@ def test_too_few_faces_with_the_attributes_are_an_error(
     result = cli("sample", "weights=lite-28", "attributes=Bald,Heavy_Makeup,Wearing_Hat")
     assert result.code == 2
     assert "0 of 96 faces fit" in result.err
+
+
+def test_shares_are_those_of_the_set() -> None:
+    counts = cell_counts({"Male": 0.5, "Eyeglasses": 1 / 3}, 200)
+    assert sum(counts.values()) == 200
+    assert sum(n for (male, _), n in counts.items() if male) == 100
+    assert sum(n for (_, glasses), n in counts.items() if glasses) == 66
+    assert cell_counts({"Male": 0.0}, 7) == {(False,): 7}
+    assert cell_counts({}, 7) == {(): 7}
+
+
+def test_a_set_of_faces(cli, workdir: Path) -> None:
+    options = ("weights=lite-28", "n=8", "upscale=4", "filter=lanczos", "keep=1", "out=set")
+    assert cli("sample", *options, "shares=Male:0.5,Smiling:0.25").code == 0
+    text = Path("set/manifest.json").read_text()
+    faces = json.loads(text)["faces"]
+    assert {face["file"] for face in faces} == {path.name for path in Path("set").glob("*.png")}
+    assert sum("Male" in face["attributes"] for face in faces) == 4
+    assert sum("Smiling" in face["attributes"] for face in faces) == 2
+    assert cli("verify", *(f"set/{face['file']}" for face in faces)).code == 0
+    shares = {"Male": 0.5, "Smiling": 0.25}
+    assert avatars("again", 8, shares, "lite-28", keep=1.0) == json.loads(text)
+    for path in Path("set").iterdir():
+        assert path.read_bytes() == (Path("again") / path.name).read_bytes()
+
+
+def test_the_clearest_are_kept() -> None:
+    generator = Generator.from_pretrained("lite-28")
+    half, everyone = (choose(generator, 20, {}, keep) for keep in (0.5, 1.0))
+    assert [face.seed for face in everyone] == list(range(20))
+    candidates = {face.seed: face.clarity for face in choose(generator, 40, {}, 1.0)}
+    assert sorted(candidates.values())[20:] == sorted(face.clarity for face in half)
+
+
+def test_a_set_that_cannot_be_filled_is_refused(cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("facegan.latent.avatars.CANDIDATES", -50)
+    result = cli("sample", "weights=lite-28", "n=3", "shares=Bald:1,Young:1,Wearing_Hat:1")
+    assert result.code == 2
+    assert "192 faces are too few for 3 with the shares" in result.err

@@ -3,6 +3,7 @@
 python -m facegan.sample                                     ten faces, by the bundled weights
 python -m facegan.sample weights=outputs/latest seeds=0-63,100 truncation=0.7 grid=true
 python -m facegan.sample attributes=Smiling,-Eyeglasses      faces to order
+python -m facegan.sample shares=Male:0.5,Eyeglasses:0.33 n=200 upscale=4 filter=lanczos    a set
 python -m facegan.sample interpolate=3,7,12 frames=120       a video of faces that turn into others
 python -m facegan.sample stream=true fps=4                   new faces in the terminal until stopped
 python -m facegan.sample seeds=7 edit=Smiling:2,Young:-1     a face, changed along directions
@@ -43,6 +44,8 @@ class SampleConfig:
     n: int = number(1, 10**6)
     seeds: str | None = MISSING
     attributes: str | None = MISSING
+    shares: str | None = MISSING
+    keep: float = number(0.01, 1)
     truncation: float = number(0, 10)
     out: str = MISSING
     grid: bool | None = MISSING
@@ -61,6 +64,9 @@ class SampleConfig:
 @command("sample", SampleConfig)
 def main(cfg: DictConfig) -> None:
     _check(cfg)
+    if cfg.shares is not None:
+        save_set(cfg)
+        return
     from facegan.networks.base import Generator  # torch, which --help does not need
 
     generator = Generator.from_pretrained(cfg.weights)
@@ -93,6 +99,15 @@ def save_images(generator: "Generator", cfg: DictConfig) -> None:
         _save_image(grid(torch.stack(kept)), "grid", cfg, facts, _legible(generator))
     shown = f"; {Path(cfg.out) / 'grid.png'} shows them" if with_grid else ""
     print(f"{len(seeds)} face{'s' if len(seeds) > 1 else ''} in {cfg.out}{shown}")
+
+
+def save_set(cfg: DictConfig) -> None:
+    """A PNG for each face of a set with shares of attributes, and its manifest."""
+    from facegan.latent.avatars import MANIFEST, avatars, parse_shares
+
+    look = (cfg.weights, cfg.upscale, cfg.filter, cfg.keep, cfg.truncation)
+    avatars(cfg.out, cfg.n, parse_shares(cfg.shares), *look)
+    print(f"{cfg.n} faces and {MANIFEST} in {cfg.out}")
 
 
 def save_interpolation(generator: "Generator", cfg: DictConfig) -> None:
@@ -148,9 +163,7 @@ def stream(generator: "Generator", cfg: DictConfig) -> None:
 
 def _drawn(generator: "Generator", z: "Tensor") -> Iterator["Tensor"]:
     """The faces of latents, (C, H, W) uint8 each, drawn a batch at a time."""
-    from facegan.networks.base import DRAW_BATCH
-
-    return itertools.chain.from_iterable(map(generator.draw, z.split(DRAW_BATCH)))
+    return itertools.chain.from_iterable(map(generator.draw, z.split(64)))
 
 
 def _facts(generator: "Generator", cfg: DictConfig, seeds: Sequence[int] = ()) -> "Provenance":
@@ -240,6 +253,9 @@ def _check(cfg: DictConfig) -> None:
     moving = cfg.stream or cfg.interpolate is not None
     if cfg.stream and cfg.interpolate is not None:
         raise ConfigError("stream and interpolate exclude each other; give one of them")
+    others = ("seeds", "attributes", "edit", "sweep", "interpolate", "stream", "grid")
+    if cfg.shares is not None and any(cfg[name] for name in others):
+        raise ConfigError(f"shares chooses n faces by itself: give none of {', '.join(others)}")
     if cfg.sweep is not None and (moving or cfg.edit is None):
         raise ConfigError("sweep needs edit=Smiling or another, and neither stream nor interpolate")
     for name, choices in (("filter", ("nearest", "lanczos")), ("video", ("gif", "mp4"))):

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from facegan.core.errors import FaceganError
 from facegan.core.files import atomic_path
-from facegan.core.provenance import PNG_KEY, Provenance, mark_gif
+from facegan.core.provenance import PNG_KEY, Provenance, mark_gif, mp4_box
 
 MAX_GIF_FPS = 50  # browsers show shorter frames for 100 ms
 
@@ -74,10 +74,17 @@ def data_uri(data: bytes, media_type: str = "image/png") -> str:
 
 def image_uri(image: Tensor, upscale: int = 1, facts: Provenance | None = None) -> str:
     """(C, H, W) uint8 -> a PNG as a data: URL. `facts`: as in `to_pil`."""
+    return data_uri(png(image, upscale, facts=facts))
+
+
+def png(
+    image: Tensor, upscale: int = 1, filter: str = "nearest", facts: Provenance | None = None
+) -> bytes:
+    """(C, H, W) uint8 -> the bytes of a PNG file. Arguments as in `to_pil`."""
     buffer = io.BytesIO()
-    picture = to_pil(image, upscale, facts=facts)
+    picture = to_pil(image, upscale, filter, facts)
     picture.save(buffer, "PNG", pnginfo=picture.info.get("pnginfo"))
-    return data_uri(buffer.getvalue())
+    return buffer.getvalue()
 
 
 def open_image(path: str | Path) -> Image.Image:
@@ -108,7 +115,7 @@ def save_grid(
 def save_video(frames: Iterable[Image.Image], path: str | Path, fps: float) -> None:
     """Writes frames atomically as a looping GIF or an MP4; the suffix of `path` decides.
 
-    A GIF has the mark of its first frame, and at most MAX_GIF_FPS frames per second. Raises
+    The video has the mark of its first frame, a GIF at most MAX_GIF_FPS frames per second. Raises
     FaceganError for another suffix, and for an MP4 if imageio-ffmpeg is not installed.
     """
     suffix = Path(path).suffix.lower()
@@ -153,3 +160,6 @@ def _write_mp4(frames: Iterable[Image.Image], path: Path, fps: float) -> None:
     for frame in itertools.chain([first], frames):
         video.send(frame.convert("RGB").resize(size).tobytes())
     video.close()
+    if PNG_KEY in first.info:
+        with path.open("ab") as file:
+            file.write(mp4_box(first.info[PNG_KEY]))

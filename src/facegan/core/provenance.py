@@ -19,6 +19,7 @@ PACKET = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
   xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"><rdf:Description rdf:about=""
   Iptc4xmpExt:DigitalSourceType="{GENERATED}" %s/></rdf:RDF></x:xmpmeta><?xpacket end="r"?>"""
 PNG_KEY = "XML:com.adobe.xmp"  # of the iTXt chunk, and in `Image.info` of Pillow
+MP4_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")  # of the box with an XMP packet
 GIF_TRAILER = bytes([1, *range(255, -1, -1), 0])  # ends the packet for readers that skip blocks
 
 
@@ -75,3 +76,9 @@ def mark_gif(data: bytes, packet: str) -> bytes:
     """The bytes of a GIF with an XMP application extension, which Pillow does not write."""
     start = 13 + (3 * 2 ** ((data[10] & 7) + 1) if data[10] & 128 else 0)  # after global colours
     return data[:start] + b"\x21\xff\x0bXMP DataXMP" + packet.encode() + GIF_TRAILER + data[start:]
+
+
+def mp4_box(packet: str) -> bytes:
+    """The XMP packet as a box that is appended to an MP4."""
+    data = b"uuid" + MP4_UUID + packet.encode()
+    return (4 + len(data)).to_bytes(4, "big") + data

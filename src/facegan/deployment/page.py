@@ -6,6 +6,7 @@ import html
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def build_page(
         "version": version("facegan"),
         "runtime_version": RUNTIME_VERSION,
         "runtime_license": html.escape((RUNTIME / "LICENSE").read_text(encoding="utf-8")),
-        "config": _config(generator, directions, about["name"]),
+        "config": _config(generator, directions, about),
         "model": _base64(gzip.compress(model, mtime=0)),
         "wasm": _base64((RUNTIME / "ort-wasm-simd-threaded.wasm.gz").read_bytes()),
         "runtime_loader": _classic_script(RUNTIME / "ort-wasm-simd-threaded.mjs"),
@@ -52,10 +53,13 @@ def build_page(
     return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], template)
 
 
-def _config(generator: Generator, directions: Directions, name: str) -> str:
+def _config(generator: Generator, directions: Directions, about: dict[str, str]) -> str:
     """The constants of the page's scripts, as JSON that may stand in a script element."""
+    # of saved PNG files; the page replaces these facts
+    mark = generator.provenance([0], edit="none", motion="none")
     config = {
-        "name": name,
+        "name": about["name"],
+        "mark": replace(mark, license=about["license"]).to_xmp(),
         "imageSize": generator.image_size,
         "channels": generator.channels,
         "latentDim": generator.latent_dim,

@@ -195,14 +195,28 @@ function step(now) {
   else stop();
 }
 
+// The mark of a saved face. A smoothed or interpolated one is not what the weights draw.
+function largeFacts(size) {
+  const t = Number($("position").value);
+  const smoothed = size !== config.imageSize && !$("pixels").checked;
+  return {
+    seeds: t ? `${largeSeed},${$("target").value}` : largeSeed,
+    truncation: settings.truncation,
+    edit: Object.entries(settings.edits).map((edit) => edit.join(":")).join(","),
+    motion: t ? "interpolation" : smoothed ? "smoothed" : "",
+    upscale: size / config.imageSize,
+  };
+}
+
 function save(size) {
   const picture = Object.assign(document.createElement("canvas"), { width: size, height: size });
-  const context = picture.getContext("2d");
+  const context = picture.getContext("2d", { alpha: false });
   context.imageSmoothingEnabled = !$("pixels").checked;
   context.imageSmoothingQuality = "high";
   context.drawImage($("large-face"), 0, 0, size, size);
+  const facts = largeFacts(size);
   picture.toBlob((blob) => {
-    const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob) });
+    const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(marked(blob, facts)) });
     link.download = `${config.name}-seed-${largeSeed}.png`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);

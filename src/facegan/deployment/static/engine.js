@@ -73,3 +73,28 @@ function paint(canvas, image) {
   canvas.height = image.height;
   canvas.getContext("2d").putImageData(image, 0, 0);
 }
+
+function crc32(bytes) {
+  let crc = -1;
+  for (const byte of bytes) {
+    crc ^= byte;
+    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0);
+  }
+  return ~crc >>> 0;
+}
+
+// A PNG with an XMP packet, in a chunk after the header: config.mark with these facts.
+function marked(blob, facts) {
+  let packet = config.mark;
+  for (const [name, value] of Object.entries(facts)) {
+    const text = String(value).replace(/[&<"]/g, (character) => `&#${character.charCodeAt(0)};`);
+    packet = packet.replace(new RegExp(`facegan:${name}="[^"]*"`), () => `facegan:${name}="${text}"`);
+  }
+  const body = new TextEncoder().encode(`iTXtXML:com.adobe.xmp\0\0\0\0\0${packet}`);
+  const [length, crc] = [body.length - 4, crc32(body)].map((number) => {
+    const bytes = new DataView(new ArrayBuffer(4));
+    bytes.setUint32(0, number);
+    return bytes;
+  });
+  return new Blob([blob.slice(0, 33), length, body, crc, blob.slice(33)], { type: "image/png" });
+}

@@ -1,5 +1,5 @@
 "use strict";
-// Latents of seeds, as facegan.sampling.latents draws them with torch on the CPU:
+// Latents of seeds, as facegan.latents draws them with torch on the CPU:
 // torch.randn(size, generator=torch.Generator().manual_seed(seed)), float32.
 // A Mersenne Twister (Matsumoto and Nishimura 1998) gives 32 bits at a time. torch turns them into
 // normals by Box-Muller, in blocks of 16 values where there are 16 or more, else in pairs.
@@ -78,7 +78,7 @@ function latentOfSeed(seed, size) {
   return size < 16 ? fewNormals(next, size) : manyNormals(next, size);
 }
 
-// Spherical interpolation, as facegan.sampling.interpolation.slerp: the direction turns at a
+// Spherical interpolation, as facegan.latent.interpolation.slerp: the direction turns at a
 // constant rate and the length changes linearly.
 function slerp(start, end, t) {
   const length = (z) => Math.hypot(...z);
@@ -107,3 +107,5 @@ function moved(z, truncation, edits) {
   }
   return result;
 }
+
+if (typeof module !== "undefined") module.exports = { latentOfSeed, slerp, moved }; // for require()
