@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import REPOSITORY, edited_faces
+from conftest import REPOSITORY, Cli, edited_faces
 from torch import Tensor
 
 from facegan import Generator
@@ -24,6 +24,7 @@ from facegan.core.provenance import PNG_KEY, Provenance
 from facegan.deployment import page
 from facegan.latent.interpolation import slerp
 from facegan.networks.dcgan import DCGANGenerator
+from facegan.networks.labels import LabelTable
 from facegan.networks.latents import latents
 from facegan.networks.residual import ResidualGenerator
 
@@ -47,6 +48,15 @@ def test_latents_in_javascript_are_those_of_torch() -> None:
     drawn = in_node(f"{sizes}.map((size) => {seeds}.map((seed) => [...latentOfSeed(seed, size)]))")
     for size, z in zip(sizes, drawn, strict=True):
         torch.testing.assert_close(torch.tensor(z), latents(seeds, size), rtol=0, atol=1e-6)
+
+
+def test_labels_in_javascript_are_those_of_python() -> None:
+    signs = np.random.default_rng(0).choice([-1, 0, 1], (3000, 3), p=[0.45, 0.1, 0.45])
+    table, seeds = LabelTable.of(("a", "b", "c"), signs.tolist()), [*range(100), *SEEDS]
+    for order in ({}, {"b": True}, {"c": False, "a": True}):
+        code = f"labelsOfSeed(seed, {json.dumps(table.config)}, {json.dumps(order)})"
+        drawn = in_node(f"{seeds}.map((seed) => [...{code}])")
+        assert drawn == table.draw(seeds, order).tolist()
 
 
 def test_walks_in_javascript_are_those_of_python() -> None:
@@ -79,6 +89,12 @@ def tiny(**arguments: Any) -> Generator:
     return DCGANGenerator(latent_dim=20, width=8, image_size=8, **arguments).eval()
 
 
+def conditional() -> Generator:
+    generator = tiny()
+    generator.condition_on({"names": ["Male", "Smiling"], "counts": {"+-": 30, "-+": 20, "--": 1}})
+    return generator
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "generator",
@@ -86,6 +102,7 @@ def tiny(**arguments: Any) -> Generator:
         pytest.param(tiny(channels=1), id="grey"),
         pytest.param(tiny(norm="none", modulated=True), id="modulated"),
         pytest.param(ResidualGenerator(20, width=16, blocks=1, image_size=8), id="residual"),
+        pytest.param(conditional(), id="conditional"),
     ],
 )
 def test_onnx_models_draw_what_torch_draws(generator: Generator) -> None:
@@ -94,7 +111,7 @@ def test_onnx_models_draw_what_torch_draws(generator: Generator) -> None:
     assert onnx_model.largest_difference(model.SerializeToString(), generator) <= 1
     assert {prop.key: prop.value for prop in model.metadata_props}["name"] == "tiny"
     assert str(Path.home()) not in str(model)
-    other = tiny(channels=generator.channels)
+    other = conditional() if generator.labels else tiny(channels=generator.channels)
     torch.nn.init.normal_(other.layers[0].weight)
     with pytest.raises(FaceganError, match="the ONNX model and torch differ by"):
         onnx_model.largest_difference(model.SerializeToString(), other)
@@ -308,3 +325,20 @@ def test_fastapi_serves_the_face(workdir: Path, cli) -> None:
     assert answer.headers["content-type"] == "image/png"
     (workdir / "face.png").write_bytes(answer.content)
     assert cli("verify", "face.png").out == "face.png: the same\n"
+
+
+def test_choices_of_labels_draw_the_faces_of_python(browser: Any, cli: Cli) -> None:
+    pytest.importorskip("facegan.deployment.onnx_model", exc_type=ImportError)
+    generator = conditional()
+    generator.save_pretrained("generator.safetensors")
+    result = cli("export", "weights=generator.safetensors", "out=site")
+    assert result.code == 0, result.err
+    tab = browser.new_page(viewport={"width": 390, "height": 800})
+    tab.goto(Path("site/index.html").resolve().as_uri())
+    tab.locator("#status", has_text="faces per second").wait_for(timeout=120_000)
+    tab.locator("summary", has_text="Controls").click()
+    tab.locator("#labels select").nth(1).select_option("yes")
+    assert tab.evaluate("settings.order") == {"Smiling": True}
+    drawn = tab.evaluate(f"facegan.draw({SEEDS}).then((a) => [...a])")
+    tab.close()
+    assert_drawn(drawn, generator.sample(seeds=SEEDS, attributes={"Smiling": True}))

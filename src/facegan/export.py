@@ -7,6 +7,7 @@ The page, index.html, is one file. It opens by a double click and works on any s
 loads nothing from a network. Needs pip install -e '.[export]'.
 """
 
+import json
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -80,6 +81,7 @@ def _metadata(generator: "Generator") -> dict[str, str]:
         "channels": str(generator.channels),
         "latent_dim": str(generator.latent_dim),
         "input": "latents (N, latent_dim), float32, drawn from N(0, 1)",
+        **({"labels": json.dumps(generator.labels.config)} if generator.labels else {}),
         "output": "images (N, image_size, image_size, channels), uint8",
         "facegan": version("facegan"),
         "weights": pretrained.digest(generator),

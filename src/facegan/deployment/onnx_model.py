@@ -21,32 +21,40 @@ MAX_DIFFERENCE = 1  # of 255 levels: a rounding
 
 
 class _ImageGenerator(nn.Module):
-    """(N, latent_dim) float32 -> (N, H, W, C) uint8, as image files and canvases store pixels."""
+    """(N, latent_dim) float32 -> (N, H, W, C) uint8, as image files and canvases store pixels.
+
+    A conditional generator takes labels, (N, A) in [-1, 1], as well.
+    """
 
     def __init__(self, generator: Generator) -> None:
         super().__init__()
         self.generator = generator
 
-    def forward(self, latents: Tensor) -> Tensor:
-        return to_uint8(self.generator(latents)).permute(0, 2, 3, 1)
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        images = self.generator(self.generator.condition(latents, labels))
+        return to_uint8(images).permute(0, 2, 3, 1)
 
 
 def to_onnx(generator: Generator, about: dict[str, str]) -> onnx.ModelProto:
     """The model: input `latents` (N, latent_dim), output `images` (N, H, W, C), metadata `about`.
 
+    A conditional generator's has a second input, `labels` (N, A).
+
     Weights that are exact in half precision are stored in it, as in the bundled files.
     """
     for name in ("torch.onnx", "onnxscript", "onnx_ir"):  # they report every optimization
         logging.getLogger(name).setLevel(logging.ERROR)
+    inputs, batch = model_inputs(generator, 2), torch.export.Dim("batch")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of torch's own modules
         warnings.simplefilter("ignore", FutureWarning)
+        warnings.filterwarnings("ignore", "# The axis name")  # both inputs share the batch
         program = torch.onnx.export(
             _ImageGenerator(generator).eval(),
-            (latents(range(2), generator.latent_dim),),
-            input_names=["latents"],
+            tuple(inputs.values()),
+            input_names=[*inputs],
             output_names=["images"],
-            dynamic_shapes={"latents": {0: torch.export.Dim("batch")}},
+            dynamic_shapes={name: {0: batch} for name in inputs},
             dynamo=True,
             optimize=False,  # else batch norms change weights that are exact in half precision
             verbose=False,
@@ -60,6 +68,14 @@ def to_onnx(generator: Generator, about: dict[str, str]) -> onnx.ModelProto:
     return model
 
 
+def model_inputs(generator: Generator, count: int) -> dict[str, Tensor]:
+    """The model's inputs for the seeds 0 … count-1, by name."""
+    inputs = {"latents": latents(range(count), generator.latent_dim)}
+    if generator.labels is not None:
+        inputs["labels"] = generator.labels.draw(range(count))
+    return inputs
+
+
 def largest_difference(model: bytes, generator: Generator) -> int:
     """Between the images of ONNX Runtime and of torch, in levels of 255.
 
@@ -68,9 +84,9 @@ def largest_difference(model: bytes, generator: Generator) -> int:
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     largest = 0
     for count in CHECKED_BATCHES:
-        z = latents(range(count), generator.latent_dim)
-        (images,) = session.run(None, {"latents": z.numpy()})
-        expected = generator.draw(z).permute(0, 2, 3, 1).numpy()
+        inputs = model_inputs(generator, count)
+        (images,) = session.run(None, {name: part.numpy() for name, part in inputs.items()})
+        expected = generator.sample(count).permute(0, 2, 3, 1).numpy()
         largest = max(largest, int(np.abs(images.astype(int) - expected.astype(int)).max()))
     if largest > MAX_DIFFERENCE:
         raise FaceganError(

@@ -63,6 +63,7 @@ def _config(generator: Generator, directions: Directions, about: dict[str, str])
         "imageSize": generator.image_size,
         "channels": generator.channels,
         "latentDim": generator.latent_dim,
+        "labels": None if generator.labels is None else generator.labels.config,
         "directions": [
             {
                 "name": direction,

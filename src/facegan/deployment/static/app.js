@@ -9,7 +9,7 @@ const LONGEST = 4; // units of a direction
 const WALK_SECONDS = 4;
 
 const $ = (id) => document.getElementById(id);
-const settings = { truncation: 1, edits: {} };
+const settings = { truncation: 1, edits: {}, order: {} };
 const tiles = new Map(); // button -> {seed, visible, version}
 let version = 0; // of the settings; a tile of another version is drawn again
 let drawing = false;
@@ -51,6 +51,22 @@ function buildSliders() {
   config.directions.forEach((one, i) =>
     directionSlider(i < MAIN_SLIDERS ? $("main-sliders") : $("more-sliders"), one));
   $("more").hidden = config.directions.length <= MAIN_SLIDERS;
+  config.labels?.names.forEach(labelChoice);
+}
+
+// A label that the faces have, lack, or have as in the training data.
+function labelChoice(name) {
+  const box = Object.assign(document.createElement("label"), { className: "choice" });
+  const select = document.createElement("select");
+  for (const [text, value] of [["any", ""], ["yes", "yes"], ["no", "no"]]) select.append(new Option(text, value));
+  const change = () => {
+    if (select.value) settings.order[name] = select.value === "yes";
+    else delete settings.order[name];
+  };
+  select.addEventListener("change", () => { change(); redraw(); });
+  select.reset = () => { select.value = ""; change(); };
+  box.append(name.replaceAll("_", " "), select);
+  $("labels").append(box);
 }
 
 function redraw() {
@@ -100,7 +116,7 @@ async function pump() {
       const stale = [...tiles].filter(([, tile]) => tile.visible && tile.version !== version).slice(0, BATCH);
       if (!stale.length) break;
       const drawn = version;
-      const images = await drawLatents(stale.map(([, tile]) => latentFor(tile.seed, settings)));
+      const images = await drawInputs(stale.map(([, tile]) => inputsFor(tile.seed, settings)));
       stale.forEach(([button, tile], i) => {
         paint(button.firstChild, imageData(images, i));
         tile.version = drawn;
@@ -146,9 +162,9 @@ async function drawLarge() {
     while (largeStale) {
       largeStale = false;
       const t = Number($("position").value);
-      const start = latentFor(largeSeed, settings);
-      const z = t ? slerp(start, latentFor(seedOf($("target")), settings), t) : start;
-      paint($("large-face"), imageData(await drawLatents([z]), 0));
+      const start = inputsFor(largeSeed, settings);
+      const face = t ? between(start, inputsFor(seedOf($("target")), settings), t) : start;
+      paint($("large-face"), imageData(await drawInputs([face]), 0));
       $("large-title").textContent = largeName(t);
     }
   } finally {
@@ -202,6 +218,7 @@ function largeFacts(size) {
   return {
     seeds: t ? `${largeSeed},${$("target").value}` : largeSeed,
     truncation: settings.truncation,
+    attributes: Object.entries(settings.order).map(([name, has]) => (has ? name : `-${name}`)).join(","),
     edit: Object.entries(settings.edits).map((edit) => edit.join(":")).join(","),
     motion: t ? "interpolation" : smoothed ? "smoothed" : "",
     upscale: size / config.imageSize,
@@ -236,7 +253,7 @@ $("shuffle").addEventListener("click", () => {
   startWall(seedOf($("first")));
 });
 $("reset").addEventListener("click", () => {
-  for (const input of $("panel").querySelectorAll("input[type=range]")) input.reset();
+  for (const input of $("panel").querySelectorAll("input[type=range], select")) input.reset();
   redraw();
 });
 $("pixels").addEventListener("change", () => document.body.classList.toggle("pixels", $("pixels").checked));
@@ -257,10 +274,10 @@ $("save-small").addEventListener("click", () => save(config.imageSize));
 new IntersectionObserver(([end]) => { if (end.isIntersecting && session) appendTiles(); },
   { rootMargin: "600px" }).observe($("end"));
 
-// For scripts: facegan.draw([7], {truncation: 1, edits: {}}) -> Promise<Uint8Array>, (N, H, W, C).
+// For scripts: facegan.draw([7], {truncation: 1, edits: {}, order: {}}) -> Promise<Uint8Array>, (N, H, W, C).
 const facegan = {
   ready: load(),
-  draw: (seeds, how = settings) => drawLatents(seeds.map((seed) => latentFor(seed, how))),
+  draw: (seeds, how = settings) => drawInputs(seeds.map((seed) => inputsFor(seed, how))),
 };
 
 if (matchMedia("(max-width: 600px)").matches) $("panel").open = false;

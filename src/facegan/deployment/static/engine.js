@@ -32,22 +32,32 @@ async function load() {
   session = await ort.InferenceSession.create(await inflated("model"), { executionProviders: ["wasm"] });
 }
 
-// The latent of a seed under settings {truncation, edits: {name: amount}}.
-function latentFor(seed, settings) {
+// The inputs {latents, labels} of a seed under settings {truncation, edits: {name: amount},
+// order: {label: true or false}}. Without labels in the weights, there is no second input.
+function inputsFor(seed, settings) {
   const edits = Object.entries(settings.edits).map(([name, amount]) => [amount, directions.get(name).vector]);
-  return moved(latentOfSeed(seed, config.latentDim), settings.truncation, edits);
+  const latents = moved(latentOfSeed(seed, config.latentDim), settings.truncation, edits);
+  return config.labels ? { latents, labels: labelsOfSeed(seed, config.labels, settings.order ?? {}) } : { latents };
 }
 
-// Latents [Float32Array(latentDim), …] -> Uint8Array, (N, H, W, C) in one piece.
-async function drawLatents(latents) {
-  const data = new Float32Array(latents.length * config.latentDim);
-  latents.forEach((z, i) => data.set(z, i * config.latentDim));
+function between(start, end, t) {
+  const labels = start.labels && { labels: start.labels.map((value, i) => value + (end.labels[i] - value) * t) };
+  return { latents: slerp(start.latents, end.latents, t), ...labels };
+}
+
+function tensor(rows) {
+  const data = new Float32Array(rows.length * rows[0].length);
+  rows.forEach((row, i) => data.set(row, i * row.length));
+  return new ort.Tensor("float32", data, [rows.length, rows[0].length]);
+}
+
+// [{latents: Float32Array(latentDim), labels: …}, …] -> Uint8Array, (N, H, W, C) in one piece.
+async function drawInputs(faces) {
   const began = performance.now();
-  const { images } = await session.run({
-    latents: new ort.Tensor("float32", data, [latents.length, config.latentDim]),
-  });
+  const feeds = Object.keys(faces[0]).map((name) => [name, tensor(faces.map((face) => face[name]))]);
+  const { images } = await session.run(Object.fromEntries(feeds));
   // a mean that forgets: the newest tenth of what was measured replaces the oldest
-  speed.faces = 0.9 * speed.faces + latents.length;
+  speed.faces = 0.9 * speed.faces + faces.length;
   speed.milliseconds = 0.9 * speed.milliseconds + performance.now() - began;
   return images.data;
 }

@@ -78,6 +78,23 @@ function latentOfSeed(seed, size) {
   return size < 16 ? fewNormals(next, size) : manyNormals(next, size);
 }
 
+// The labels of a seed, 1 (yes), -1 (no) or 0 (unknown), as facegan.networks.labels draws them: the
+// least of exponential times whose rates are the counts of the combinations.
+// table: {names, counts: {"+-?": number}}; order: {name: true or false}.
+function labelsOfSeed(seed, table, order) {
+  const next = mersenneTwister((seed ^ 0x9e3779b9) >>> 0);
+  const wanted = Object.entries(order).map(([name, has]) => [table.names.indexOf(name), has ? "+" : "-"]);
+  let best = { missing: Infinity, time: Infinity, text: "" };
+  for (const [text, count] of Object.entries(table.counts)) {
+    const time = Math.fround(-Math.fround(Math.log((next() & 0xffffff) / 2 ** 24)) / count);
+    const missing = wanted.filter(([column, sign]) => text[column] !== sign).length;
+    if (missing < best.missing || (missing === best.missing && time < best.time)) best = { missing, time, text };
+  }
+  const labels = Float32Array.from(best.text, (sign) => "-?+".indexOf(sign) - 1);
+  for (const [column, sign] of wanted) labels[column] = sign === "+" ? 1 : -1;
+  return labels;
+}
+
 // Spherical interpolation, as facegan.latent.interpolation.slerp: the direction turns at a
 // constant rate and the length changes linearly.
 function slerp(start, end, t) {
@@ -108,4 +125,4 @@ function moved(z, truncation, edits) {
   return result;
 }
 
-if (typeof module !== "undefined") module.exports = { latentOfSeed, slerp, moved }; // for require()
+if (typeof module !== "undefined") module.exports = { latentOfSeed, labelsOfSeed, slerp, moved }; // for require()
