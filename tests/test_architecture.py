@@ -21,7 +21,17 @@ Imports = dict[str, set[str]]  # module -> the modules it imports
 # from the top floor down; a room imports from its own modules and from lower floors only
 FLOORS = [
     ["app", "quickstart", "testing"],
-    ["train", "prepare", "sample", "evaluate", "compare", "export", "verify", "__main__"],
+    [
+        "train",
+        "prepare",
+        "sample",
+        "evaluate",
+        "compare",
+        "export",
+        "verify",
+        "project",
+        "__main__",
+    ],
     ["web", "training", "comparison"],
     ["gan", "evaluation", "deployment"],
     ["data", "latent"],

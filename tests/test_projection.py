@@ -1,10 +1,18 @@
 """Projection: it finds the face of a known latent and refuses what is not an image."""
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
+from conftest import Cli, edited_faces
+from PIL import Image
+from torchvision.transforms.functional import pil_to_tensor
 
 from facegan import Generator
-from facegan.latent.projection import Distance, project
+from facegan.core.errors import FaceganError
+from facegan.core.pretrained import digest
+from facegan.latent.projection import Distance, Projection, load_latent, project
 from facegan.networks.attributes import bundled_classifier
 from facegan.networks.dcgan import DCGANGenerator
 
@@ -56,3 +64,54 @@ def test_grey_images_of_another_size() -> None:
 def test_what_cannot_be_projected_is_refused(generator, image, steps, message) -> None:
     with pytest.raises(ValueError, match=message):
         project(generator, image, steps)
+
+
+def test_a_photograph_is_projected_by_the_command(home: Path, cli: Cli) -> None:
+    photo = ("image=photos/3.png", "find_face=false", "steps=2")
+    result = cli("project", *photo, "weights=run", "out=out")
+    assert result.code == 0, result.err
+    assert "% of an unrelated face's" in result.out
+    assert "held-out images" in result.out
+    content = json.loads(Path("out/latent.json").read_text())
+    assert 0 < content["held_out"] < 3 * content["unrelated"]
+    generator = Generator.from_pretrained("run")
+    drawn = generator.draw(load_latent(Path("out/latent.json"), generator)[None])
+    assert torch.equal(pil_to_tensor(Image.open("out/projection.png")), drawn[0])
+    assert cli("sample", "weights=run", "latent=out/latent.json", "out=out").code == 0
+    assert torch.equal(pil_to_tensor(Image.open("out/latent.png")), drawn[0])
+    assert "no face" in cli("project", photo[0], "weights=run", "out=new").err
+    assert "cannot be read: no image" in cli("project", "image=out/latent.json", "out=new").err
+    assert not Path("new").exists()
+
+
+def test_the_face_of_a_file_is_edited(generator: Generator, cli: Cli, workdir: Path) -> None:
+    (z,) = generator.latents([3])
+    Projection(z, 1.0, 2.0).save(workdir / "latent.json", generator)
+    face = ("sample", "weights=lite-28", "latent=latent.json", "edit=Smiling:2", "out=.")
+    assert cli(*face).code == 0
+    drawn = pil_to_tensor(Image.open("latent.png"))
+    assert torch.equal(drawn, edited_faces(generator, [3], {"Smiling": 2})[0])
+    assert cli(*face, "sweep=-1:1", "frames=2").code == 0
+    assert Path("sweep-Smiling.gif").is_file()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("latent", "is damaged, or of another kind"),
+        ("[1]", "is damaged, or of another kind"),
+        ('{"weights": "%s"}', "is damaged, or of another kind"),
+        ('{"weights": "%s", "latent": ["1"]}', "is damaged, or of another kind"),
+        ('{"weights": "%s", "latent": [1, 2]}', "latent must be 64 finite numbers"),
+        (
+            '{"weights": "%s", "latent": [' + "NaN, " * 63 + "0]}",
+            "latent must be 64 finite numbers",
+        ),
+        ('{"weights": "0", "latent": [1]}', "is the latent of other weights .0.: name"),
+    ],
+)
+def test_other_files_are_no_latents(generator, tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "latent.json"
+    path.write_text(text.replace("%s", digest(generator)))
+    with pytest.raises(FaceganError, match=message):
+        load_latent(path, generator)

@@ -94,6 +94,8 @@ def test_stream_ends_with_its_terminal(cli, workdir: Path, monkeypatch: pytest.M
         ("sweep=-3:3", "sweep needs edit=Smiling"),
         ("attributes=Smiling seeds=3", "attributes chooses n seeds by itself"),
         ("weights=lite-28 attributes=Smilng", "Smilng is not an attribute; did you mean Smiling?"),
+        ("latent=latent.json seeds=3", "latent is one face"),
+        ("latent=latent.json", "No such file or directory"),
         ("weights=lite-28 edit=Smilling", "did you mean Smiling?"),
         ("weights=lite-28 edit=Smiling:x", "edit is names with amounts"),
         ("weights=lite-28 edit=Smiling sweep=3", "sweep is two amounts"),

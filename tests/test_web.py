@@ -22,6 +22,7 @@ from facegan.core.images import data_uri, image_uri, to_pil
 from facegan.core.paths import CONFIG_PATH
 from facegan.core.run_files import read_metrics, thin
 from facegan.data import decode
+from facegan.data.framing import framing
 from facegan.networks.base import Generator
 from facegan.networks.latents import MAX_SEED
 from facegan.web import faces, photograph, training
@@ -118,17 +119,17 @@ def test_large_files_and_edits_without_a_projection_are_errors(photo: str, monke
 
 
 def test_photographs_are_cropped_as_the_training_images_were(tmp_path: Path) -> None:
-    assert photograph.framing("full-64") == (148, "true")
+    assert framing("full-64") == (148, "true")
     for data, expected in {
         "{crop: null, align: wide}": (None, "wide"),
         "{crop: 120, align: null}": (120, "true"),
         "{weights: full-28, count: 10}": (108, "true"),
     }.items():
         (tmp_path / "config.yaml").write_text(f"data: {data}")
-        assert photograph.framing(str(tmp_path)) == expected
+        assert framing(str(tmp_path)) == expected
     (tmp_path / "config.yaml").write_text(f"data: {{weights: {tmp_path}}}")
     with pytest.raises(FaceganError, match="faces of itself"):
-        photograph.framing(str(tmp_path))
+        framing(str(tmp_path))
 
 
 def test_generators_can_be_chosen_once_each_the_newest_run_first(workdir: Path) -> None:

@@ -8,6 +8,7 @@ python -m facegan.sample interpolate=3,7,12 frames=120       a video of faces th
 python -m facegan.sample stream=true fps=4                   new faces in the terminal until stopped
 python -m facegan.sample seeds=7 edit=Smiling:2,Young:-1     a face, changed along directions
 python -m facegan.sample edit=Smiling sweep=-3:3 frames=60   a video of ten faces that change
+python -m facegan.sample latent=FILE edit=Smiling:2          the face of facegan.project, changed
 """
 
 import itertools
@@ -46,6 +47,7 @@ class SampleConfig:
     attributes: str | None = MISSING
     shares: str | None = MISSING
     keep: float = number(0.01, 1)
+    latent: str | None = MISSING
     truncation: float = number(0, 10)
     out: str = MISSING
     grid: bool | None = MISSING
@@ -86,19 +88,19 @@ def save_images(generator: "Generator", cfg: DictConfig) -> None:
 
     from facegan.core.images import grid
 
-    seeds = _seeds(generator, cfg)
-    z = generator.latents(seeds, cfg.truncation, _order(generator, cfg))
+    seeds, z = _latents(generator, cfg)
     faces = _drawn(generator, _editor(generator, cfg)(z))
     facts = _facts(generator, cfg, seeds)
-    with_grid = 1 < len(seeds) <= MOST_IN_GRID if cfg.grid is None else cfg.grid
+    with_grid = 1 < len(z) <= MOST_IN_GRID if cfg.grid is None else cfg.grid
+    names = [(f"seed-{seed:04}", str(seed)) for seed in seeds] or [("latent", "")]
     kept = []
-    for seed, face in zip(seeds, progress_bar(faces, total=len(seeds)), strict=True):
-        _save_image(face, f"seed-{seed:04}", cfg, replace(facts, seeds=str(seed)))
+    for (name, seed), face in zip(names, progress_bar(faces, total=len(z)), strict=True):
+        _save_image(face, name, cfg, replace(facts, seeds=seed))
         kept += [face] if with_grid else []
     if with_grid:
         _save_image(grid(torch.stack(kept)), "grid", cfg, facts, _legible(generator))
     shown = f"; {Path(cfg.out) / 'grid.png'} shows them" if with_grid else ""
-    print(f"{len(seeds)} face{'s' if len(seeds) > 1 else ''} in {cfg.out}{shown}")
+    print(f"{len(z)} face{'s' if len(z) > 1 else ''} in {cfg.out}{shown}")
 
 
 def save_set(cfg: DictConfig) -> None:
@@ -130,8 +132,7 @@ def save_sweep(generator: "Generator", cfg: DictConfig) -> None:
     from facegan.latent.directions import parse_edit, parse_sweep, sweep_amounts
 
     factors = sweep_amounts(*parse_sweep(cfg.sweep), cfg.frames).tolist()
-    seeds = _seeds(generator, cfg)
-    z = generator.latents(seeds, cfg.truncation, _order(generator, cfg))
+    seeds, z = _latents(generator, cfg)
     edit = _editor(generator, cfg)
     frames = (grid(generator.draw(edit(z, factor))) for factor in factors)
     facts = _facts(generator, cfg, seeds)
@@ -201,6 +202,16 @@ def _save_video(
     print(path)
 
 
+def _latents(generator: "Generator", cfg: DictConfig) -> tuple[Sequence[int], "Tensor"]:
+    """The seeds of the faces, none for the latent of a file, and the latents (N, latent_dim)."""
+    if cfg.latent is not None:
+        from facegan.latent.projection import load_latent
+
+        return (), load_latent(Path(cfg.latent), generator)[None] * cfg.truncation
+    seeds = _seeds(generator, cfg)
+    return seeds, generator.latents(seeds, cfg.truncation, _order(generator, cfg))
+
+
 def _seeds(generator: "Generator", cfg: DictConfig) -> Sequence[int]:
     """The seeds of `seeds` or `n`; without labels in the weights, those that fit `attributes`."""
     from facegan.latent.selection import CANDIDATES, find_seeds, parse_attributes
@@ -253,11 +264,15 @@ def _check(cfg: DictConfig) -> None:
     moving = cfg.stream or cfg.interpolate is not None
     if cfg.stream and cfg.interpolate is not None:
         raise ConfigError("stream and interpolate exclude each other; give one of them")
-    others = ("seeds", "attributes", "edit", "sweep", "interpolate", "stream", "grid")
+    others = ("seeds", "attributes", "latent", "edit", "sweep", "interpolate", "stream", "grid")
     if cfg.shares is not None and any(cfg[name] for name in others):
         raise ConfigError(f"shares chooses n faces by itself: give none of {', '.join(others)}")
     if cfg.sweep is not None and (moving or cfg.edit is None):
         raise ConfigError("sweep needs edit=Smiling or another, and neither stream nor interpolate")
+    if cfg.latent is not None and (moving or cfg.seeds or cfg.attributes):
+        raise ConfigError(
+            "latent is one face: give neither seeds nor attributes nor stream nor interpolate"
+        )
     for name, choices in (("filter", ("nearest", "lanczos")), ("video", ("gif", "mp4"))):
         if cfg[name] not in choices:
             raise ConfigError(f"{name} must be one of {', '.join(choices)}, got {cfg[name]}")

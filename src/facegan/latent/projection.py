@@ -4,13 +4,17 @@ import math
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from facegan.core import pretrained
 from facegan.core.checks import check_number
+from facegan.core.errors import FaceganError
+from facegan.core.files import parse_json, read_text, reading, write_json
 from facegan.core.images import to_float
 from facegan.networks.attributes import AttributeNetwork, bundled_classifier
 from facegan.networks.base import Generator, eval_mode
@@ -33,6 +37,31 @@ class Projection:
     latent: Tensor
     distance: float
     unrelated: float  # the median distance of other images of the generator
+
+    def save(self, path: Path, generator: Generator, **facts: Any) -> None:
+        """Writes a JSON file, atomically; `facts`: what else it says."""
+        latent = {"weights": pretrained.digest(generator), "latent": self.latent.tolist()}
+        write_json(
+            path, {**latent, "distance": self.distance, "unrelated": self.unrelated, **facts}
+        )
+
+
+def load_latent(path: Path, generator: Generator) -> Tensor:
+    """The latent in a file of `Projection.save`, (latent_dim,).
+
+    Raises FaceganError for another file, and for the latent of another generator.
+    """
+    with reading(path, "project the photograph again"):
+        content = parse_json(read_text(path), {"weights": str, "latent": [float | int]})
+        if content["weights"] != pretrained.digest(generator):
+            raise FaceganError(
+                f"{path} is the latent of other weights ({content['weights']}): name those of its "
+                "projection by weights="
+            )
+        latent = torch.tensor(content["latent"], dtype=torch.float32)
+        if latent.shape != (generator.latent_dim,) or not latent.isfinite().all():
+            raise ValueError(f"latent must be {generator.latent_dim} finite numbers")
+    return latent
 
 
 class Distance:
