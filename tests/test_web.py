@@ -15,15 +15,20 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
+import torch
 from PIL import Image
+from torchvision.transforms.functional import pil_to_tensor
 
 from facegan.core.errors import FaceganError
 from facegan.core.images import data_uri, image_uri, to_pil
 from facegan.core.paths import CONFIG_PATH
+from facegan.core.pretrained import digest
 from facegan.core.run_files import read_metrics, thin
 from facegan.data import decode
 from facegan.data.framing import framing
+from facegan.latent.verification import compare
 from facegan.networks.base import Generator
+from facegan.networks.dcgan import DCGANGenerator
 from facegan.networks.latents import MAX_SEED
 from facegan.web import faces, photograph, training
 from facegan.web.training import GENERATED, HEALTHY, PHOTOGRAPHS, PRESETS, Training
@@ -64,15 +69,36 @@ def test_walks_and_edits_are_faces_in_columns() -> None:
     assert len(set(edited)) == 16
 
 
-def test_faces_to_order() -> None:
-    seeds = seeds_of(faces.order("lite-28", ["Smiling"], ["Male"], 100, 0.8))
+@pytest.mark.parametrize("labels", [False, True])
+def test_faces_to_order(labels: bool, tmp_path: Path) -> None:
+    name = "lite-28"
+    if labels:
+        name = str(tmp_path / "generator.safetensors")
+        conditional = DCGANGenerator(latent_dim=6, width=8, image_size=8, channels=3)
+        conditional.condition_on({"names": ["Smiling", "Male"], "counts": {"+-": 2, "-+": 1}})
+        conditional.save_pretrained(name)
+    generator = Generator.from_pretrained(name)
+    html = faces.order(name, ["Smiling"], ["Male"], 100, 0.8)
+    seeds = seeds_of(html)
     assert len(seeds) == faces.FACES
     assert min(seeds) >= 100
+    assert (seeds == [*range(100, 100 + faces.FACES)]) == labels
+    file = base64.b64decode(uris(html)[3].partition("base64,")[2])
+    assert compare(file, {digest(generator): generator}) == "the same"
+    assert b'facegan:attributes="Smiling,-Male"' in file
+    order = {"Smiling": True, "Male": False} if labels else None
+    (face,) = generator.sample(seeds=[seeds[3]], truncation=0.8, attributes=order)
+    assert torch.equal(pil_to_tensor(Image.open(io.BytesIO(file))), face)
+    tabs = pytest.importorskip("facegan.web.tabs")
+    rows = tabs.attribute_choices(name)
+    assert [row.value for row in rows] == [["Smiling"], [] if labels else ["Eyeglasses"]]
+    assert [len(row.choices) for row in rows] == [2, 2] if labels else [40, 40]
 
 
 REFUSED = [
     *((faces.draw, (seed, 1.0), "first seed must be") for seed in (-1, MAX_SEED, None, "0", 0.5)),
     (faces.order, (["Smiling"], [], -1, 1.0), "first seed must be"),
+    (faces.order, ([], [], 0, 1.0), "either to have or to lack"),
     (faces.order, (["Smiling"], ["Smiling"], 0, 1.0), "either to have or to lack"),
     (faces.order, (["Bald", "Heavy_Makeup", "Wearing_Hat"], [], 0, 1.0), "none of the 960 faces"),
     (faces.edit, (-1,), "first seed must be"),

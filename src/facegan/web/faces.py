@@ -1,7 +1,7 @@
 """Faces for the page, as HTML. The page's sliders and dropdowns check their own values."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +16,7 @@ from facegan.core.images import data_uri, image_uri, to_pil, write_gif
 from facegan.latent.finding import directions_path, load_directions
 from facegan.latent.interpolation import slerp_loop, slerp_path
 from facegan.latent.selection import find_seeds
+from facegan.networks.attributes import bundled_classifier
 from facegan.networks.base import Generator
 from facegan.networks.latents import MAX_SEED, parse_seeds
 from facegan.web.markup import Face, strip, tiles
@@ -76,24 +77,43 @@ def draw(
 def order(
     name: str, wanted: Sequence[str], lacking: Sequence[str], first: int, truncation: float
 ) -> str:
-    """Up to FACES faces, from the seed `first` on, with and without attributes."""
+    """FACES faces, from the seed `first` on, with and without attributes.
+
+    Weights without labels draw those of CANDIDATES seeds that fit, which may be fewer.
+    """
     check_number("first seed", first, 0, MAX_SEED - CANDIDATES)
     if not {*wanted, *lacking} or {*wanted} & {*lacking}:
         raise FaceganError("choose attributes, each either to have or to lack")
     generator = load(name)
     signs = {**dict.fromkeys(wanted, True), **dict.fromkeys(lacking, False)}
-    seeds = find_seeds(generator, signs, FACES, first, CANDIDATES, truncation)
+    seeds: Sequence[int] = range(first, first + FACES)
+    if generator.labels is None:
+        seeds = find_seeds(generator, signs, FACES, first, CANDIDATES, truncation)
     if not seeds:
         raise FaceganError(f"none of the {CANDIDATES} faces from seed {first} on fits")
-    return tiles(_with_seeds(generator, seeds, truncation))
+    return tiles(_with_seeds(generator, seeds, truncation, order=signs))
+
+
+def attributes(name: str) -> list[str]:
+    """The attributes that `order` takes: the labels of the weights, or else the classifier's."""
+    generator = load(name)
+    if generator.labels is not None:
+        return list(generator.labels.names)
+    return list(bundled_classifier(generator.image_size).attributes)
 
 
 def _with_seeds(
-    generator: Generator, seeds: Sequence[int], truncation: float = 1.0, pairs: Sequence[Any] = ()
+    generator: Generator,
+    seeds: Sequence[int],
+    truncation: float = 1.0,
+    pairs: Sequence[Any] = (),
+    order: Mapping[str, bool] | None = None,
 ) -> list[Face]:
-    faces = generator.draw(move(generator, generator.latents(seeds, truncation), pairs))
+    z = generator.latents(seeds, truncation, order if generator.labels is not None else None)
+    faces = generator.draw(move(generator, z, pairs))
     text = ",".join(f"{n}:{by}" for n, by in zip(pairs[::2], pairs[1::2], strict=True) if n)
-    facts = generator.provenance(truncation=truncation, edit=text)
+    ordered = ",".join(n if has else f"-{n}" for n, has in (order or {}).items())
+    facts = generator.provenance(truncation=truncation, edit=text, attributes=ordered)
     marks = [replace(facts, seeds=str(seed)) for seed in seeds]
     return [(image_uri(f, facts=m), s) for f, m, s in zip(faces, marks, seeds, strict=True)]
 

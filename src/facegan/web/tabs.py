@@ -9,11 +9,11 @@ import gradio as gr
 
 from facegan.core import pretrained
 from facegan.core.errors import FaceganError
-from facegan.networks.attributes import bundled_classifier
 from facegan.web import faces
 from facegan.web.photograph import edit_projected, project_photograph
 
 DEFAULT_WEIGHTS = "full-64"
+DEFAULT_ORDER = ("Smiling", "Eyeglasses")  # with, without
 DEFAULT_EDIT = (("Smiling", 2.0), (None, 0.0), (None, 0.0))  # directions and amounts
 
 
@@ -46,16 +46,17 @@ def faces_tab(opened: Any, weights: gr.Dropdown, truncation: gr.Slider) -> None:
 
 
 def order_tab(opened: Any, weights: gr.Dropdown, truncation: gr.Slider) -> None:
-    names = list(bundled_classifier(64).attributes)
+    names = faces.attributes(DEFAULT_WEIGHTS)
     with gr.Row():
-        wanted, lacking = (
+        chosen = [
             gr.Dropdown(names, value=[name], multiselect=True, label=label, min_width=240)
-            for label, name in (("with", "Smiling"), ("without", "Eyeglasses"))
-        )
+            for label, name in zip(("with", "without"), DEFAULT_ORDER, strict=True)
+        ]
         seed = _seed()
-    button = gr.Button("Find", variant="primary", elem_id="order")
+    on(weights.change, attribute_choices, weights, chosen)
+    button = gr.Button("Order", variant="primary", elem_id="order")
     shown = gr.HTML(elem_id="ordered")
-    inputs = [weights, wanted, lacking, seed, truncation]
+    inputs = [weights, *chosen, seed, truncation]
     on([button.click, opened], faces.order, inputs, shown, api_name="order")
 
 
@@ -112,6 +113,14 @@ def report(name: str) -> str:
 
 def _seed() -> gr.Number:
     return gr.Number(0, label="first seed", precision=0)
+
+
+def attribute_choices(weights: str) -> list[gr.Dropdown]:
+    """The attributes of `weights`, to have and to lack."""
+    names = faces.attributes(weights)
+    first, second = ([name] if name in names else [] for name in DEFAULT_ORDER)
+    values = (first or ([] if second else names[:1]), second)
+    return [gr.Dropdown(choices=names, value=value, multiselect=True) for value in values]
 
 
 def _direction_rows(weights: gr.Dropdown) -> list[Any]:
