@@ -11,6 +11,9 @@ from test_gan import BareGAN, arguments, equal, faces, weights
 from facegan import Generator
 from facegan.core import pretrained
 from facegan.core.batch import Batch
+from facegan.core.errors import NotFoundError
+from facegan.data.base import FaceSource
+from facegan.data.recorded import source_or_recorded
 from facegan.evaluation.obedience import balanced_accuracy, linear_probe, rarity
 from facegan.gan.losses import RelativisticPairing
 from facegan.gan.penalties import R1
@@ -210,6 +213,14 @@ def test_obedience_is_evaluated(run: Path, cli: Cli) -> None:
 def test_a_conditional_run_is_resumed(run: Path, cli: Cli) -> None:
     result = cli("train", f"resume={run}", "trainer.max_images=600")
     assert result.code == 0, result.err
+
+
+def test_the_labels_of_a_run_without_its_photographs(run: Path) -> None:
+    def missing() -> FaceSource:
+        raise NotFoundError("the photographs are missing")
+
+    dataset = source_or_recorded(missing, None, run).dataset()
+    assert dataset.labels.attribute_names == ("Male", "Smiling")
 
 
 def test_conditional_without_labels(small_photos: tuple[str, ...], cli: Cli) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from facegan.cli.config import read_data_config
 from facegan.core.errors import FaceganError, NotFoundError
 from facegan.core.files import parse_json, read_text, reading
 from facegan.data.base import FaceSource
@@ -73,7 +74,8 @@ def source_or_recorded(
             ) from error
         print(f"{error}\nthe run's packed data set {path} is used instead", flush=True)
         about = (record.get(name, "") for name in ("images_are", "license"))
-        return PackedSource(open_dataset(path), *about)
+        attributes = read_data_config(run).get("attributes")
+        return PackedSource(open_dataset(path).with_attributes(attributes), *about)
 
 
 def recorded_rollbacks(run: Path) -> list[dict[str, Any]]:
