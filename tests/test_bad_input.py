@@ -163,7 +163,7 @@ def test_resume_refuses_a_broken_run(case: str, cli: Cli, home: Path) -> None:
     assert words in refused(cli, home, RESUME)
 
 
-OPTIMIZER = ("optimizer_states", 0, "state", 0)
+OPTIMIZER = ("optimizer_states", 1, "state", 3, "exp_avg_sq")
 
 
 @pytest.mark.parametrize("keys", [("callbacks", "MetricsLogger"), ("optimizer_states",), OPTIMIZER])
