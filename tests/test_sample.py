@@ -178,4 +178,4 @@ def test_faces_are_written_as_they_are_drawn(cli, workdir: Path, monkeypatch) ->
 
     monkeypatch.setattr(Generator, "draw", counted)
     assert cli("sample", "weights=lite-28", "n=70", "out=out").code == 0
-    assert written == [0, 32, 64]
+    assert written == [0, 64]
