@@ -88,7 +88,9 @@ def restoring(path: Path | None, trainer: pl.Trainer) -> Iterator[None]:
     callbacks = trainer.callbacks  # type: ignore[attr-defined]
     try:
         yield
-    except (TypeError, ValueError, LookupError, AttributeError, RuntimeError) as error:
+    except (
+        *(TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RuntimeError),
+    ) as error:
         stepped = any(each.stepped for each in callbacks if isinstance(each, RunCheckpoints))
         if path is None or stepped or out_of_memory(error):
             raise
