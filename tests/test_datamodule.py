@@ -28,7 +28,7 @@ def labelled(tmp_path: Path) -> PackedDataset:
         np.save(path, images)
         return labels, {}
 
-    return write_dataset(tmp_path / "labelled", {}, write)
+    return write_dataset(tmp_path / "labelled", {"source": "labelled", "image_size": 8}, write)
 
 
 def attached(data: FaceDataModule, epoch: int = 0, world: int = 1, rank: int = 0) -> FaceDataModule:

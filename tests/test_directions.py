@@ -172,7 +172,7 @@ def test_sweep_on_the_command_line(cli, workdir: Path) -> None:
     )
     assert result.code == 0, result.err
     with Image.open(workdir / "sweep-Smiling.gif") as video:
-        assert (video.n_frames, video.size) == (4, (57, 57))
+        assert (video.n_frames, video.size) == (4, (285, 285))
 
 
 @pytest.mark.parametrize("arguments", ["edit=Smiling,abc", "edit=abc sweep=-3:3"])

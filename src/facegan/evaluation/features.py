@@ -156,12 +156,10 @@ def split_features(
         splits = [name for name in SPLITS if dataset.counts[name]]
         return torch.cat([split_features(dataset, s, extractor, progress, device) for s in splits])
     path = dataset.path / f"features-{split}-{extractor.key}.safetensors"
-    rows = dataset.indices(split)
-    shape = (len(rows), extractor(images_of(dataset, rows[:1])).shape[-1])
-    if (cached := _cached_features(path, shape)) is not None:
+    count = len(dataset.indices(split))
+    if (cached := _cached_features(path, count)) is not None:
         return cached
     title = f"{split} faces" if progress else None
-    count = len(rows)
     features = extractor.embed_batches(_batches(dataset, split), count, title, device)
     try:
         write_tensors(path, {"features": features})
@@ -170,8 +168,8 @@ def split_features(
     return features
 
 
-def _cached_features(path: Path, shape: tuple[int, int]) -> Tensor | None:
-    """The features in the cache, of this shape; None if they are missing or damaged."""
+def _cached_features(path: Path, count: int) -> Tensor | None:
+    """The features in the cache, (count, D); None if they are missing or damaged."""
     if not path.exists():
         return None
     try:
@@ -180,7 +178,7 @@ def _cached_features(path: Path, shape: tuple[int, int]) -> Tensor | None:
             features = cast(Tensor, file.get_tensor("features"))
     except FaceganError:
         return None
-    return features if features.shape == shape else None
+    return features if features.ndim == 2 and len(features) == count else None
 
 
 def _batches(dataset: PackedDataset, split: str) -> Iterator[Tensor]:
