@@ -7,6 +7,7 @@ import pytest
 import torch
 from conftest import TINY, Cli, compose_config
 from test_gan import BareGAN, arguments, equal, faces, weights
+from torch import Tensor
 
 from facegan import Generator
 from facegan.core import pretrained
@@ -61,6 +62,15 @@ def test_the_logit_is_a_projection() -> None:
     expected = network(images) + torch.einsum("bf,fa,ba->b", features, matrix, labels)
     assert torch.allclose(network(images, labels), expected, atol=1e-5)
     assert torch.equal(network(images, torch.zeros(4, 2)), network(images))
+
+
+def test_a_discriminator_with_a_forward_of_its_own() -> None:
+    class Own(Discriminator):
+        def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+            return images.mean(dim=(1, 2, 3))
+
+    with pytest.raises(ValueError, match="Own cannot be conditional"):
+        Own(14, 3).condition_on(LABELS)
 
 
 def test_training_changes_both_embeddings_and_is_reproducible() -> None:

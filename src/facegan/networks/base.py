@@ -198,6 +198,11 @@ class Discriminator(FaceNetwork):
         nn.init.zeros_(self.embedding.weight)
 
     def embedding_dim(self) -> int:
+        if type(self).features is Discriminator.features:
+            raise ValueError(
+                f"{type(self).__name__} cannot be conditional: it has a forward of its own, "
+                "instead of features and logits"
+            )
         image = torch.zeros(1, *self.image_shape, device=self.device)
         with eval_mode(self), torch.no_grad():
             return self.features(image).numel()
