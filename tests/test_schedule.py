@@ -9,6 +9,7 @@ import pytest
 import torch
 from conftest import Cli
 
+from facegan.training.build import parse_duration
 from facegan.training.schedule import (
     GIF_SECONDS,
     MARGIN,
@@ -20,7 +21,6 @@ from facegan.training.schedule import (
     cooldown,
     cosine_decay,
     linear_warmup,
-    parse_duration,
 )
 
 

@@ -1,7 +1,9 @@
 """The parts of a training, built from plain values: budget, callbacks, the Trainer's arguments."""
 
+import re
 import sys
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,6 @@ from facegan.training.schedule import (
     ImageBudget,
     LearningRateSchedule,
     TimeBudget,
-    parse_duration,
 )
 from facegan.training.start import StartingPoint
 
@@ -96,6 +97,18 @@ def build_budget(options: Options, startup: float) -> Budget:
     return TimeBudget(parse_duration(str(max_time)), startup, evaluation_seconds)
 
 
+def parse_duration(text: str) -> timedelta:
+    """HH:MM:SS or DD:HH:MM:SS. Raises ValueError for anything else and for zero."""
+    # at most four digits, which fit into a timedelta
+    if not re.fullmatch(r"(\d{1,4}:)?\d{1,4}:\d\d:\d\d", text) or not text.strip("0:"):
+        raise ValueError(
+            f"max_time must read HH:MM:SS or DD:HH:MM:SS and be longer than zero, got {text}; try "
+            "00:10:00 for ten minutes"
+        )
+    seconds, minutes, hours, *days = map(int, reversed(text.split(":")))
+    return timedelta(days=sum(days), hours=hours, minutes=minutes, seconds=seconds)
+
+
 def build_callbacks(
     config: Config,
     folder: Path,
@@ -111,25 +124,15 @@ def build_callbacks(
     about = weights_metadata(dataset, config["recipe"])
     health, every = config["health"], config["evaluate_every"]
     interruption, networks = Interruption(folder), SaveNetworks(folder, about)
-    evaluation = (
-        EvaluateDuringTraining(folder, dataset, metrics, every, about, interruption)
-        if every
-        else None
-    )
+    parts = (folder, dataset, metrics, every, about, interruption)
+    evaluation = EvaluateDuringTraining(*parts) if every else None
     measured = evaluation.metrics_measured if evaluation is not None else []
     for name, callback in extra.items():
         check_callback(name, callback, measured, one_process(config["trainer"]))
     seconds, images, init = config["sample_every"], config["snapshots"]["every"], config["init"]
-    checkpoints = RunCheckpoints(
-        folder,
-        start.identity,
-        start.rollbacks,
-        **config["checkpoint"],
-        metrics=metrics_file,
-        interruption=interruption,
-        networks=networks,
-        evaluation=evaluation,
-    )
+    saved = {"metrics": metrics_file, "interruption": interruption, "networks": networks}
+    options = {**config["checkpoint"], **saved, "evaluation": evaluation}
+    checkpoints = RunCheckpoints(folder, start.identity, start.rollbacks, **options)
     callbacks: list[Callback | None] = [
         metrics,
         budget,

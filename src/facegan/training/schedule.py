@@ -1,7 +1,6 @@
 """The length of a training, in epochs, images or time, and the learning rates over it."""
 
 import math
-import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -209,18 +208,6 @@ class TimeBudget(Budget):
 
     def __str__(self) -> str:
         return f"{self.max_time} of training"
-
-
-def parse_duration(text: str) -> timedelta:
-    """HH:MM:SS or DD:HH:MM:SS. Raises ValueError for anything else and for zero."""
-    # at most four digits, which fit into a timedelta
-    if not re.fullmatch(r"(\d{1,4}:)?\d{1,4}:\d\d:\d\d", text) or not text.strip("0:"):
-        raise ValueError(
-            f"max_time must read HH:MM:SS or DD:HH:MM:SS and be longer than zero, got {text}; try "
-            "00:10:00 for ten minutes"
-        )
-    seconds, minutes, hours, *days = map(int, reversed(text.split(":")))
-    return timedelta(days=sum(days), hours=hours, minutes=minutes, seconds=seconds)
 
 
 class LearningRateSchedule(Callback):
