@@ -108,7 +108,8 @@ def test_a_weights_file_has_the_labels(tmp_path: Path) -> None:
         loaded.sample(n=5, attributes=order), gan.generator.sample(5, None, 1, order)
     )
     assert not torch.equal(loaded.sample(n=5, attributes=order), loaded.sample(n=5))
-    assert torch.equal(loaded.sample(seeds=[3]), loaded.sample(n=5)[3:4])
+    assert torch.equal(loaded.sample(seeds=[3.0]), loaded.sample(n=5)[3:4])
+    assert len(loaded.sample(n=0)) == 0
     network = pretrained.load(tmp_path / "discriminator.safetensors", Discriminator)
     assert network.embedding.weight.shape == gan.discriminator.embedding.weight.shape
 

@@ -26,7 +26,11 @@ def test_a_table_counts_the_combinations() -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "counts"), [((), {"": 1}), (NAMES, {}), (NAMES, {"+-": 1}), (NAMES, {"+-x": 1})]
+    ("names", "counts"),
+    [
+        *[((), {"": 1}), (NAMES, {}), (NAMES, {"+-": 1}), (NAMES, {"+-x": 1})],
+        *[(NAMES, {"+-?": number}) for number in (0, -1, 1.5, 10**400)],
+    ],
 )
 def test_an_impossible_table(names: tuple[str, ...], counts: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="must"):

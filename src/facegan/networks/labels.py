@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from facegan.core.checks import MANY, check_number
+
 MAX_COMBINATIONS = 4096  # that a weights file carries
 MAX_LABELS = 1000
 STREAM = 0x9E3779B9  # changes the bits of a seed: another random stream than its latent's
@@ -23,7 +25,7 @@ class LabelTable:
     def __init__(self, names: Sequence[str], counts: Mapping[str, int]) -> None:
         """`counts` maps combinations such as "+-?", a character for each name, to their number.
 
-        Raises ValueError for other characters and lengths, and for too many of anything.
+        Raises ValueError for other characters and lengths, and for numbers out of range.
         """
         if not 1 <= len(names) <= MAX_LABELS or not 1 <= len(counts) <= MAX_COMBINATIONS:
             raise ValueError(
@@ -32,6 +34,8 @@ class LabelTable:
             )
         if any(len(text) != len(names) or {*text} - {*VALUES} for text in counts):
             raise ValueError("a combination must have a character of +-? for each label")
+        for number in counts.values():
+            check_number("the count of a combination", number, 1, MANY)
         self.names = tuple(map(str, names))
         self.config = {"names": list(self.names), "counts": dict(counts)}
         with torch.device("cpu"):  # a network may be built on the meta device
@@ -49,11 +53,12 @@ class LabelTable:
 
         `order`: the share of faces, in [0, 1], that have an attribute. The labels without an order
         are drawn from the distribution, given the ordered ones. A seed with the same order has the
-        same labels in every set of seeds. Raises KeyError for an unknown name.
+        same labels in every set of seeds. Raises ValueError for an unknown name.
         """
         columns = [self.names.index(name) for name in order or {}]
         shares = [*(order or {}).values()]
-        return torch.stack([self._draw(seed, columns, shares) for seed in seeds])
+        drawn = [self._draw(int(seed), columns, shares) for seed in seeds]
+        return torch.stack(drawn) if drawn else torch.empty(0, len(self.names))
 
     def _draw(self, seed: int, columns: list[int], shares: list[float]) -> Tensor:
         order = zip(shares, columns, strict=True)
