@@ -1,8 +1,10 @@
 """Conditional networks: training, weights files, orders, obedience."""
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import TINY, Cli, compose_config
@@ -14,11 +16,18 @@ from facegan.core import pretrained
 from facegan.core.batch import Batch
 from facegan.core.errors import NotFoundError
 from facegan.data.base import FaceSource
+from facegan.data.dataset import PackedDataset
 from facegan.data.recorded import source_or_recorded
-from facegan.evaluation.obedience import balanced_accuracy, linear_probe, rarity
+from facegan.evaluation.obedience import (
+    balanced_accuracy,
+    linear_probe,
+    measure_obedience,
+    rarity,
+)
 from facegan.gan.losses import RelativisticPairing
 from facegan.gan.penalties import R1
 from facegan.networks.base import Discriminator
+from facegan.networks.dcgan import DCGANGenerator
 from facegan.networks.labels import LabelTable
 from facegan.training.run import build_model
 from facegan.training.start import initialize
@@ -161,6 +170,20 @@ def test_a_linear_probe() -> None:
     signs[::7] = 0  # unknown
     judge = linear_probe(features, signs)
     assert balanced_accuracy(judge(features), 2 * labels.int() - 1).min() > 0.9
+
+
+def test_obedience_on_labels_that_the_classifier_does_not_know(dataset: PackedDataset) -> None:
+    signs = np.where(np.random.default_rng(0).random((40, 2)) < 0.5, 1, -1).astype(np.int8)
+    splits = np.zeros(40, dtype=np.uint8)  # no test photographs: the training ones are judged
+    labels = replace(dataset.labels, attributes=signs, attribute_names=("a", "b"), splits=splits)
+    counts = {**dataset.manifest, "counts": {"train": 40, "val": 0, "test": 0}}
+    dataset = replace(dataset, labels=labels, manifest=counts)
+    generator = DCGANGenerator(latent_dim=4, width=8, image_size=8)
+    generator.condition_on(LabelTable.of(("a", "b"), signs).config)
+    found = measure_obedience(generator, dataset, range(30), generator.sample(n=30))
+    assert found is not None
+    assert [label.name for label in found.labels] == ["a", "b"]
+    assert found.photographs > 0.9  # fitted to these forty
 
 
 def test_rarity() -> None:

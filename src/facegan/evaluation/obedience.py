@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from facegan.data.dataset import PackedDataset
+from facegan.evaluation.facts import compared_split
 from facegan.evaluation.features import AttributeFeatures, split_features
 from facegan.networks.base import Generator
 from facegan.networks.labels import LabelTable
@@ -62,9 +63,10 @@ def measure_obedience(
         return None
     extractor = AttributeFeatures(dataset.image_size)
     judge = make_judge(dataset, extractor, table.names)
-    held_out = dataset.with_attributes(table.names).labels.rows(dataset.indices("test"))
+    split = compared_split(dataset.counts, "test")
+    held_out = dataset.with_attributes(table.names).labels.rows(dataset.indices(split))
     real = torch.from_numpy(held_out.attributes)
-    photographs = balanced_accuracy(judge(split_features(dataset, "test", extractor)), real)
+    photographs = balanced_accuracy(judge(split_features(dataset, split, extractor)), real)
     ordered = table.draw(seeds)
     found = judge(extractor(faces, "faces to order"))
     agreement = balanced_accuracy(found, ordered)
@@ -140,6 +142,5 @@ def others_moved(generator: Generator, table: LabelTable, judge: Judge) -> Tenso
 
 def rarity(table: LabelTable, labels: Tensor) -> Tensor:
     """How often each combination of labels, (N, A), occurs in the data: (N,)."""
-    return (
-        torch.cdist(labels, table.combinations) < 0.5
-    ).float() @ table.counts  # a difference is 1
+    same = torch.cdist(labels, table.combinations) < 0.5  # a difference is at least 1
+    return same.float() @ table.counts
