@@ -238,8 +238,6 @@ def _order(generator: "Generator", cfg: DictConfig) -> dict[str, float] | None:
     """The shares of faces with each of `attributes`, for weights with labels."""
     from facegan.latent.selection import label_order
 
-    if cfg.attributes is None or generator.labels is None:
-        return None
     return label_order(generator, cfg.attributes)
 
 

@@ -51,12 +51,13 @@ def find_seeds(
     return found[:count]
 
 
-def label_order(generator: Generator, text: str) -> dict[str, float]:
-    """The shares of `text` by the names of the generator's labels.
+def label_order(generator: Generator, text: str | None) -> dict[str, float] | None:
+    """The shares of `text` by the names of the generator's labels; None without either.
 
     Warns of combinations that the training data hardly has. Raises FaceganError for unknown names.
     """
-    assert generator.labels is not None
+    if text is None or generator.labels is None:
+        return None
     names, wanted = generator.labels.names, parse_attributes(text)
     order = {names[find_name(n, names, "a label of this generator")]: wanted[n] for n in wanted}
     share = generator.labels.share(order)

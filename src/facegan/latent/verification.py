@@ -22,7 +22,7 @@ INTACT = ("the same", "within one level")
 
 
 def verify(files: Iterable[str], weights: str | None = None) -> bool:
-    """Prints a verdict on each file, by the bundled weights and `weights`. Are all INTACT?"""
+    """Prints a verdict on each file, by the bundled weights and `weights`; are all INTACT?"""
     names = [name for name in pretrained.bundled() if "latent_dim" in pretrained.config_of(name)]
     names += [] if weights is None else [weights]
     generators = {pretrained.digest(g): g for g in map(Generator.from_pretrained, names)}
@@ -55,8 +55,7 @@ def compare(data: bytes, generators: Mapping[str, Generator]) -> str:
     generator, tiles = generators[facts.weights], max(len(seeds), facts.columns)
     if tiles * (generator.image_size * facts.upscale) ** 2 > picture.width * picture.height:
         return f"altered: {picture.width}x{picture.height} pixels are too few"
-    labelled = generator.labels is not None and facts.attributes
-    order = label_order(generator, facts.attributes) if labelled else None
+    order = label_order(generator, facts.attributes or None)
     z = generator.latents(seeds, facts.truncation, order)
     if edit:
         z = load_directions(generator).edit(z, edit)
