@@ -31,7 +31,7 @@ class Provenance:
     seeds: str = ""  # "3,7,12"; empty if the latents are of no seed
     truncation: float = 1.0
     edit: str = ""  # "Smiling:2,Young:-1"
-    attributes: str = ""  # "Smiling,-Eyeglasses", by which the seeds were chosen
+    attributes: str = ""  # "Smiling,-Eyeglasses": the order of the faces
     motion: str = ""  # "interpolation" or "sweep": the faces are near those of the seeds
     license: str = ""  # terms of the weights
     columns: int = 0  # of a grid, as in `grid`

@@ -62,7 +62,7 @@ def latex_table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str
 
 
 def _filled_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
-    """The columns, header first, of which a row has more than an empty cell."""
+    """The columns that are not empty in every row, each with its header first."""
     lines = ([cell.translate(CONTROLS) for cell in line] for line in (header, *rows))
     columns = zip(*lines, strict=True)
     return [c for c in columns if any(cell not in EMPTY for cell in c[1:])]

@@ -181,7 +181,7 @@ def evaluate_faces(
 
 
 def with_obedience(evaluation: Evaluation, obedience: Obedience | None) -> Evaluation:
-    """The evaluation with its obedience, the mean of which is one of the measures."""
+    """The evaluation with its obedience, whose mean over the labels is one of the measures."""
     if obedience is None:
         return evaluation
     measure = metrics.Measure(obedience.faces, obedience.photographs)
