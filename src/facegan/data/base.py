@@ -60,10 +60,12 @@ class FaceSource(ABC):
     def dataset(self) -> PackedDataset:
         """The data set of these photographs, which is packed if it is missing."""
         recipe = self.packed_recipe
-        path = dataset_path(self.packed_dir, recipe)
-        if path.exists() and (content := self.other_content(open_dataset(path).manifest)):
-            recipe = {**recipe, "content": content}
-            path = dataset_path(self.packed_dir, recipe)
-        packed = open_dataset(path) if path.exists() else write_dataset(path, recipe, self.write)
+        packed = self._packed(recipe)
+        if content := self.other_content(packed.manifest):
+            packed = self._packed({**recipe, "content": content})
         packed = dataclasses.replace(packed, license=self.license)
         return packed.with_attributes(self.attributes)
+
+    def _packed(self, recipe: dict[str, Any]) -> PackedDataset:
+        path = dataset_path(self.packed_dir, recipe)
+        return open_dataset(path) if path.exists() else write_dataset(path, recipe, self.write)
