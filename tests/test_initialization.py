@@ -80,7 +80,9 @@ def test_the_recipe_follows_the_weights(arguments: list[str], added: list[str]) 
 
 
 def test_a_run_starts_from_another(cli: Cli, small: tuple[str, ...], trained_run: Path) -> None:
-    arguments = ("hydra.run.dir=second", f"init={trained_run}", "freeze_d=1")
+    Path("outputs").mkdir(exist_ok=True)
+    Path("outputs/latest").symlink_to(trained_run)  # then at the second run
+    arguments = ("hydra.run.dir=second", "init=outputs/latest", "freeze_d=1")
     result = cli("train", *small, *SHORT[:2], *arguments)
     assert result.code == 0, result.err
     assert "init: discriminator of" in result.out

@@ -152,6 +152,8 @@ def main(cfg: DictConfig) -> float | None:
     if resume:
         folder = Path(cfg.resume).resolve()
         cfg = stored_config(folder, cfg, list(hydra_config.overrides.task))
+    elif cfg.init is not None and Path(cfg.init).is_absolute():
+        cfg.init = escape(str(Path(cfg.init).resolve()))  # outputs/latest will be this run itself
     check_result(cfg.evaluate_every or None)
     from facegan.training.run import train  # seconds, which --help does not need
 
