@@ -1,6 +1,7 @@
 """Conditional networks: training, weights files, orders, obedience."""
 
 import copy
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -215,6 +216,12 @@ def test_orders(run: Path, cli: Cli) -> None:
     assert cli(*order, "attributes=-Smiling").code == 0
     assert Path("grid.png").read_bytes() != first
     assert "did you mean Smiling?" in cli(*order, "attributes=Smilng").err
+    assert cli(*order, "attributes=-Smiling,Male:0.5", "keep=0.5").code == 0
+    assert cli("verify", f"weights={run}", "grid.png").out.endswith("the same\n")
+    faces = json.loads(Path("manifest.json").read_text())["faces"]
+    table = Generator.from_pretrained(run).labels
+    labels = table.draw([face["seed"] for face in faces], {"Smiling": 0, "Male": 0.5})
+    assert labels.sum(dim=0).tolist() == [0, -6]
     for motion in ("interpolate=1,2", "seeds=7,9"):
         assert cli(*order[:2], "attributes=Male", motion, "frames=2", "out=.").code == 0
 
@@ -231,8 +238,6 @@ def test_an_order_that_the_data_never_shows(run: Path, cli: Cli) -> None:
 
 
 def test_obedience_is_evaluated(run: Path, cli: Cli) -> None:
-    import json
-
     result = cli("evaluate", f"weights={run}", "evaluation.faces=60", "out=.")
     assert result.code == 0, result.err
     content = json.loads(Path("evaluation.json").read_text())

@@ -8,8 +8,7 @@ import pytest
 from facegan import Generator, avatars
 from facegan.core.errors import FaceganError
 from facegan.latent import selection
-from facegan.latent.avatars import cell_counts, choose
-from facegan.latent.selection import find_seeds
+from facegan.latent.selection import cell_counts, find_seeds
 from facegan.networks.attributes import bundled_classifier, classify
 
 
@@ -43,10 +42,12 @@ def test_sample_attributes(cli) -> None:
 def test_too_few_faces_with_the_attributes_are_an_error(
     cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(selection, "CANDIDATES", 96)
-    result = cli("sample", "weights=lite-28", "attributes=Bald,Heavy_Makeup,Wearing_Hat")
-    assert result.code == 2
-    assert "0 of 96 faces fit" in result.err
+    monkeypatch.setattr(selection, "CANDIDATES", -50)
+    order = ("sample", "weights=lite-28", "n=3", "attributes=Bald,Young,Wearing_Hat:0.5")
+    for options in ((), ("keep=1",)):
+        result = cli(*order, *options)
+        assert result.code == 2
+        assert "0 of 3 faces with attributes=Bald,Young,Wearing_Hat:0.5" in result.err
 
 
 def test_shares_are_those_of_the_set() -> None:
@@ -60,7 +61,7 @@ def test_shares_are_those_of_the_set() -> None:
 
 def test_a_set_of_faces(cli, workdir: Path) -> None:
     options = ("weights=lite-28", "n=8", "upscale=4", "filter=lanczos", "keep=1", "out=set")
-    assert cli("sample", *options, "shares=Male:0.5,Smiling:0.25").code == 0
+    assert cli("sample", *options, "grid=false", "attributes=Male:0.5,Smiling:0.25").code == 0
     text = Path("set/manifest.json").read_text()
     faces = json.loads(text)["faces"]
     assert {face["file"] for face in faces} == {path.name for path in Path("set").glob("*.png")}
@@ -71,18 +72,13 @@ def test_a_set_of_faces(cli, workdir: Path) -> None:
     assert avatars("again", 8, shares, "lite-28", keep=1.0) == json.loads(text)
     for path in Path("set").iterdir():
         assert path.read_bytes() == (Path("again") / path.name).read_bytes()
+    seeds = find_seeds(Generator.from_pretrained("lite-28"), shares, 8, keep=1.0)
+    assert seeds == [face["seed"] for face in faces]
 
 
 def test_the_clearest_are_kept() -> None:
     generator = Generator.from_pretrained("lite-28")
-    half, everyone = (choose(generator, 20, {}, keep) for keep in (0.5, 1.0))
-    assert [face.seed for face in everyone] == list(range(20))
-    candidates = {face.seed: face.clarity for face in choose(generator, 40, {}, 1.0)}
-    assert sorted(candidates.values())[20:] == sorted(face.clarity for face in half)
-
-
-def test_a_set_that_cannot_be_filled_is_refused(cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("facegan.latent.avatars.CANDIDATES", -50)
-    result = cli("sample", "weights=lite-28", "n=3", "shares=Bald:1,Young:1,Wearing_Hat:1")
-    assert result.code == 2
-    assert "192 faces are too few for 3 with the shares" in result.err
+    classifiers = [bundled_classifier(size) for size in (28, 64)]
+    clarity = selection.logits_and_clarity(classifiers, generator.sample(40))[1]
+    assert find_seeds(generator, {}, 20, keep=0.5) == clarity.topk(20).indices.sort()[0].tolist()
+    assert find_seeds(generator, {}, 20, keep=1.0) == list(range(20))

@@ -3,7 +3,7 @@
 python -m facegan.sample                                     ten faces, by the bundled weights
 python -m facegan.sample weights=outputs/latest seeds=0-63,100 truncation=0.7 grid=true
 python -m facegan.sample attributes=Smiling,-Eyeglasses      faces to order
-python -m facegan.sample shares=Male:0.5,Eyeglasses:0.33 n=200 upscale=4 filter=lanczos    a set
+python -m facegan.sample attributes=Male:0.5,Eyeglasses:0.33 n=200 keep=0.25    the clearest, a set
 python -m facegan.sample interpolate=3,7,12 frames=120       a video of faces that turn into others
 python -m facegan.sample stream=true fps=4                   new faces in the terminal until stopped
 python -m facegan.sample seeds=7 edit=Smiling:2,Young:-1     a face, changed along directions
@@ -14,7 +14,7 @@ python -m facegan.sample latent=FILE edit=Smiling:2          the face of facegan
 import itertools
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,6 @@ from omegaconf import MISSING, DictConfig
 from facegan.cli.command import command
 from facegan.cli.config import ConfigError, number
 from facegan.core.console import progress_bar
-from facegan.core.errors import FaceganError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +33,11 @@ if TYPE_CHECKING:
 
 
 MOST_IN_GRID = 100  # faces, by default
-LEGIBLE = 128  # pixels of a face in a grid or video, about, by default
+EXCLUDED = {  # keys by others that they exclude
+    "stream": ("interpolate", "sweep"),
+    "sweep": ("interpolate",),
+    "latent": ("seeds", "attributes", "keep", "stream", "interpolate"),  # one face
+}
 
 
 @dataclass
@@ -45,8 +48,7 @@ class SampleConfig:
     n: int = number(1, 10**6)
     seeds: str | None = MISSING
     attributes: str | None = MISSING
-    shares: str | None = MISSING
-    keep: float = number(0.01, 1)
+    keep: float | None = number(0.01, 1)
     latent: str | None = MISSING
     truncation: float = number(0, 10)
     out: str = MISSING
@@ -66,27 +68,23 @@ class SampleConfig:
 @command("sample", SampleConfig)
 def main(cfg: DictConfig) -> None:
     _check(cfg)
-    if cfg.shares is not None:
-        save_set(cfg)
-        return
     from facegan.networks.base import Generator  # torch, which --help does not need
 
     generator = Generator.from_pretrained(cfg.weights)
     if cfg.stream:
         stream(generator, cfg)
-    elif cfg.interpolate is not None:
-        save_interpolation(generator, cfg)
-    elif cfg.sweep is not None:
-        save_sweep(generator, cfg)
+    elif cfg.interpolate is not None or cfg.sweep is not None:
+        save_motion(generator, cfg)
     else:
         save_images(generator, cfg)
 
 
 def save_images(generator: "Generator", cfg: DictConfig) -> None:
-    """A PNG for each seed, and one of all."""
+    """A PNG for each seed, one of all, and with `keep` a manifest."""
     import torch
 
-    from facegan.core.images import grid
+    from facegan.core.images import grid, legible
+    from facegan.latent.selection import write_manifest
 
     seeds, z = _latents(generator, cfg)
     faces = _drawn(generator, _editor(generator, cfg)(z))
@@ -96,47 +94,36 @@ def save_images(generator: "Generator", cfg: DictConfig) -> None:
     kept = []
     for (name, seed), face in zip(names, progress_bar(faces, total=len(z)), strict=True):
         _save_image(face, name, cfg, replace(facts, seeds=seed))
-        kept += [face] if with_grid else []
+        kept += [face] if with_grid or cfg.keep is not None else []
     if with_grid:
-        _save_image(grid(torch.stack(kept)), "grid", cfg, facts, _legible(generator))
+        scale = legible(generator.image_size)
+        _save_image(grid(torch.stack(kept)), "grid", cfg, facts, scale)
+    if cfg.keep is not None:
+        facts = replace(facts, upscale=cfg.upscale or 1, filter=cfg.filter)
+        write_manifest(Path(cfg.out), facts, cfg.keep, seeds, torch.stack(kept))
     shown = f"; {Path(cfg.out) / 'grid.png'} shows them" if with_grid else ""
     print(f"{len(z)} face{'s' if len(z) > 1 else ''} in {cfg.out}{shown}")
 
 
-def save_set(cfg: DictConfig) -> None:
-    """A PNG for each face of a set with shares of attributes, and its manifest."""
-    from facegan.latent.avatars import MANIFEST, avatars, parse_shares
-
-    look = (cfg.weights, cfg.upscale, cfg.filter, cfg.keep, cfg.truncation)
-    avatars(cfg.out, cfg.n, parse_shares(cfg.shares), *look)
-    print(f"{cfg.n} faces and {MANIFEST} in {cfg.out}")
-
-
-def save_interpolation(generator: "Generator", cfg: DictConfig) -> None:
-    """A video from face to face of the given seeds, which ends at the first one."""
-    from facegan.latent.interpolation import slerp_loop
-    from facegan.networks.latents import parse_seeds
-
-    seeds = parse_seeds(cfg.interpolate)
-    z = generator.latents(seeds, cfg.truncation, _order(generator, cfg))
-    faces = _drawn(generator, slerp_loop(_editor(generator, cfg)(z), cfg.frames))
-    facts = _facts(generator, cfg, seeds)
-    _save_video(
-        generator, faces, f"interpolation-{cfg.interpolate.replace(',', '-')[:100]}", cfg, facts
-    )
-
-
-def save_sweep(generator: "Generator", cfg: DictConfig) -> None:
-    """A video of the given seeds' faces, side by side, moved along directions there and back."""
-    from facegan.core.images import grid
+def save_motion(generator: "Generator", cfg: DictConfig) -> None:
+    """A video from face to face, which ends at the first one, or of faces along directions."""
+    from facegan.core.images import grid, legible, save_video, to_pil
     from facegan.latent.directions import parse_edit, parse_sweep, sweep_amounts
+    from facegan.latent.interpolation import slerp_loop
 
-    factors = sweep_amounts(*parse_sweep(cfg.sweep), cfg.frames).tolist()
     seeds, z = _latents(generator, cfg)
     edit = _editor(generator, cfg)
-    frames = (grid(generator.draw(edit(z, factor))) for factor in factors)
-    facts = _facts(generator, cfg, seeds)
-    _save_video(generator, frames, f"sweep-{'-'.join(parse_edit(cfg.edit))[:100]}", cfg, facts)
+    if cfg.interpolate is not None:
+        name = f"interpolation-{cfg.interpolate.replace(',', '-')}"
+        frames = _drawn(generator, slerp_loop(edit(z), cfg.frames))
+    else:
+        name = f"sweep-{'-'.join(parse_edit(cfg.edit))}"
+        factors = sweep_amounts(*parse_sweep(cfg.sweep), cfg.frames).tolist()
+        frames = (grid(generator.draw(edit(z, factor))) for factor in factors)
+    scale, facts = cfg.upscale or legible(generator.image_size), _facts(generator, cfg, seeds)
+    path = Path(cfg.out) / f"{name[:110]}.{cfg.video}"
+    save_video((to_pil(frame, scale, cfg.filter, facts) for frame in frames), path, cfg.fps)
+    print(path)
 
 
 def stream(generator: "Generator", cfg: DictConfig) -> None:
@@ -144,21 +131,19 @@ def stream(generator: "Generator", cfg: DictConfig) -> None:
     from facegan.core.images import to_pil
     from facegan.core.terminal import Strip
 
-    seeds = itertools.count(_seeds(generator, cfg)[0])
-    facts = _facts(generator, cfg)
-    edit, order = _editor(generator, cfg), _order(generator, cfg)
+    order = _order(generator, cfg)
+    first = _seeds(generator, cfg, order)[0]
+    facts, edit = _facts(generator, cfg), _editor(generator, cfg)
     strip = Strip(sys.stdout, generator.image_size) if sys.stdout.isatty() else None
     if strip is None:
         print(f"one face after the other in {cfg.out}, until this is stopped", flush=True)
-    for seed in seeds:
+    for seed in itertools.count(first):
         began = time.monotonic()
         (face,) = generator.draw(edit(generator.latents([seed], cfg.truncation, order)))
         if strip is None:
             _save_image(face, f"seed-{seed:04}", cfg, replace(facts, seeds=str(seed)))
-        elif sys.stdout.isatty():
+        else:
             strip.show(to_pil(face))
-        else:  # the terminal was closed
-            return
         time.sleep(max(0, 1 / cfg.fps - (time.monotonic() - began)))
 
 
@@ -173,11 +158,6 @@ def _facts(generator: "Generator", cfg: DictConfig, seeds: Sequence[int] = ()) -
     return generator.provenance(seeds, cfg.truncation, **chosen)
 
 
-def _legible(generator: "Generator") -> int:
-    """The default of `upscale` where faces are only looked at."""
-    return max(1, round(LEGIBLE / generator.image_size))
-
-
 def _save_image(
     image: "Tensor", name: str, cfg: DictConfig, facts: "Provenance", upscale: int = 1
 ) -> None:
@@ -188,57 +168,44 @@ def _save_image(
     save_image(picture, Path(cfg.out) / f"{name}.png")
 
 
-def _save_video(
-    generator: "Generator",
-    faces: Iterable["Tensor"],
-    name: str,
-    cfg: DictConfig,
-    facts: "Provenance",
-) -> None:
-    from facegan.core.images import save_video, to_pil
-
-    path, upscale = Path(cfg.out) / f"{name}.{cfg.video}", cfg.upscale or _legible(generator)
-    save_video((to_pil(face, upscale, cfg.filter, facts) for face in faces), path, cfg.fps)
-    print(path)
-
-
 def _latents(generator: "Generator", cfg: DictConfig) -> tuple[Sequence[int], "Tensor"]:
     """The seeds of the faces, none for the latent of a file, and the latents (N, latent_dim)."""
     if cfg.latent is not None:
         from facegan.latent.projection import load_latent
 
         return (), load_latent(Path(cfg.latent), generator)[None] * cfg.truncation
-    seeds = _seeds(generator, cfg)
-    return seeds, generator.latents(seeds, cfg.truncation, _order(generator, cfg))
-
-
-def _seeds(generator: "Generator", cfg: DictConfig) -> Sequence[int]:
-    """The seeds of `seeds` or `n`; without labels in the weights, those that fit `attributes`."""
-    from facegan.latent.selection import CANDIDATES, find_seeds, parse_attributes
-    from facegan.networks.latents import parse_seeds
-
-    if cfg.attributes is None or generator.labels is not None:
-        return range(cfg.n) if cfg.seeds is None else parse_seeds(cfg.seeds)
-    if cfg.seeds is not None or cfg.stream or cfg.interpolate is not None:
-        raise ConfigError(
-            "attributes chooses n seeds by itself, since the weights have no labels: give neither "
-            "seeds nor stream nor interpolate"
-        )
-    wanted = parse_attributes(cfg.attributes)
-    seeds = find_seeds(generator, wanted, cfg.n, 0, CANDIDATES, cfg.truncation)
-    if len(seeds) < cfg.n:
-        raise FaceganError(
-            f"{len(seeds)} of {CANDIDATES:,} faces fit attributes={cfg.attributes}, and n={cfg.n}; "
-            "ask for fewer faces or attributes, or move faces by edit="
-        )
-    return seeds
+    order = _order(generator, cfg)
+    seeds = _seeds(generator, cfg, order)
+    return seeds, generator.latents(seeds, cfg.truncation, order)
 
 
 def _order(generator: "Generator", cfg: DictConfig) -> dict[str, float] | None:
     """The shares of faces with each of `attributes`, for weights with labels."""
-    from facegan.latent.selection import label_order
+    from facegan.latent.selection import label_order, parse_attributes
 
-    return label_order(generator, cfg.attributes)
+    return label_order(generator, parse_attributes(cfg.attributes))
+
+
+def _seeds(
+    generator: "Generator", cfg: DictConfig, order: dict[str, float] | None
+) -> Sequence[int]:
+    """The seeds of `seeds` or `n`; with `keep`, or without labels, those that fit `attributes`."""
+    from facegan.latent.selection import check_found, find_seeds, parse_attributes
+    from facegan.networks.latents import parse_seeds
+
+    text, wanted = cfg.interpolate or cfg.seeds, parse_attributes(cfg.attributes)
+    if cfg.keep is None and (order is not None or not wanted):
+        return range(cfg.n) if text is None else parse_seeds(text)
+    if text is not None or cfg.stream:
+        raise ConfigError(
+            "keep chooses n seeds by itself, as attributes does for weights without labels: give "
+            "neither seeds nor stream nor interpolate"
+        )
+    found = find_seeds(
+        generator, wanted, cfg.n, truncation=cfg.truncation, keep=cfg.keep, order=order
+    )
+    check_found(found, cfg.n, cfg.attributes)
+    return found
 
 
 def _editor(generator: "Generator", cfg: DictConfig) -> Callable[..., "Tensor"]:
@@ -259,18 +226,12 @@ def _editor(generator: "Generator", cfg: DictConfig) -> Callable[..., "Tensor"]:
 
 def _check(cfg: DictConfig) -> None:
     """Raises ConfigError for keys that exclude each other, and for unknown choices."""
-    moving = cfg.stream or cfg.interpolate is not None
-    if cfg.stream and cfg.interpolate is not None:
-        raise ConfigError("stream and interpolate exclude each other; give one of them")
-    others = ("seeds", "attributes", "latent", "edit", "sweep", "interpolate", "stream", "grid")
-    if cfg.shares is not None and any(cfg[name] for name in others):
-        raise ConfigError(f"shares chooses n faces by itself: give none of {', '.join(others)}")
-    if cfg.sweep is not None and (moving or cfg.edit is None):
-        raise ConfigError("sweep needs edit=Smiling or another, and neither stream nor interpolate")
-    if cfg.latent is not None and (moving or cfg.seeds or cfg.attributes):
-        raise ConfigError(
-            "latent is one face: give neither seeds nor attributes nor stream nor interpolate"
-        )
+    for name, others in EXCLUDED.items():
+        for other in others:
+            if cfg[name] and cfg[other]:
+                raise ConfigError(f"{name} and {other} exclude each other; give one of them")
+    if cfg.sweep is not None and cfg.edit is None:
+        raise ConfigError("sweep needs edit=Smiling or another")
     for name, choices in (("filter", ("nearest", "lanczos")), ("video", ("gif", "mp4"))):
         if cfg[name] not in choices:
             raise ConfigError(f"{name} must be one of {', '.join(choices)}, got {cfg[name]}")

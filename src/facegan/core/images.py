@@ -67,6 +67,11 @@ def to_pil(
     return picture
 
 
+def legible(image_size: int) -> int:
+    """The `upscale` with which a face has about 128 pixels."""
+    return max(1, round(128 / image_size))
+
+
 def data_uri(data: bytes, media_type: str = "image/png") -> str:
     """The bytes of a file as a data: URL."""
     return f"data:{media_type};base64,{base64.b64encode(data).decode()}"

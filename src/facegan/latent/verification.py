@@ -14,7 +14,7 @@ from facegan.core.images import grid, to_pil
 from facegan.core.provenance import PNG_KEY, Provenance
 from facegan.latent.directions import parse_edit
 from facegan.latent.finding import load_directions
-from facegan.latent.selection import label_order
+from facegan.latent.selection import label_order, parse_attributes
 from facegan.networks.base import Generator
 from facegan.networks.latents import parse_seeds
 
@@ -55,7 +55,7 @@ def compare(data: bytes, generators: Mapping[str, Generator]) -> str:
     generator, tiles = generators[facts.weights], max(len(seeds), facts.columns)
     if tiles * (generator.image_size * facts.upscale) ** 2 > picture.width * picture.height:
         return f"altered: {picture.width}x{picture.height} pixels are too few"
-    order = label_order(generator, facts.attributes or None)
+    order = label_order(generator, parse_attributes(facts.attributes))
     z = generator.latents(seeds, facts.truncation, order)
     if edit:
         z = load_directions(generator).edit(z, edit)

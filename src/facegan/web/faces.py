@@ -12,10 +12,10 @@ from torch import Tensor
 from facegan.core import pretrained
 from facegan.core.checks import check_number
 from facegan.core.errors import FaceganError
-from facegan.core.images import data_uri, image_uri, to_pil, write_gif
+from facegan.core.images import data_uri, image_uri, legible, to_pil, write_gif
 from facegan.latent.finding import directions_path, load_directions
 from facegan.latent.interpolation import slerp_loop, slerp_path
-from facegan.latent.selection import find_seeds
+from facegan.latent.selection import attributes_text, find_seeds
 from facegan.networks.attributes import bundled_classifier
 from facegan.networks.base import Generator
 from facegan.networks.latents import MAX_SEED, parse_seeds
@@ -31,7 +31,6 @@ FRAMES = 16  # of a walk's animation, for each seed
 MAX_KEYFRAMES = 6
 PREVIEW = 8  # faces of an edit
 FPS = 12  # of a walk's animation
-DISPLAY = 112  # pixels of an animated face on the page
 
 
 def choices(outputs: Path) -> list[str]:
@@ -112,7 +111,7 @@ def _with_seeds(
     z = generator.latents(seeds, truncation, order if generator.labels is not None else None)
     faces = generator.draw(move(generator, z, pairs))
     text = ",".join(f"{n}:{by}" for n, by in zip(pairs[::2], pairs[1::2], strict=True) if n)
-    ordered = ",".join(n if has else f"-{n}" for n, has in (order or {}).items())
+    ordered = attributes_text(order or {})
     facts = generator.provenance(truncation=truncation, edit=text, attributes=ordered)
     marks = [replace(facts, seeds=str(seed)) for seed in seeds]
     return [(image_uri(f, facts=m), s) for f, m, s in zip(faces, marks, seeds, strict=True)]
@@ -127,11 +126,10 @@ def interpolate(name: str, text: str, truncation: float) -> tuple[str, str]:
     keyframes = generator.latents(seeds, truncation)
     steps = generator.draw(slerp_path(keyframes, STEPS))
     frames = generator.draw(slerp_loop(keyframes, FRAMES * len(keyframes)))
-    upscale = max(1, round(DISPLAY / generator.image_size))
     facts = generator.provenance(seeds, truncation, motion="interpolation")
     walk = strip([[image_uri(step, facts=facts)] for step in steps], phone=3)
-    gif = io.BytesIO()
-    write_gif([to_pil(frame, upscale, facts=facts) for frame in frames], gif, FPS)
+    gif, scale = io.BytesIO(), legible(generator.image_size)
+    write_gif([to_pil(frame, scale, facts=facts) for frame in frames], gif, FPS)
     return (
         walk,
         f'<img alt="a walk through the faces" src="{data_uri(gif.getvalue(), "image/gif")}">',
