@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import TINY, Cli, compose_config
-from test_gan import BareGAN, arguments, equal, faces, weights
+from test_gan import SIZE, BareGAN, arguments, equal, faces, weights
 from torch import Tensor
 
 from facegan import Generator
@@ -25,7 +26,7 @@ from facegan.evaluation.obedience import (
     measure_obedience,
     rarity,
 )
-from facegan.gan.losses import RelativisticPairing
+from facegan.gan.losses import AdversarialLoss, RelativisticPairing, label_matching
 from facegan.gan.penalties import R1
 from facegan.networks.base import Discriminator
 from facegan.networks.dcgan import DCGANGenerator
@@ -57,8 +58,8 @@ def test_every_recipe_can_be_conditional(recipe: str) -> None:
     gan = build_model(cfg.model, LABELS)
     images = torch.randn(4, *gan.image_shape)
     labels = labelled().attributes.float()
-    logits = gan.discriminator(images, labels)
-    assert logits.shape == (4,)
+    assert gan.discriminator(images, labels).shape == (4, 4)
+    assert gan.critic(images, labels).shape == (4,)
     assert gan.ema.sample(n=3, attributes={"Smiling": 0.5}).shape == (3, *gan.image_shape)
 
 
@@ -69,9 +70,38 @@ def test_the_logit_is_a_projection() -> None:
     images, labels = torch.randn(4, *network.image_shape), labelled().attributes.float()
     features = network.features(images).flatten(1)
     matrix = network.embedding.weight / features.shape[1] ** 0.5
-    expected = network(images) + torch.einsum("bf,fa,ba->b", features, matrix, labels)
+    expected = network(images)[:, None] + torch.einsum("bf,fa,la->bl", features, matrix, labels)
     assert torch.allclose(network(images, labels), expected, atol=1e-5)
-    assert torch.equal(network(images, torch.zeros(4, 2)), network(images))
+    assert torch.equal(network(images, torch.zeros(1, 2))[:, 0], network(images))
+
+
+def test_label_matching() -> None:
+    logits = torch.tensor([[2.0, 1, 2], [5, 5, 0], [-1, -1, -1]])
+    pairs = [[0, -1, 0], [0, 0, -5], [0, 0, 0]]  # differences
+    expected = sum(math.log1p(math.exp(pair)) for row in pairs for pair in row) / 9
+    assert label_matching(logits).item() == pytest.approx(expected)
+
+
+class Constant(AdversarialLoss):
+    """Says nothing of the images."""
+
+    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        return 0 * (real_logits + fake_logits).sum()
+
+    def generator(self, fake_logits: Tensor, real_logits: Tensor) -> Tensor:
+        return 0 * fake_logits.sum()
+
+
+def test_label_matching_alone_teaches_both_networks_what_a_label_is() -> None:
+    gan = conditional(norm="none", loss=Constant())
+    signs = torch.tensor([1, -1] * 4, dtype=torch.int8)
+    bright = (128 + 100 * signs.int())[:, None, None, None].expand(-1, 3, SIZE, SIZE)
+    batch = Batch(bright.to(torch.uint8), torch.stack([signs, -signs], dim=1))
+    first, *_, last = (gan.training_step(batch, 0) for _ in range(100))
+    for name in ("D_label_matching", "G_label_matching"):
+        assert last[name] < 0.7 * first[name]
+    dark, light = (gan.generator.eval().sample(64, attributes={"Smiling": s}) for s in (0, 1))
+    assert light.float().mean() > dark.float().mean() + 30
 
 
 def test_a_discriminator_with_a_forward_of_its_own() -> None:

@@ -36,6 +36,9 @@ def test_cooldown() -> None:
     assert cooldown(0.85, 0.1) == pytest.approx(0.55)  # halfway down
     assert cooldown(1, 0.1) == pytest.approx(0.1)
     assert cooldown(0.9, 1) == 1
+    final = 0.3 * 0.2 / 0.7  # proportional to the start
+    assert cooldown(0.6, 0.3, start=0.2) == pytest.approx((1 + final) / 2)
+    assert cooldown(1, 0.3, start=0.2) == pytest.approx(final)
 
 
 @pytest.mark.parametrize(("images", "factor"), [(0, 0), (50, 0.5), (100, 1), (1000, 1)])
@@ -163,6 +166,19 @@ def test_every_parameter_group_follows_the_schedule(
     callback.on_train_batch_start(trainer_at(0), gan, None, 0)
     rates = [group["lr"] for group in optimizer.param_groups]
     assert rates == pytest.approx([factor, factor / 2])
+
+
+@pytest.mark.parametrize(("after", "start"), [(250, 0.25), (900, 0.7), (None, 0.7)])
+def test_the_cooldown_starts_after_so_many_images(after: int | None, start: float) -> None:
+    schedule = LearningRateSchedule(
+        ImageBudget(1000), lr_schedule="cooldown", final_lr_factor=0.3, cooldown_after=after
+    )
+    factors = {images: schedule.factor(images / 1000, images) for images in range(0, 1001, 10)}
+    resumed = LearningRateSchedule(ImageBudget(1000), lr_schedule="cooldown", final_lr_factor=0.3)
+    resumed.load_state_dict(schedule.state_dict())
+    assert resumed.factor(0.8, 800) == factors[800]
+    for images, factor in factors.items():
+        assert factor == pytest.approx(cooldown(images / 1000, 0.3, start), abs=0.02)
 
 
 def test_a_training_of_so_many_images(cli: Cli, small: tuple[str, ...]) -> None:

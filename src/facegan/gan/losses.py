@@ -120,3 +120,16 @@ class RelativisticPairing(AdversarialLoss):
 
     def real_margin(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         return real_logits - fake_logits  # logits are defined up to a constant
+
+
+def label_matching(logits: Tensor) -> Tensor:
+    """Whether images fit their own labels better than those of the other images: (B, B) -> scalar.
+
+    Row i has the logits of image i with the labels of each image of the batch; on the diagonal they
+    are its own. Reed et al. 2016 ("Generative Adversarial Text to Image Synthesis"), section 4.1,
+    give the discriminator real images with the texts of others as a third kind of input. Here the
+    two logits of one image are compared, as by `RelativisticPairing`. An attribute then counts in
+    the pairs that differ in it, as many images with it as without it, however rare it is. The
+    generator minimizes the same on its images.
+    """
+    return F.softplus(logits - logits.diagonal()[:, None]).mean()

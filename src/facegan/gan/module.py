@@ -17,11 +17,12 @@ from facegan.core.images import to_float
 from facegan.core.seeds import derive_seed
 from facegan.gan.augment import Augmentation, NoAugmentation
 from facegan.gan.ema import ema_decay, update_ema
-from facegan.gan.losses import AdversarialLoss
-from facegan.gan.penalties import Critic, Logs, Penalty
+from facegan.gan.losses import AdversarialLoss, label_matching
+from facegan.gan.penalties import Logs, Penalty
 from facegan.networks.base import Discriminator, Generator
 
 LABEL_DROPOUT = 0.1  # of the images
+LABEL_MATCHING = 0.3  # the weight of this loss in both networks (benchmarks/recipes.md, round 15)
 
 
 class GAN(pl.LightningModule):
@@ -104,13 +105,12 @@ class GAN(pl.LightningModule):
         real = to_float(batch.images)  # (B, C, H, W) uint8 -> float in [-1, 1]
         z = torch.randn(len(real), self.generator.latent_dim, device=real.device)
         labels = self.labels(batch)  # (B, A), the same for the fakes, or None
-        critic = partial(self.critic, labels=labels)
         with torch.set_grad_enabled(update_generator):
             fake = self.generator(self.generator.condition(z, labels))
 
-        real_logits, logs = self.discriminator_step(step, critic, real, fake.detach())
+        real_logits, logs = self.discriminator_step(step, real, fake.detach(), labels)
         if update_generator:
-            logs |= self.generator_step(critic, fake, real_logits)
+            logs |= self.generator_step(fake, real_logits, labels)
             self.ema_step()
         self.images_seen += len(real) * self.trainer.world_size
         return logs
@@ -127,20 +127,27 @@ class GAN(pl.LightningModule):
         return batch.attributes * kept.float()
 
     def critic(self, images: Tensor, labels: Tensor | None) -> Tensor:
-        """What losses and penalties differentiate: images (B, C, H, W) -> logits (B,)."""
+        """What penalties differentiate: images (B, C, H, W) -> logits (B,)."""
+        return self.judge(images, labels)[0]
+
+    def judge(self, images: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The logits of images, (B,), and their label-matching loss, a scalar, 0 without labels."""
         augmented = self.augment(images)
         if labels is None:
-            return self.discriminator(augmented)
-        return self.discriminator(augmented, labels)
+            return self.discriminator(augmented), images.new_zeros(())
+        logits = self.discriminator(augmented, labels)  # (B, B)
+        return logits.diagonal(), LABEL_MATCHING * label_matching(logits)
 
     def discriminator_step(
-        self, step: int, critic: Critic, real: Tensor, fake: Tensor
+        self, step: int, real: Tensor, fake: Tensor, labels: Tensor | None
     ) -> tuple[Tensor, Logs]:
         """One update of the discriminator; returns the real images' logits, (B,), detached."""
-        real_logits, fake_logits = critic(real), critic(fake)  # (B,) each
+        real_logits, matching = self.judge(real, labels)
+        fake_logits = self.critic(fake, labels)
         loss = self.loss.discriminator(real_logits, fake_logits)
+        critic = partial(self.critic, labels=labels)
         penalty, penalty_logs = self.penalty.lazy(step, critic, real, fake)
-        self.update("discriminator", loss + penalty)
+        self.update("discriminator", loss + matching + penalty)
 
         real_logits, fake_logits = real_logits.detach(), fake_logits.detach()
         sign = self.loss.real_margin(real_logits, fake_logits).sign().mean()
@@ -150,14 +157,20 @@ class GAN(pl.LightningModule):
             "D_real_logits": real_logits.mean(),
             "D_fake_logits": fake_logits.mean(),
         }
+        if labels is not None:
+            logs["D_label_matching"] = matching.detach()
         return real_logits, logs | penalty_logs | augment_logs
 
-    def generator_step(self, critic: Critic, fake: Tensor, real_logits: Tensor) -> Logs:
+    def generator_step(self, fake: Tensor, real_logits: Tensor, labels: Tensor | None) -> Logs:
         """One update of the generator through the frozen discriminator."""
         with frozen(self.discriminator):
-            loss = self.loss.generator(critic(fake), real_logits)
-            self.update("generator", loss)
-        return {"G_loss": loss.detach()}
+            logits, matching = self.judge(fake, labels)
+            loss = self.loss.generator(logits, real_logits)
+            self.update("generator", loss + matching)
+        logs = {"G_loss": loss.detach()}
+        if labels is not None:
+            logs["G_label_matching"] = matching.detach()
+        return logs
 
     def ema_step(self) -> None:
         """One update of the moving average, for the images since the last one."""

@@ -171,9 +171,10 @@ class Generator(FaceNetwork):
 class Discriminator(FaceNetwork):
     """Images in [-1, 1], (B, channels, size, size) -> one logit each, (B,): positive means real.
 
-    With labels, (B, A), their embedding's product with the features is added to the logit: the
-    projection of Miyato and Koyama 2018 ("cGANs with Projection Discriminator"), eq. 3. The product
-    is divided by the root of the number of features, so that it does not depend on it.
+    With labels, (L, A), it returns the logits of each image with each of them, (B, L). The product
+    of their embedding with the features is added to the logit: the projection of Miyato and Koyama
+    2018 ("cGANs with Projection Discriminator"), eq. 3. The product is divided by the root of the
+    number of features, so that it does not depend on it.
     """
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -182,8 +183,9 @@ class Discriminator(FaceNetwork):
         if labels is None:
             return logits
         flat = features.flatten(1).float()
-        embedded = self.embedding(labels).float()
-        return logits + (embedded * flat).sum(dim=1) / flat.shape[1] ** 0.5
+        embedded = self.embedding(labels).float()  # (L, features)
+        with torch.autocast(flat.device.type, enabled=False):
+            return logits[:, None] + flat @ embedded.T / flat.shape[1] ** 0.5
 
     def features(self, images: Tensor) -> Tensor:
         """The input of the last layer: (B, channels, size, size) -> (B, …)."""

@@ -60,7 +60,7 @@ from facegan.training.start import (
     starting_point,
 )
 
-SCHEDULE_KEYS = ("lr_schedule", "final_lr_factor")  # in the group model
+SCHEDULE_KEYS = ("lr_schedule", "final_lr_factor", "cooldown_after")  # in the group model
 OTHER_KEYS = (*SCHEDULE_KEYS, "conditional")  # of the group model, not of the GAN
 INIT_WARMUP = 5_000  # images over which the rates rise if the networks start from other weights
 
@@ -195,7 +195,7 @@ def _without(node: DictConfig, names: tuple[str, ...]) -> DictConfig:
 def build_schedule(
     config: dict[str, Any], budget: Budget, rollbacks: int = 0
 ) -> LearningRateSchedule:
-    """The learning rates; two of their keys are in the group `model`."""
+    """The learning rates; three of their keys are in the group `model`."""
     keys = {name: config["model"][name] for name in SCHEDULE_KEYS if name in config["model"]}
     warmup = INIT_WARMUP if config["init"] is not None else 0
     restart = config["trainer"]["restart_schedule"]
