@@ -20,6 +20,7 @@ from facegan.core.errors import NotFoundError
 from facegan.data.base import FaceSource
 from facegan.data.dataset import PackedDataset
 from facegan.data.recorded import source_or_recorded
+from facegan.evaluation.features import AttributeFeatures
 from facegan.evaluation.obedience import (
     balanced_accuracy,
     linear_probe,
@@ -211,7 +212,9 @@ def test_obedience_on_labels_that_the_classifier_does_not_know(dataset: PackedDa
     dataset = replace(dataset, labels=labels, manifest=counts)
     generator = DCGANGenerator(latent_dim=4, width=8, image_size=8)
     generator.condition_on(LabelTable.of(("a", "b"), signs).config)
-    found = measure_obedience(generator, dataset, range(30), generator.sample(n=30))
+    extractor = AttributeFeatures(8)
+    features = extractor(generator.sample(n=30))
+    found = measure_obedience(generator, dataset, range(30), extractor, features)
     assert found is not None
     assert [label.name for label in found.labels] == ["a", "b"]
     assert found.photographs > 0.9  # fitted to these forty

@@ -43,5 +43,5 @@ def test_a_training_of_moments_warns_of_the_faces_that_it_started_from(cli: Cli)
     assert result.code == 0, result.err
     assert "warning: these are still the faces of init=full-28" in result.out
     result = cli("evaluate", "weights=run", "evaluation.faces=60")
-    assert "warning: these are still the faces of full-28" in result.err
+    assert "warning: these are still the faces of init=full-28" in result.err
     assert "these are still the faces" in Path("run/evaluation.html").read_text()

@@ -80,10 +80,9 @@ def moved_from_start(generator: Generator, run: Path | None) -> dict[str, str]:
     if start is None:
         return {}
     moved = movement(start, generator)
-    warning = f"warning: these are still the faces of {init}; " if moved.is_little else ""
-    if warning:
-        print(f"{warning}{moved}", file=sys.stderr)
-    return {f"since {init}": f"{warning}{moved}"}
+    if moved.is_little:
+        print(moved.describe(init), file=sys.stderr)
+    return {f"since {init}": moved.describe(init)}
 
 
 def comparison_facts(

@@ -52,23 +52,26 @@ class Obedience:
 
 
 def measure_obedience(
-    generator: Generator, dataset: PackedDataset, seeds: Sequence[int], faces: Tensor
+    generator: Generator,
+    dataset: PackedDataset,
+    seeds: Sequence[int],
+    extractor: AttributeFeatures,
+    features: Tensor,
 ) -> Obedience | None:
-    """The obedience of the `faces` of `seeds`, (N, 3, H, W) uint8.
+    """The obedience of the faces of `seeds`, which have the `features` (N, D).
 
     None without labels in the generator, or if the data set lacks one of them.
     """
     table = generator.labels
     if table is None or not {*table.names} <= {*dataset.labels.attribute_names}:
         return None
-    extractor = AttributeFeatures(dataset.image_size)
     judge = make_judge(dataset, extractor, table.names)
     split = compared_split(dataset.counts, "test")
     held_out = dataset.with_attributes(table.names).labels.rows(dataset.indices(split))
     real = torch.from_numpy(held_out.attributes)
     photographs = balanced_accuracy(judge(split_features(dataset, split, extractor)), real)
     ordered = table.draw(seeds)
-    found = judge(extractor(faces, "faces to order"))
+    found = judge(features)
     agreement = balanced_accuracy(found, ordered)
     moved = others_moved(generator, table, lambda faces: judge(extractor(faces)))
     right = (found == (ordered > 0)).float().mean(dim=1)

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,20 +82,18 @@ def evaluate(cfg: DictConfig) -> None:
         if warning := crop_warning(cfg.weights, trained_on, data):
             print(f"warning: {warning}", file=sys.stderr)
             facts["warning"] = warning
-        generator = _generator(cfg.weights, source.image_size)
+        generator, seeds = _generator(cfg.weights, source.image_size), range(seed, seed + count)
         facts |= moved_from_start(generator, run)
-        seeds = range(seed, seed + count)
         dataset = _dataset(source, split)
         z = generator.latents(seeds)
         faces = generator.to(best_device()).draw(z, progress="drawing faces")
     else:
+        generator, seeds = None, range(0)
         faces, read = read_images(Path(cfg.images), count, source.image_size, source.mode)
         facts = {"images": str(cfg.images), "images as read": read}
         _check_count(f"the number of images in {cfg.images}", len(faces))
         dataset = _dataset(source, split)
-    evaluation = evaluate_faces(dataset, split, faces, extractor)
-    if cfg.images is None:
-        evaluation = with_obedience(evaluation, measure_obedience(generator, dataset, seeds, faces))
+    evaluation = evaluate_faces(dataset, split, faces, extractor, generator, seeds)
     facts |= comparison_facts(dataset, split, faces, extractor)
     facts |= {"balance": balance(evaluation.coverage, source.images_are)}
     facts |= unmeasured(evaluation.measures, split)
@@ -156,9 +154,17 @@ def _dataset(source: FaceSource, split: str) -> PackedDataset:
 
 
 def evaluate_faces(
-    dataset: PackedDataset, split: str, faces: Tensor, extractor: FeatureExtractor
+    dataset: PackedDataset,
+    split: str,
+    faces: Tensor,
+    extractor: FeatureExtractor,
+    generator: Generator | None = None,
+    seeds: Sequence[int] = (),
 ) -> Evaluation:
-    """Compares `faces`, (N, 3, H, W) uint8, with the dataset's held-out and training images."""
+    """Compares `faces`, (N, 3, H, W) uint8, with the dataset's held-out and training images.
+
+    `generator` and `seeds`: what has drawn the faces, whose obedience is then measured.
+    """
     fake = extractor(faces, "generated faces")
     held_out = split_features(dataset, split, extractor, progress=True)
     training = split_features(dataset, "train", extractor, progress=True)
@@ -177,16 +183,12 @@ def evaluate_faces(
         for metric, value in metrics.measure(comparison).items()
     }
     coverage = attribute_coverage(real, generated, attributes.attributes)
-    return Evaluation(measures, coverage, metrics.nearest_pairs(comparison))
-
-
-def with_obedience(evaluation: Evaluation, obedience: Obedience | None) -> Evaluation:
-    """The evaluation with its obedience, whose mean over the labels is one of the measures."""
-    if obedience is None:
-        return evaluation
-    measure = metrics.Measure(obedience.faces, obedience.photographs)
-    measures = {**evaluation.measures, metrics.OBEDIENCE: measure}
-    return dataclasses.replace(evaluation, measures=measures, obedience=obedience)
+    obedience = None
+    if generator is not None:
+        obedience = measure_obedience(generator, dataset, seeds, attributes, fake_attributes)
+    if obedience is not None:
+        measures[metrics.OBEDIENCE] = metrics.Measure(obedience.faces, obedience.photographs)
+    return Evaluation(measures, coverage, metrics.nearest_pairs(comparison), obedience)
 
 
 def to_json(facts: dict[str, str], evaluation: Evaluation) -> dict[str, Any]:

@@ -21,9 +21,12 @@ class Movement(NamedTuple):
         """Whether the faces are still those of the weights that the training started from."""
         return self.moved < LITTLE * self.apart
 
-    def __str__(self) -> str:
-        text = f"faces have moved by {self.moved:.0f} grey levels; two seeds differ by"
-        return f"{text} {self.apart:.0f}"
+    def describe(self, init: str) -> str:
+        """The numbers, with a warning if they are little. `init`: the weights of the start."""
+        apart = f"two seeds differ by {self.apart:.0f}"
+        text = f"faces have moved by {self.moved:.0f} grey levels; {apart}"
+        warning = f"warning: these are still the faces of init={init}; train longer: "
+        return warning + text if self.is_little else text
 
 
 def movement(start: Tensor, generator: Generator) -> Movement:

@@ -110,15 +110,8 @@ class WatchMovement(Callback):
 
     @rank_zero_only
     def on_train_epoch_end(self, trainer: pl.Trainer, gan: GAN) -> None:
-        if self.start is None:
-            return
-        moved = movement(self.start, gan.ema)
-        print_line(str(moved))
-        if moved.is_little:
-            print_line(
-                f"warning: these are still the faces of init={self.init}, not yet of your "
-                "photographs; train longer"
-            )
+        if self.start is not None:
+            print_line(movement(self.start, gan.ema).describe(self.init))
 
 
 class LiveGrid(Callback):
