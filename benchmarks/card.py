@@ -36,6 +36,17 @@ def coverage(report: dict[str, Any]) -> list[str]:
     return lines
 
 
+def obedience(report: dict[str, Any]) -> list[str]:
+    labels = (report.get("obedience") or {}).get("labels", [])
+    if not labels:
+        return []
+    lines = ["| label | faces | photographs |", "|---|---|---|"]
+    for label in sorted(labels, key=lambda label: -label["faces"]):
+        name = label["name"].replace("_", " ")
+        lines.append(f"| {name} | {label['faces']:.3f} | {label['photographs']:.3f} |")
+    return ["", *lines]
+
+
 def accuracies(about: dict[str, str]) -> list[str]:
     values = json.loads(about["test_accuracy"])
     lines = ["| attribute | test accuracy |", "|---|---|"]
@@ -51,7 +62,7 @@ def main(path: str) -> None:
         print("\n".join(accuracies(metadata(path))))
         return
     report = json.loads(Path(path).read_text())
-    print("\n".join([*measures(report), "", *coverage(report)]))
+    print("\n".join([*measures(report), "", *coverage(report), *obedience(report)]))
 
 
 if __name__ == "__main__":

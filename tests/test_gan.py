@@ -128,9 +128,9 @@ def test_the_step_of_one_network_does_not_change_the_other() -> None:
     networks, real = (gan.discriminator, gan.generator), to_float(faces().images)
     fake = gan.generator(torch.randn(BATCH, LATENT))
     states = [[(weights(network), gradients(network)) for network in networks]]
-    real_logits, _ = gan.discriminator_step(0, real, fake.detach(), None)
+    real_logits, _ = gan.discriminator_step(0, gan.discriminator, real, fake.detach(), None)
     states.append([(weights(network), gradients(network)) for network in networks])
-    gan.generator_step(fake, real_logits, None)
+    gan.generator_step(gan.discriminator, fake, real_logits)
     states.append([(weights(network), gradients(network)) for network in networks])
     changed = [
         [not all(map(equal, old, new)) for old, new in zip(before, after, strict=True)]

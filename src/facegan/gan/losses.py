@@ -129,7 +129,7 @@ def label_matching(logits: Tensor) -> Tensor:
     are its own. Reed et al. 2016 ("Generative Adversarial Text to Image Synthesis"), section 4.1,
     give the discriminator real images with the texts of others as a third kind of input. Here the
     two logits of one image are compared, as by `RelativisticPairing`. An attribute then counts in
-    the pairs that differ in it, as many images with it as without it, however rare it is. The
-    generator minimizes the same on its images.
+    the pairs that differ in it, as many images with it as without it, however rare it is. Only the
+    discriminator minimizes it, on real images: a generator that did would exaggerate the labels.
     """
     return F.softplus(logits - logits.diagonal()[:, None]).mean()

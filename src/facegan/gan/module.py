@@ -18,11 +18,11 @@ from facegan.core.seeds import derive_seed
 from facegan.gan.augment import Augmentation, NoAugmentation
 from facegan.gan.ema import ema_decay, update_ema
 from facegan.gan.losses import AdversarialLoss, label_matching
-from facegan.gan.penalties import Logs, Penalty
+from facegan.gan.penalties import Critic, Logs, Penalty
 from facegan.networks.base import Discriminator, Generator
 
 LABEL_DROPOUT = 0.1  # of the images
-LABEL_MATCHING = 0.3  # the weight of this loss in both networks (benchmarks/recipes.md, round 15)
+LABEL_MATCHING = 0.3  # the weight of this loss in D (benchmarks/recipes.md, round 15)
 
 
 class GAN(pl.LightningModule):
@@ -108,9 +108,10 @@ class GAN(pl.LightningModule):
         with torch.set_grad_enabled(update_generator):
             fake = self.generator(self.generator.condition(z, labels))
 
-        real_logits, logs = self.discriminator_step(step, real, fake.detach(), labels)
+        critic = partial(self.critic, labels=labels)
+        real_logits, logs = self.discriminator_step(step, critic, real, fake.detach(), labels)
         if update_generator:
-            logs |= self.generator_step(fake, real_logits, labels)
+            logs |= self.generator_step(critic, fake, real_logits)
             self.ema_step()
         self.images_seen += len(real) * self.trainer.world_size
         return logs
@@ -127,7 +128,7 @@ class GAN(pl.LightningModule):
         return batch.attributes * kept.float()
 
     def critic(self, images: Tensor, labels: Tensor | None) -> Tensor:
-        """What penalties differentiate: images (B, C, H, W) -> logits (B,)."""
+        """What losses and penalties differentiate: images (B, C, H, W) -> logits (B,)."""
         return self.judge(images, labels)[0]
 
     def judge(self, images: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -136,18 +137,17 @@ class GAN(pl.LightningModule):
         if labels is None:
             return self.discriminator(augmented), images.new_zeros(())
         logits = self.discriminator(augmented, labels)  # (B, B)
-        return logits.diagonal(), LABEL_MATCHING * label_matching(logits)
+        return logits.diagonal(), label_matching(logits)
 
     def discriminator_step(
-        self, step: int, real: Tensor, fake: Tensor, labels: Tensor | None
+        self, step: int, critic: Critic, real: Tensor, fake: Tensor, labels: Tensor | None
     ) -> tuple[Tensor, Logs]:
         """One update of the discriminator; returns the real images' logits, (B,), detached."""
         real_logits, matching = self.judge(real, labels)
-        fake_logits = self.critic(fake, labels)
+        fake_logits = critic(fake)
         loss = self.loss.discriminator(real_logits, fake_logits)
-        critic = partial(self.critic, labels=labels)
         penalty, penalty_logs = self.penalty.lazy(step, critic, real, fake)
-        self.update("discriminator", loss + matching + penalty)
+        self.update("discriminator", loss + LABEL_MATCHING * matching + penalty)
 
         real_logits, fake_logits = real_logits.detach(), fake_logits.detach()
         sign = self.loss.real_margin(real_logits, fake_logits).sign().mean()
@@ -161,16 +161,12 @@ class GAN(pl.LightningModule):
             logs["D_label_matching"] = matching.detach()
         return real_logits, logs | penalty_logs | augment_logs
 
-    def generator_step(self, fake: Tensor, real_logits: Tensor, labels: Tensor | None) -> Logs:
+    def generator_step(self, critic: Critic, fake: Tensor, real_logits: Tensor) -> Logs:
         """One update of the generator through the frozen discriminator."""
         with frozen(self.discriminator):
-            logits, matching = self.judge(fake, labels)
-            loss = self.loss.generator(logits, real_logits)
-            self.update("generator", loss + matching)
-        logs = {"G_loss": loss.detach()}
-        if labels is not None:
-            logs["G_label_matching"] = matching.detach()
-        return logs
+            loss = self.loss.generator(critic(fake), real_logits)
+            self.update("generator", loss)
+        return {"G_loss": loss.detach()}
 
     def ema_step(self) -> None:
         """One update of the moving average, for the images since the last one."""
