@@ -93,15 +93,15 @@ class Constant(AdversarialLoss):
         return 0 * fake_logits.sum()
 
 
-def test_label_matching_alone_teaches_both_networks_what_a_label_is() -> None:
+def test_label_matching_alone_teaches_the_discriminator_what_a_label_is() -> None:
     gan = conditional(norm="none", loss=Constant())
     signs = torch.tensor([1, -1] * 4, dtype=torch.int8)
     bright = (128 + 100 * signs.int())[:, None, None, None].expand(-1, 3, SIZE, SIZE)
     batch = Batch(bright.to(torch.uint8), torch.stack([signs, -signs], dim=1))
     first, *_, last = (gan.training_step(batch, 0) for _ in range(100))
+    assert first["D_label_matching"].item() == pytest.approx(math.log(2), abs=0.05)
     assert last["D_label_matching"] < 0.7 * first["D_label_matching"]
-    dark, light = (gan.generator.eval().sample(64, attributes={"Smiling": s}) for s in (0, 1))
-    assert light.float().mean() > dark.float().mean() + 30
+    assert "D_label_matching" not in BareGAN(**arguments()).training_step(faces(), 0)
 
 
 def test_a_discriminator_with_a_forward_of_its_own() -> None:
