@@ -22,7 +22,6 @@ from facegan.gan.penalties import Critic, Logs, Penalty
 from facegan.networks.base import Discriminator, Generator
 
 LABEL_DROPOUT = 0.1  # of the images
-LABEL_MATCHING = 0.3  # the weight of this loss in D (benchmarks/recipes.md, round 15)
 
 
 class GAN(pl.LightningModule):
@@ -147,7 +146,7 @@ class GAN(pl.LightningModule):
         fake_logits = critic(fake)
         loss = self.loss.discriminator(real_logits, fake_logits)
         penalty, penalty_logs = self.penalty.lazy(step, critic, real, fake)
-        self.update("discriminator", loss + LABEL_MATCHING * matching + penalty)
+        self.update("discriminator", loss + matching + penalty)
 
         real_logits, fake_logits = real_logits.detach(), fake_logits.detach()
         sign = self.loss.real_margin(real_logits, fake_logits).sign().mean()
