@@ -14,7 +14,7 @@ python -m facegan.sample latent=FILE edit=Smiling:2          the face of facegan
 import itertools
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,9 +27,6 @@ from facegan.core.console import progress_bar
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from facegan.core.provenance import Provenance
-    from facegan.networks.base import Generator
 
 
 MOST_IN_GRID = 100  # faces, by default
@@ -68,160 +65,136 @@ class SampleConfig:
 @command("sample", SampleConfig)
 def main(cfg: DictConfig) -> None:
     _check(cfg)
-    from facegan.networks.base import Generator  # torch, which --help does not need
-
-    generator = Generator.from_pretrained(cfg.weights)
+    drawing = Drawing(cfg)
     if cfg.stream:
-        stream(generator, cfg)
+        drawing.stream()
     elif cfg.interpolate is not None or cfg.sweep is not None:
-        save_motion(generator, cfg)
+        drawing.save_video()
     else:
-        save_images(generator, cfg)
+        drawing.save_images()
 
 
-def save_images(generator: "Generator", cfg: DictConfig) -> None:
-    """A PNG for each seed, one of all, and with `keep` a manifest."""
-    import torch
+class Drawing:
+    """What a config draws: the generator, the seeds of its faces, directions, and the mark."""
 
-    from facegan.core.images import grid, legible
-    from facegan.latent.selection import write_manifest
+    def __init__(self, cfg: DictConfig) -> None:
+        from facegan.latent.directions import parse_edit
+        from facegan.latent.finding import load_directions
+        from facegan.latent.selection import label_order, parse_attributes
+        from facegan.networks.base import Generator  # torch, which --help does not need
 
-    seeds, z = _latents(generator, cfg)
-    faces = _drawn(generator, _editor(generator, cfg)(z))
-    facts = _facts(generator, cfg, seeds)
-    with_grid = 1 < len(z) <= MOST_IN_GRID if cfg.grid is None else cfg.grid
-    names = [(f"seed-{seed:04}", str(seed)) for seed in seeds] or [("latent", "")]
-    kept = []
-    for (name, seed), face in zip(names, progress_bar(faces, total=len(z)), strict=True):
-        _save_image(face, name, cfg, replace(facts, seeds=seed))
-        kept += [face] if with_grid or cfg.keep is not None else []
-    if with_grid:
-        scale = legible(generator.image_size)
-        _save_image(grid(torch.stack(kept)), "grid", cfg, facts, scale)
-    if cfg.keep is not None:
-        facts = replace(facts, upscale=cfg.upscale or 1, filter=cfg.filter)
-        write_manifest(Path(cfg.out), facts, cfg.keep, seeds, torch.stack(kept))
-    shown = f"; {Path(cfg.out) / 'grid.png'} shows them" if with_grid else ""
-    print(f"{len(z)} face{'s' if len(z) > 1 else ''} in {cfg.out}{shown}")
+        self.cfg = cfg
+        self.generator = Generator.from_pretrained(cfg.weights)
+        self.amounts = parse_edit(cfg.edit) if cfg.edit else {}
+        if self.amounts:
+            self.directions = load_directions(self.generator, True, self.amounts)
+        wanted = parse_attributes(cfg.attributes)
+        self.order = label_order(self.generator, wanted)
+        self.seeds = () if cfg.latent is not None else self._seeds(wanted)
+        motion = "interpolation" if cfg.interpolate else "sweep" if cfg.sweep else ""
+        facts = {"edit": cfg.edit or "", "attributes": cfg.attributes or "", "motion": motion}
+        self.facts = self.generator.provenance(self.seeds, cfg.truncation, **facts)
 
+    def save_images(self) -> None:
+        """A PNG for each seed, one of all, and with `keep` a manifest."""
+        import torch
 
-def save_motion(generator: "Generator", cfg: DictConfig) -> None:
-    """A video from face to face, which ends at the first one, or of faces along directions."""
-    from facegan.core.images import grid, legible, save_video, to_pil
-    from facegan.latent.directions import parse_edit, parse_sweep, sweep_amounts
-    from facegan.latent.interpolation import slerp_loop
+        from facegan.core.images import grid, legible
+        from facegan.latent.selection import write_manifest
 
-    seeds, z = _latents(generator, cfg)
-    edit = _editor(generator, cfg)
-    if cfg.interpolate is not None:
-        name = f"interpolation-{cfg.interpolate.replace(',', '-')}"
-        frames = _drawn(generator, slerp_loop(edit(z), cfg.frames))
-    else:
-        name = f"sweep-{'-'.join(parse_edit(cfg.edit))}"
-        factors = sweep_amounts(*parse_sweep(cfg.sweep), cfg.frames).tolist()
-        frames = (grid(generator.draw(edit(z, factor))) for factor in factors)
-    scale, facts = cfg.upscale or legible(generator.image_size), _facts(generator, cfg, seeds)
-    path = Path(cfg.out) / f"{name[:110]}.{cfg.video}"
-    save_video((to_pil(frame, scale, cfg.filter, facts) for frame in frames), path, cfg.fps)
-    print(path)
+        cfg, z = self.cfg, self.latents(self.seeds)
+        with_grid = 1 < len(z) <= MOST_IN_GRID if cfg.grid is None else cfg.grid
+        names = [(f"seed-{seed:04}", str(seed)) for seed in self.seeds] or [("latent", "")]
+        faces, kept = progress_bar(self.faces(z), total=len(z)), []
+        for (name, seed), face in zip(names, faces, strict=True):
+            self.save_image(face, name, seed)
+            kept += [face] if with_grid or cfg.keep is not None else []
+        if with_grid:
+            scale = legible(self.generator.image_size)
+            self.save_image(grid(torch.stack(kept)), "grid", self.facts.seeds, scale)
+        if cfg.keep is not None:
+            facts = replace(self.facts, upscale=cfg.upscale or 1, filter=cfg.filter)
+            write_manifest(Path(cfg.out), facts, cfg.keep, self.seeds, torch.stack(kept))
+        shown = f"; {Path(cfg.out) / 'grid.png'} shows them" if with_grid else ""
+        print(f"{len(z)} face{'s' if len(z) > 1 else ''} in {cfg.out}{shown}")
 
+    def save_video(self) -> None:
+        """A loop from face to face, or of all faces side by side, moved there and back."""
+        from facegan.core.images import grid, legible, save_video, to_pil
+        from facegan.latent.directions import parse_sweep, sweep_amounts
+        from facegan.latent.interpolation import slerp_loop
 
-def stream(generator: "Generator", cfg: DictConfig) -> None:
-    """New faces until the command is stopped: in the terminal, or as files if there is none."""
-    from facegan.core.images import to_pil
-    from facegan.core.terminal import Strip
-
-    order = _order(generator, cfg)
-    first = _seeds(generator, cfg, order)[0]
-    facts, edit = _facts(generator, cfg), _editor(generator, cfg)
-    strip = Strip(sys.stdout, generator.image_size) if sys.stdout.isatty() else None
-    if strip is None:
-        print(f"one face after the other in {cfg.out}, until this is stopped", flush=True)
-    for seed in itertools.count(first):
-        began = time.monotonic()
-        (face,) = generator.draw(edit(generator.latents([seed], cfg.truncation, order)))
-        if strip is None:
-            _save_image(face, f"seed-{seed:04}", cfg, replace(facts, seeds=str(seed)))
+        cfg = self.cfg
+        if cfg.interpolate is not None:
+            name = f"interpolation-{cfg.interpolate.replace(',', '-')}"
+            frames = self.faces(slerp_loop(self.latents(self.seeds), cfg.frames))
         else:
-            strip.show(to_pil(face))
-        time.sleep(max(0, 1 / cfg.fps - (time.monotonic() - began)))
+            name = f"sweep-{'-'.join(self.amounts)}"
+            factors = sweep_amounts(*parse_sweep(cfg.sweep), cfg.frames).tolist()
+            moved = (self.latents(self.seeds, factor) for factor in factors)
+            frames = (grid(self.generator.draw(z)) for z in moved)
+        path = Path(cfg.out) / f"{name[:110]}.{cfg.video}"
+        scale = cfg.upscale or legible(self.generator.image_size)
+        save_video((to_pil(f, scale, cfg.filter, self.facts) for f in frames), path, cfg.fps)
+        print(path)
 
+    def stream(self) -> None:
+        """New faces until the command is stopped: in the terminal, or as files if there is none."""
+        from facegan.core.images import to_pil
+        from facegan.core.terminal import Strip
 
-def _drawn(generator: "Generator", z: "Tensor") -> Iterator["Tensor"]:
-    """The faces of latents, (C, H, W) uint8 each, drawn a batch at a time."""
-    return itertools.chain.from_iterable(map(generator.draw, z.split(64)))
+        strip = Strip(sys.stdout, self.generator.image_size) if sys.stdout.isatty() else None
+        if strip is None:
+            print(f"one face after the other in {self.cfg.out}, until this is stopped", flush=True)
+        for seed in itertools.count(self.seeds[0]):
+            began = time.monotonic()
+            (face,) = self.generator.draw(self.latents([seed]))
+            if strip is None:
+                self.save_image(face, f"seed-{seed:04}", str(seed))
+            else:
+                strip.show(to_pil(face))
+            time.sleep(max(0, 1 / self.cfg.fps - (time.monotonic() - began)))
 
+    def latents(self, seeds: Sequence[int], factor: float = 1.0) -> "Tensor":
+        """Of `seeds`, or of a file, moved by `factor` times the amounts: (N, latent_dim)."""
+        if self.cfg.latent is not None:
+            from facegan.latent.projection import load_latent
 
-def _facts(generator: "Generator", cfg: DictConfig, seeds: Sequence[int] = ()) -> "Provenance":
-    motion = "interpolation" if cfg.interpolate else "sweep" if cfg.sweep else ""
-    chosen = {"edit": cfg.edit or "", "attributes": cfg.attributes or "", "motion": motion}
-    return generator.provenance(seeds, cfg.truncation, **chosen)
+            z = load_latent(Path(self.cfg.latent), self.generator)[None] * self.cfg.truncation
+        else:
+            z = self.generator.latents(seeds, self.cfg.truncation, self.order)
+        scaled = {name: factor * amount for name, amount in self.amounts.items()}
+        return self.directions.edit(z, scaled) if scaled else z
 
+    def faces(self, z: "Tensor") -> Iterator["Tensor"]:
+        """The faces of latents, (C, H, W) uint8 each, drawn a batch at a time."""
+        return itertools.chain.from_iterable(map(self.generator.draw, z.split(64)))
 
-def _save_image(
-    image: "Tensor", name: str, cfg: DictConfig, facts: "Provenance", upscale: int = 1
-) -> None:
-    """`upscale`: the default of the user's."""
-    from facegan.core.images import save_image, to_pil
+    def save_image(self, image: "Tensor", name: str, seeds: str, upscale: int = 1) -> None:
+        """`upscale`: the default of the user's."""
+        from facegan.core.images import save_image, to_pil
 
-    picture = to_pil(image, cfg.upscale or upscale, cfg.filter, facts)
-    save_image(picture, Path(cfg.out) / f"{name}.png")
+        scale, facts = self.cfg.upscale or upscale, replace(self.facts, seeds=seeds)
+        picture = to_pil(image, scale, self.cfg.filter, facts)
+        save_image(picture, Path(self.cfg.out) / f"{name}.png")
 
+    def _seeds(self, wanted: Mapping[str, float]) -> Sequence[int]:
+        """The seeds of `seeds` or `n`; with `keep`, or without labels, those that are wanted."""
+        from facegan.latent.selection import check_found, find_seeds
+        from facegan.networks.latents import parse_seeds
 
-def _latents(generator: "Generator", cfg: DictConfig) -> tuple[Sequence[int], "Tensor"]:
-    """The seeds of the faces, none for the latent of a file, and the latents (N, latent_dim)."""
-    if cfg.latent is not None:
-        from facegan.latent.projection import load_latent
-
-        return (), load_latent(Path(cfg.latent), generator)[None] * cfg.truncation
-    order = _order(generator, cfg)
-    seeds = _seeds(generator, cfg, order)
-    return seeds, generator.latents(seeds, cfg.truncation, order)
-
-
-def _order(generator: "Generator", cfg: DictConfig) -> dict[str, float] | None:
-    """The shares of faces with each of `attributes`, for weights with labels."""
-    from facegan.latent.selection import label_order, parse_attributes
-
-    return label_order(generator, parse_attributes(cfg.attributes))
-
-
-def _seeds(
-    generator: "Generator", cfg: DictConfig, order: dict[str, float] | None
-) -> Sequence[int]:
-    """The seeds of `seeds` or `n`; with `keep`, or without labels, those that fit `attributes`."""
-    from facegan.latent.selection import check_found, find_seeds, parse_attributes
-    from facegan.networks.latents import parse_seeds
-
-    text, wanted = cfg.interpolate or cfg.seeds, parse_attributes(cfg.attributes)
-    if cfg.keep is None and (order is not None or not wanted):
-        return range(cfg.n) if text is None else parse_seeds(text)
-    if text is not None or cfg.stream:
-        raise ConfigError(
-            "keep chooses n seeds by itself, as attributes does for weights without labels: give "
-            "neither seeds nor stream nor interpolate"
-        )
-    found = find_seeds(
-        generator, wanted, cfg.n, truncation=cfg.truncation, keep=cfg.keep, order=order
-    )
-    check_found(found, cfg.n, cfg.attributes)
-    return found
-
-
-def _editor(generator: "Generator", cfg: DictConfig) -> Callable[..., "Tensor"]:
-    """The function (z, factor=1.0) -> latents moved by `factor` times the amounts of `edit`."""
-    if cfg.edit is None:
-        return lambda z: z
-    from facegan.latent.directions import parse_edit
-    from facegan.latent.finding import load_directions
-
-    amounts = parse_edit(cfg.edit)
-    directions = load_directions(generator, progress=True, wanted=amounts)
-
-    def edit(z: "Tensor", factor: float = 1.0) -> "Tensor":
-        return directions.edit(z, {name: factor * amount for name, amount in amounts.items()})
-
-    return edit
+        cfg, text = self.cfg, self.cfg.interpolate or self.cfg.seeds
+        if cfg.keep is None and (self.order is not None or not wanted):
+            return range(cfg.n) if text is None else parse_seeds(text)
+        if text is not None or cfg.stream:
+            raise ConfigError(
+                "keep chooses n seeds by itself, as attributes does for weights without labels: "
+                "give neither seeds nor stream nor interpolate"
+            )
+        how = {"truncation": cfg.truncation, "keep": cfg.keep, "order": self.order}
+        found = find_seeds(self.generator, wanted, cfg.n, **how)
+        check_found(found, cfg.n, cfg.attributes)
+        return found
 
 
 def _check(cfg: DictConfig) -> None:
