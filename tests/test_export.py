@@ -278,14 +278,9 @@ def test_a_face_is_saved_as_marked_png(opened: Any, cli, button, pixels, facts, 
     assert cli("verify", file).code == code
 
 
-SERVING = (REPOSITORY / "docs" / "serving.md").read_text("utf-8")
-
-
-def documented(start: str) -> str:
-    """The code block of docs/serving.md that begins with `start`."""
-    found = re.search(rf"```\w+\n({re.escape(start)}.*?)```", SERVING, re.S)
-    assert found is not None
-    return found[1].replace("full-64", "full-28")
+def example(name: str) -> str:
+    """A program of docs/serving.md, for the weights of these tests."""
+    return (REPOSITORY / "examples" / name).read_text("utf-8").replace("full-64", "full-28")
 
 
 def assert_is_seed_7(path: Path, generator: Generator) -> None:
@@ -296,7 +291,7 @@ def test_python_without_torch_draws_the_face(
     site: Path, workdir: Path, generator: Generator
 ) -> None:
     shutil.copy(site / "generator.onnx", workdir)
-    code = "import sys\nsys.modules['torch'] = None\n" + documented("import numpy")
+    code = "import sys\nsys.modules['torch'] = None\n" + example("serve_onnx.py")
     subprocess.run([sys.executable, "-c", code], check=True)
     assert_is_seed_7(workdir / "seed-7.png", generator)
 
@@ -311,14 +306,14 @@ def test_node_draws_the_face(site: Path, workdir: Path, generator: Generator) ->
     (package / "ort.wasm.min.js").rename(package / "index.js")
     wasm = "ort-wasm-simd-threaded.wasm"
     (package / wasm).write_bytes(gzip.decompress((package / f"{wasm}.gz").read_bytes()))
-    subprocess.run([NODE, "-e", documented("const fs")], check=True)
+    subprocess.run([NODE, "-e", example("serve_onnx.js")], check=True)
     assert_is_seed_7(workdir / "seed-7.ppm", generator)
 
 
 def test_fastapi_serves_the_face(workdir: Path, cli) -> None:
     testclient = pytest.importorskip("fastapi.testclient", reason="pip install fastapi httpx")
     names: dict[str, Any] = {"__name__": "faces"}
-    exec(documented("from fastapi"), names)
+    exec(example("serve_fastapi.py"), names)
     client = testclient.TestClient(names["app"])
     assert client.get("/faces/-1.png").status_code == 422
     answer = client.get("/faces/7.png")

@@ -34,8 +34,8 @@ def test_a_latent_does_not_depend_on_the_other_seeds() -> None:
 
 @pytest.mark.parametrize("size", [*range(1, 34), 47, 64, 100, 512])
 def test_the_documented_numpy_draws_the_same_latents(size: int) -> None:
-    page = (REPOSITORY / "docs" / "serving.md").read_text("utf-8")
-    block = re.search(r"(def latent\(.*?)\n\n\n", page, re.S)
+    program = (REPOSITORY / "examples" / "serve_onnx.py").read_text("utf-8")
+    block = re.search(r"(def latent\(.*?)\n\n\n", program, re.S)
     names = {"np": np}
     exec(block[1], names)
     seeds = [0, 7, 12345, MAX_SEED]

@@ -60,7 +60,7 @@ CHARTS = (
         [0, 1],
     ),
 )
-MORE = "Each failure with its curves and its remedy: `docs/for-teachers.md`."
+MORE = "Each failure with its curves and its remedy: `docs/failures.md`."
 
 
 def training_tab(training: Training) -> gr.Timer:
