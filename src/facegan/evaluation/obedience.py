@@ -37,18 +37,10 @@ class Obedience:
     """The agreement on every label, and on faces with the rarest combinations of labels."""
 
     labels: list[Agreement]
+    faces: float  # the mean balanced accuracy over the labels
+    photographs: float  # the mean ceiling
     common: float  # share of labels that the faces have as ordered
     rare: float  # the same among the RARE faces with the rarest combinations
-
-    @property
-    def faces(self) -> float:
-        """The mean balanced accuracy over the labels."""
-        return sum(label.faces for label in self.labels) / len(self.labels)
-
-    @property
-    def photographs(self) -> float:
-        """The mean ceiling over the labels."""
-        return sum(label.photographs for label in self.labels) / len(self.labels)
 
 
 def measure_obedience(
@@ -65,36 +57,28 @@ def measure_obedience(
     table = generator.labels
     if table is None or not {*table.names} <= {*dataset.labels.attribute_names}:
         return None
-    judge = make_judge(dataset, extractor, table.names)
+    labels = dataset.with_attributes(table.names).labels
+
+    def real(split: str) -> Tensor:
+        return torch.from_numpy(labels.rows(dataset.indices(split)).attributes)
+
+    unknown = {*table.names} - {*extractor.attributes}
+    columns = [extractor.attributes.index(name) for name in table.names if not unknown]
+    judge: Judge = (
+        linear_probe(split_features(dataset, "train", extractor), real("train"))
+        if unknown
+        else lambda x: extractor.has_attributes(x)[:, columns]
+    )
     split = compared_split(dataset.counts, "test")
-    held_out = dataset.with_attributes(table.names).labels.rows(dataset.indices(split))
-    real = torch.from_numpy(held_out.attributes)
-    photographs = balanced_accuracy(judge(split_features(dataset, split, extractor)), real)
-    ordered = table.draw(seeds)
-    found = judge(features)
+    photographs = balanced_accuracy(judge(split_features(dataset, split, extractor)), real(split))
+    ordered, found = table.draw(seeds), judge(features)
     agreement = balanced_accuracy(found, ordered)
     moved = others_moved(generator, table, lambda faces: judge(extractor(faces)))
     right = (found == (ordered > 0)).float().mean(dim=1)
     rarest = rarity(table, ordered).argsort(stable=True)[: max(1, int(RARE * len(right)))]
     rows = zip(table.names, *map(Tensor.tolist, (agreement, photographs, moved)), strict=True)
-    labels = [Agreement(*row) for row in rows]
-    return Obedience(labels, float(right.mean()), float(right[rarest].mean()))
-
-
-def make_judge(dataset: PackedDataset, extractor: AttributeFeatures, names: Sequence[str]) -> Judge:
-    """The bundled classifier; for labels that it does not know, a linear probe of its features."""
-    known = [extractor.attributes.index(n) if n in extractor.attributes else -1 for n in names]
-    labels = dataset.with_attributes(names).labels.rows(dataset.indices("train")).attributes
-    probe = None
-    if -1 in known:
-        probe = linear_probe(split_features(dataset, "train", extractor), torch.from_numpy(labels))
-    columns = torch.tensor(known)
-
-    def judge(features: Tensor) -> Tensor:
-        answers = extractor.has_attributes(features)[:, columns.clamp(min=0)]
-        return answers if probe is None else torch.where(columns >= 0, answers, probe(features))
-
-    return judge
+    means = (values.mean().item() for values in (agreement, photographs, right, right[rarest]))
+    return Obedience([Agreement(*row) for row in rows], *means)
 
 
 def linear_probe(features: Tensor, labels: Tensor) -> Judge:
@@ -133,12 +117,10 @@ def others_moved(generator: Generator, table: LabelTable, judge: Judge) -> Tenso
     z, drawn = latents(seeds, generator.latent_dim), table.draw(seeds)
     moved = []
     for column in range(len(table.names)):
-        shares = []
-        for sign in (1.0, -1.0):
-            labels = drawn.clone()
-            labels[:, column] = sign
-            shares.append(judge(generator.draw(generator.condition(z, labels))).float().mean(dim=0))
-        change = (shares[0] - shares[1]).abs()
+        flipped = (drawn.index_fill(1, torch.tensor(column), sign) for sign in (1, -1))
+        faces = (generator.draw(generator.condition(z, labels)) for labels in flipped)
+        first, second = (judge(images).float().mean(dim=0) for images in faces)
+        change = (first - second).abs()
         moved.append((change.sum() - change[column]) / max(len(change) - 1, 1))
     return torch.stack(moved)
 
