@@ -97,7 +97,7 @@ def test_no_seeds_give_no_latents() -> None:
         (parse_seeds, "0-3,100", [0, 1, 2, 3, 100]),
         (parse_seeds, " 4 , 1-2,5-5,4 ", [4, 1, 2, 5, 4]),
         (parse_attributes, "Smiling, -Eyeglasses", {"Smiling": True, "Eyeglasses": False}),
-        (parse_edit, "Smiling", {"Smiling": 1}),
+        (parse_edit, "Smiling,-Male", {"Smiling": 1, "Male": -1}),
         (parse_edit, "Smiling:2,Young:-1", {"Smiling": 2, "Young": -1}),
         (parse_edit, " Male:.5 , PCA_1:1e1", {"Male": 0.5, "PCA_1": 10}),
         (parse_sweep, "-3:3", (-3, 3)),

@@ -36,14 +36,7 @@ class Strip:
 def half_blocks(image: Image.Image, columns: int, rows: int) -> str:
     """Two pixels per cell in 24-bit colour: ▀ in the upper colour, on the lower as background."""
     scaled = image.convert("RGB").resize((columns, 2 * rows), Image.Resampling.LANCZOS)
-    pixels = np.asarray(scaled)
-    lines = []
-    for row in range(rows):
-        cells = [
-            "\x1b[38;2;{};{};{}m".format(*pixels[2 * row, column])
-            + "\x1b[48;2;{};{};{}m▀".format(*pixels[2 * row + 1, column])
-            for column in range(columns)
-        ]
-        lines.append("".join(cells) + "\x1b[0m")
-    back = f"\x1b[1B\x1b[{columns}D"  # a line down, to the face's left edge
-    return back.join(lines)
+    pairs = np.asarray(scaled).reshape(rows, 2, columns, 3).swapaxes(1, 2)
+    cell = "\x1b[38;2;{};{};{}m\x1b[48;2;{};{};{}m▀"
+    back = f"\x1b[0m\x1b[1B\x1b[{columns}D"  # a line down, to the face's left edge
+    return back.join("".join(cell.format(*c.flat) for c in row) for row in pairs) + "\x1b[0m"

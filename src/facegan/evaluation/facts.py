@@ -79,10 +79,10 @@ def moved_from_start(generator: Generator, run: Path | None) -> dict[str, str]:
     start = starting_faces(init, generator) if there else None
     if start is None:
         return {}
-    moved = movement(start, generator)
-    if moved.is_little:
-        print(moved.describe(init), file=sys.stderr)
-    return {f"since {init}": moved.describe(init)}
+    moved = movement(init, start, generator)
+    if moved.startswith("warning"):
+        print(moved, file=sys.stderr)
+    return {f"since {init}": moved}
 
 
 def comparison_facts(

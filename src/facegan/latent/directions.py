@@ -2,10 +2,9 @@
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -108,49 +107,49 @@ def find_name(name: str, known: Sequence[str], kind: str) -> int:
     raise FaceganError(f"{name} is not {kind}; {hint}")
 
 
-def parse_edit(text: str) -> dict[str, float]:
-    """Parses amounts: "Smiling:2,Young" -> {"Smiling": 2.0, "Young": 1.0}. Raises FaceganError."""
+def parse_numbers(
+    text: str, rule: str, minus: float, least: float, most: float
+) -> dict[str, float]:
+    """Parses "Smiling,-Hat,Male:0.5" -> {"Smiling": 1, "Hat": `minus`, "Male": 0.5}.
+
+    Raises FaceganError with the `rule` for an empty or repeated name, and for a number out of
+    [`least`, `most`].
+    """
+    values: dict[str, float] = {}
     try:
-        return unique(_parse_part(part) for part in text.split(","))
+        for part in text.split(","):
+            name, colon, number = part.strip().partition(":")
+            value = float(number) if colon else minus if name[:1] == "-" else 1.0
+            name = name.strip() if colon else name.removeprefix("-").strip()
+            if not name or name in values or not least <= value <= most:  # also refuses NaN
+                raise ValueError(part)
+            values[name] = value
     except ValueError:
-        raise FaceganError(
-            f"edit is names with amounts from -{MAX_AMOUNT:g} to {MAX_AMOUNT:g}, each name once, "
-            f"such as Smiling:2,Young:-1; got {text!r}"
-        ) from None
+        raise FaceganError(f"{rule}; got {text!r}") from None
+    return values
+
+
+def parse_edit(text: str) -> dict[str, float]:
+    """Parses amounts: "Smiling:2,Male,-Young" -> {"Smiling": 2, "Male": 1, "Young": -1}."""
+    rule = (
+        f"edit is names with amounts from -{MAX_AMOUNT:g} to {MAX_AMOUNT:g}, each name once, such "
+        "as Smiling:2,-Young"
+    )
+    return parse_numbers(text, rule, -1, -MAX_AMOUNT, MAX_AMOUNT)
 
 
 def parse_sweep(text: str) -> tuple[float, float]:
     """Parses the ends of a sweep: "-3:3" -> (-3.0, 3.0). Raises FaceganError."""
     try:
-        first, last = map(_parse_amount, text.split(":"))
+        first, last = map(float, text.split(":"))
+        if not abs(first) <= MAX_AMOUNT >= abs(last):  # also refuses NaN
+            raise ValueError(text)
     except ValueError:
         raise FaceganError(
             f"sweep is two amounts from -{MAX_AMOUNT:g} to {MAX_AMOUNT:g}, such as -3:3; "
             f"got {text!r}"
         ) from None
     return first, last
-
-
-def unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """A dict of names and values. Raises ValueError for a name that is empty or repeated."""
-    values: dict[str, Any] = {}
-    for name, value in pairs:
-        if not name.strip() or name.strip() in values:
-            raise ValueError(name)
-        values[name.strip()] = value
-    return values
-
-
-def _parse_part(text: str) -> tuple[str, float]:
-    name, colon, amount = text.partition(":")
-    return name, _parse_amount(amount) if colon else 1.0
-
-
-def _parse_amount(text: str) -> float:
-    amount = float(text)
-    if not abs(amount) <= MAX_AMOUNT:  # also refuses NaN
-        raise ValueError(text)
-    return amount
 
 
 def sweep_amounts(first: float, last: float, frames: int) -> Tensor:

@@ -11,17 +11,12 @@ def slerp_loop(keyframes: Tensor, frames: int) -> Tensor:
     the direction is interpolated on the sphere (slerp: Shoemake 1985) and the norm linearly.
     Linear interpolation would pass through latents of a smaller norm than samples of N(0, 1) have.
     """
-    position = torch.arange(frames) * len(keyframes) / frames
-    return _slerp_along(torch.cat([keyframes, keyframes[:1]]), position)
+    return slerp_path(torch.cat([keyframes, keyframes[:1]]), frames + 1)[:-1]
 
 
 def slerp_path(keyframes: Tensor, steps: int) -> Tensor:
     """An open path through latents, both ends included: (K, D) -> (steps, D)."""
-    return _slerp_along(keyframes, torch.linspace(0, len(keyframes) - 1, steps))
-
-
-def _slerp_along(keyframes: Tensor, position: Tensor) -> Tensor:
-    """The latents at positions, (N,) in [0, K - 1], of a path through keyframes: -> (N, D)."""
+    position = torch.linspace(0, len(keyframes) - 1, steps, dtype=torch.float64).float()
     segment = position.long().clamp(max=len(keyframes) - 2)
     return slerp(keyframes[segment], keyframes[segment + 1], (position - segment)[:, None])
 

@@ -16,7 +16,7 @@ from facegan.core.errors import FaceganError
 from facegan.core.files import write_json
 from facegan.core.images import save_image, to_pil
 from facegan.core.provenance import GENERATED, Provenance
-from facegan.latent.directions import find_name, unique
+from facegan.latent.directions import find_name, parse_numbers
 from facegan.networks.attributes import (
     BUNDLED_SIZES,
     AttributeNetwork,
@@ -188,23 +188,14 @@ def parse_attributes(text: str | None) -> dict[str, float]:
 
     No text gives no shares. Raises FaceganError.
     """
-    try:
-        return unique(_parse_share(part.strip()) for part in text.split(",")) if text else {}
-    except ValueError:
-        raise FaceganError(
-            "attributes are names, each once, with - before those that a face must lack, or with "
-            f"the share of faces that have them, such as Smiling,-Eyeglasses,Male:0.5; got {text!r}"
-        ) from None
+    rule = (
+        "attributes are names, each once, with - before those that a face must lack, or with the "
+        "share of faces that have them, such as Smiling,-Eyeglasses,Male:0.5"
+    )
+    return parse_numbers(text, rule, 0, 0, 1) if text else {}
 
 
 def attributes_text(wanted: Mapping[str, float]) -> str:
     """The text that `parse_attributes` parses."""
     forms: dict[float, str] = {1: "{}", 0: "-{}"}
     return ",".join(forms.get(share, "{}:{}").format(name, share) for name, share in wanted.items())
-
-
-def _parse_share(text: str) -> tuple[str, float]:
-    name, colon, share = text.partition(":")
-    if colon and not 0 <= float(share) <= 1:
-        raise ValueError(text)
-    return (name, float(share)) if colon else (text.removeprefix("-"), float(text[:1] != "-"))

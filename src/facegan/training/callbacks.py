@@ -111,7 +111,7 @@ class WatchMovement(Callback):
     @rank_zero_only
     def on_train_epoch_end(self, trainer: pl.Trainer, gan: GAN) -> None:
         if self.start is not None:
-            print_line(movement(self.start, gan.ema).describe(self.init))
+            print_line(movement(self.init, self.start, gan.ema))
 
 
 class LiveGrid(Callback):
