@@ -111,7 +111,9 @@ class Training:
         """What is happening, and how long it will take."""
         if self.process is None:
             return "No training yet. The first faces come about 20 seconds after Start."
-        code, lines = self.process.poll(), self._log()
+        code = self.process.poll()
+        log = (self.runs[-1] / LOG).read_text(encoding="utf-8", errors="replace")
+        lines = log.splitlines()
         if code is None and self.stopped:
             return "Stopping: the training saves its state."
         if code is None:
@@ -122,10 +124,6 @@ class Training:
         if code:
             return f"{self.name} has ended with an error: {lines[-1] if lines else code}"
         return f"{self.name} has finished. Its run folder is {relative(self.runs[-1])}."
-
-    def _log(self) -> list[str]:
-        text = (self.runs[-1] / LOG).read_text(encoding="utf-8", errors="replace")
-        return text.splitlines()
 
     def healthy(self) -> list[Path]:
         """The newest run of the healthy preset with weights, which is shown beside others."""

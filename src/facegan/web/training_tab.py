@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import gradio as gr
@@ -117,19 +116,14 @@ def _update(training: Training, epoch: int) -> list[Any]:
     running, stopped = training.running, training.stopped
     usable = (not running, running, stopped and not running, training.can_be_remedied)
     count = len(grids(runs))
-    faces = [_picture(training.name, runs, epoch), _picture(HEALTHY, healthy, epoch)]
+    faces = ((training.name, grid(runs, epoch)), (HEALTHY, grid(healthy, epoch)))
     return [
         training.status(),
         *(gr.Button(visible=visible) for visible in usable),
         gr.Slider(maximum=max(1, count), visible=count > 0),
-        *faces,
+        *(gr.Image(face, label=name, visible=face is not None) for name, face in faces),
         *(plot(chart, metrics(runs), metrics(healthy)) for chart in CHARTS),
     ]
-
-
-def _picture(name: str, runs: Sequence[Path], epoch: int) -> gr.Image:
-    picture = grid(runs, epoch)
-    return gr.Image(picture, label=name, visible=picture is not None)
 
 
 def plot(chart: Chart, entries: Sequence[Entry], healthy: Sequence[Entry]) -> gr.LinePlot:
