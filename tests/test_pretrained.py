@@ -93,7 +93,7 @@ def test_other_networks_are_saved_the_same_way(tmp_path: Path) -> None:
 def test_missing_weights_are_refused_with_the_bundled_names(tmp_path: Path) -> None:
     message = refusal(tmp_path / "nowhere.safetensors")
     assert "there is no file" in message
-    names = "attributes-28, attributes-64, dcgan-28, full-28, full-64, lite-28"
+    names = "attributes-28, attributes-64, dcgan-28, full-28, full-64, labels-28, lite-28"
     assert f"give bundled weights ({names})" in message
 
 
