@@ -43,7 +43,7 @@ from facegan.data.folder import FolderDataset
 from facegan.gan.ema import update_ema
 from facegan.gan.module import GAN, frozen
 from facegan.networks.base import Generator
-from facegan.training.devices import default_precision
+from facegan.training.build import default_precision
 from facegan.training.run import build_model, train
 
 REPEATS = 5

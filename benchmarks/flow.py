@@ -24,7 +24,7 @@ from facegan.core.images import to_uint8
 from facegan.data.dataset import open_dataset
 from facegan.evaluation.features import images_of
 from facegan.gan.ema import update_ema
-from facegan.training.devices import default_precision
+from facegan.training.build import default_precision
 
 STEPS = (1, 10, 50)  # of Euler's method, for one face
 FACES = 2_000  # for each number of steps; 10,000 would take hours

@@ -19,7 +19,7 @@ from environment import environment
 from quality import BASELINE, REPOSITORY, finish, start, to_training
 
 from facegan.core.tables import table_text
-from facegan.training.devices import default_precision
+from facegan.training.build import default_precision
 
 RESULTS = REPOSITORY / "benchmarks" / "results" / "recipe.json"
 RUNS = Path("outputs/recipe")

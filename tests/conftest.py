@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import io
+import json
 import logging
 import os
 import shutil
@@ -71,6 +72,23 @@ def smooth_images(count: int, image_size: int) -> NDArray[np.uint8]:
     return np.stack([np.asarray(image.resize(size, Image.Resampling.BICUBIC)) for image in coarse])
 
 
+def save_photos(folder: Path, count: int, image_size: int) -> None:
+    """Photographs of smooth random colours: 00.png, 01.png, …."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, image in enumerate(smooth_images(count, image_size)):
+        Image.fromarray(image).save(folder / f"{number:02}.png")
+
+
+def logged(run: Path) -> list[dict[str, float]]:
+    """The lines of a run's metrics.jsonl, which are all whole."""
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def options(group: str) -> list[str]:
+    """The options of a config group."""
+    return sorted(path.stem for path in (CONFIG_PATH / group).glob("[!_]*.yaml"))
+
+
 def smooth_dataset(path: Path, count: int, image_size: int) -> PackedDataset:
     """A dataset of smooth random images, split as a folder of photographs would be."""
 
@@ -114,8 +132,7 @@ def packed_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
 def small_photos(packed_dir: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
     """Overrides for the data: forty photographs of 8x8, of which 36 are for training."""
     folder = tmp_path_factory.mktemp("photographs")
-    for number, image in enumerate(smooth_images(40, 8)):
-        Image.fromarray(image).save(folder / f"{number}.png")
+    save_photos(folder, 40, 8)
     return ("data=folder", f"data.root={folder}", "data.image_size=8", packed_dir)
 
 
@@ -263,9 +280,7 @@ def cli(workdir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
 def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `photos` and `run`, a finished training of two epochs; read it, or copy it."""
     folder = tmp_path_factory.mktemp("finished")
-    (folder / "photos").mkdir()
-    for number, image in enumerate(smooth_images(64, 8)):
-        Image.fromarray(image).save(folder / "photos" / f"{number}.png")
+    save_photos(folder / "photos", 64, 8)
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as out:
         patch.chdir(folder)
         code = run_command(patch, "train", *SMALL_RUN, "hydra.run.dir=run")

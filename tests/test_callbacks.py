@@ -1,12 +1,11 @@
 """Evaluation during training, grids, and what TensorBoard shows."""
 
-import json
 import re
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import TINY
+from conftest import TINY, logged
 from PIL import Image
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -15,7 +14,6 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from facegan.core.images import open_image
 from facegan.core.pretrained import metadata
 from facegan.evaluation import features
-from facegan.evaluation.coverage import AttributeShare
 from facegan.gan.ema import recalibrate_batch_norm
 from facegan.networks.dcgan import DCGANGenerator
 from facegan.training import callbacks, evaluation
@@ -24,7 +22,6 @@ from facegan.training.metrics import (
     MetricsFile,
     RunTensorBoard,
     layout,
-    plain_hyperparameters,
 )
 from facegan.training.schedule import Budget
 
@@ -52,8 +49,7 @@ def run(cli, packed_dir: str, workdir: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def measured(folder: Path) -> list[dict[str, float]]:
-    lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
-    return [line for line in lines if "frechet_distance" in line]
+    return [line for line in logged(folder) if "frechet_distance" in line]
 
 
 def test_an_evaluation_is_logged_keeps_the_best_generator_and_fills_the_charts(run) -> None:
@@ -78,8 +74,7 @@ def check_tensorboard(folder: Path) -> None:
         assert found or title == "penalties", title
     tensors = events.Tags()["tensors"]
     assert {"attribute coverage/text_summary", "custom_scalars__config__"} <= set(tensors)
-    lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
-    assert {key for line in lines for key in line} <= {*scalars, "images"}
+    assert {key for line in logged(folder) for key in line} <= {*scalars, "images"}
     check_hyperparameters(events)
 
 
@@ -135,8 +130,7 @@ def test_few_validation_photographs_are_compared_by_the_kernel_distance(
     result = cli("train", *ARGUMENTS, packed_dir, "trainer.max_epochs=1", "hydra.run.dir=run")
     assert result.code == 0, result.err
     assert "evaluation by 30 validation photographs: kernel_distance" in result.out
-    lines = map(json.loads, (workdir / "run" / "metrics.jsonl").read_text().splitlines())
-    first = next(line for line in lines if "kernel_distance" in line)
+    first = next(line for line in logged(workdir / "run") if "kernel_distance" in line)
     assert first["photographs"] == 30
     assert first["kernel_distance_error"] > 0
     assert 0 <= first["memorization"] <= 1
@@ -179,16 +173,6 @@ def test_grids_within_an_epoch_change_no_weight(
         assert video.n_frames == 12
     weights = [Path(run, "generator.safetensors").read_bytes() for run in ("live", trained_run)]
     assert weights[0] == weights[1]
-
-
-def test_the_coverage_table_is_markdown() -> None:
-    table = evaluation.coverage_table([AttributeShare("Wearing_Hat", 0.05, 0.025, -1.0)])
-    assert table.splitlines()[-1] == "| Wearing Hat | 5.0% | 2.5% |"
-
-
-def test_hyperparameters_are_flattened() -> None:
-    nested = {"a": {"b": 1, "c": {"d": None}}, "e": [0.5], "f": True}
-    assert plain_hyperparameters(nested) == {"a/b": 1, "a/c/d": "None", "e": "[0.5]", "f": True}
 
 
 def test_events_after_the_checkpoint_are_hidden(tmp_path: Path) -> None:

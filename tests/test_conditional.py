@@ -32,8 +32,8 @@ from facegan.gan.penalties import R1
 from facegan.networks.base import Discriminator
 from facegan.networks.dcgan import DCGANGenerator
 from facegan.networks.labels import LabelTable
+from facegan.training.initialization import initialize
 from facegan.training.run import build_model
-from facegan.training.start import initialize
 
 LABELS = LabelTable(("Smiling", "Male"), {"+-": 3, "-+": 2, "--": 1}).config
 RECIPES = ("dcgan", "lite", "full", "r3gan", "sngan", "wgan_gp", "lsgan")

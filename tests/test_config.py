@@ -8,7 +8,7 @@ from typing import Any
 import hydra
 import pytest
 import torch
-from conftest import Compose
+from conftest import Compose, options
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
@@ -20,16 +20,12 @@ from facegan.cli.help import help_text
 from facegan.core.errors import FaceganError
 from facegan.core.paths import CONFIG_PATH, PACKAGE
 from facegan.data.base import FaceSource
-from facegan.gan.losses import AdversarialLoss, NonSaturating
+from facegan.gan.losses import AdversarialLoss
 from facegan.gan.penalties import Penalty
 from facegan.networks.dcgan import DCGANGenerator
 from facegan.train import TrainConfig
 from facegan.training.run import build_model, build_schedule
 from facegan.training.schedule import EpochBudget
-
-
-def options(group: str) -> list[str]:
-    return sorted(path.stem for path in (CONFIG_PATH / group).glob("[!_]*.yaml"))
 
 
 def node(**keys: Any) -> DictConfig:
@@ -210,20 +206,6 @@ def test_an_error_of_the_package_passes_through(tmp_path: Path) -> None:
     with pytest.raises(FaceganError, match=r"^data\.root=.* does not exist") as error:
         instantiate(node(_target_="facegan.data.folder.FolderDataset", **folder), "data")
     assert not isinstance(error.value, ConfigError)
-
-
-def test_extra_objects_reach_the_target() -> None:
-    built = instantiate(
-        node(_target_="facegan.gan.losses.NonSaturating"), "loss", label_smoothing=0.25
-    )
-    assert isinstance(built, NonSaturating)
-    assert built.label_smoothing == 0.25
-
-
-def test_validate_converts_what_fits(base: DictConfig) -> None:
-    cfg = copy.deepcopy(base)
-    cfg.seed = "7"  # as from ${oc.env:SEED}
-    assert validate(cfg, TrainConfig).seed == 7
 
 
 def test_help_names_usage_groups_options_and_keys() -> None:

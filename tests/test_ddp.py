@@ -1,6 +1,5 @@
 """Two processes on the CPU train one model."""
 
-import json
 import os
 import signal
 import socket
@@ -10,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import TINY
+from conftest import TINY, logged
 
 from facegan import Generator
 
@@ -75,7 +74,7 @@ def train(folder: Path, *arguments: str) -> None:
 
 
 def images(run: Path) -> list[int]:
-    return [json.loads(line)["images"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [int(line["images"]) for line in logged(run)]
 
 
 def test_two_processes_train_and_resume_as_one(tmp_path: Path) -> None:

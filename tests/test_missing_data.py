@@ -6,8 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import TINY, Cli, smooth_images
-from PIL import Image
+from conftest import TINY, Cli, save_photos
 
 from facegan.core.errors import NotFoundError
 from facegan.core.pretrained import BUNDLED
@@ -17,12 +16,6 @@ from facegan.data.generated import GeneratedDataset
 from facegan.data.recorded import data_record, source_or_recorded
 
 Go = Callable[..., str]
-
-
-def save_photos(folder: Path) -> None:
-    folder.mkdir(parents=True)
-    for number, image in enumerate(smooth_images(60, 8)):
-        Image.fromarray(image).save(folder / f"{number}.png")
 
 
 def record(source: FaceSource, run: Path) -> None:
@@ -45,7 +38,7 @@ def test_the_packed_data_set_replaces_missing_photographs(
     def make() -> FaceSource:
         return FolderDataset(str(tmp_path / "photos"), str(tmp_path / "packed"), 8)
 
-    save_photos(tmp_path / "photos")
+    save_photos(tmp_path / "photos", 60, 8)
     record(make(), tmp_path / "run")
     path = make().dataset().path
     assert isinstance(source_or_recorded(make, None, tmp_path / "run"), FolderDataset)
@@ -91,7 +84,7 @@ def test_commands_use_the_packed_data_set(
 ) -> None:
     train = ("train", "resume=run")
     evaluate = ("evaluate", "weights=run", "evaluation.faces=50", "out=report")
-    save_photos(workdir / "project" / "photos")
+    save_photos(workdir / "project" / "photos", 60, 8)
     monkeypatch.chdir("project")
     data = ("data=folder", "data.root=photos", "data.image_size=8")
     go("train", *TINY, *data, "model.batch_size=16", "trainer.max_epochs=1", "hydra.run.dir=run")
@@ -114,7 +107,7 @@ def test_a_refused_resume_writes_nothing(cli: Cli, home: Path) -> None:
         return {p: p.read_bytes() for p in (home / "run").rglob("*") if p.is_file()}
 
     before = written()
-    (home / "photos" / "0.png").unlink()
+    (home / "photos" / "00.png").unlink()
     resume = ("train", "resume=run", "trainer.max_epochs=3")
     result = cli(*resume)
     assert (result.code, written()) == (2, before)

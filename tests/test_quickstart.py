@@ -3,9 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-from conftest import Cli, smooth_images
+from conftest import Cli, save_photos
 from PIL import Image
 
 from facegan import quickstart
@@ -72,9 +71,7 @@ def test_the_facts_of_photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.fixture
 def photos(workdir: Path) -> Path:
     folder = workdir / "The Smiths (2024)"
-    folder.mkdir()
-    for number, image in enumerate(smooth_images(40, 32)):
-        Image.fromarray(np.asarray(image)).save(folder / f"{number}.png")
+    save_photos(folder, 40, 32)
     return folder
 
 

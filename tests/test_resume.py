@@ -1,6 +1,5 @@
 """A training that is killed at any moment and resumed ends as without the kill."""
 
-import json
 import random
 from pathlib import Path
 from typing import Any
@@ -8,8 +7,7 @@ from typing import Any
 import killing
 import numpy as np
 import pytest
-from conftest import TINY, smooth_images
-from PIL import Image
+from conftest import TINY, logged, save_photos
 from safetensors.torch import load_file
 
 from facegan.training.checkpoints import read_checkpoint
@@ -35,9 +33,7 @@ ARGUMENTS = (
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with photographs, where 56 of 64 are for training: three batches an epoch."""
     folder = tmp_path_factory.mktemp("kills")
-    (folder / "photos").mkdir()
-    for number, image in enumerate(smooth_images(64, 8)):
-        Image.fromarray(image).save(folder / "photos" / f"{number}.png")
+    save_photos(folder / "photos", 64, 8)
     return folder
 
 
@@ -57,11 +53,10 @@ def train(folder: Path, kill_at: int | None = None) -> Path:
 def results(folder: Path) -> dict[str, Any]:
     """What a training leaves, except for what a clock has measured."""
     run = folder / "run"
-    lines = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
     checkpoint = read_checkpoint(run / "checkpoints/last.ckpt")
     weights = load_file(run / "generator.safetensors")
     return {
-        "lines": [{k: v for k, v in line.items() if k not in CLOCKS} for line in lines],
+        "lines": [{k: v for k, v in line.items() if k not in CLOCKS} for line in logged(run)],
         "pictures": {path.name: path.read_bytes() for path in run.glob("samples/*")},
         "weights file": (run / "generator.safetensors").read_bytes(),
         "weights": {name: np.asarray(tensor).tobytes() for name, tensor in weights.items()},

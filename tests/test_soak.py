@@ -7,8 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import TINY, smooth_images
-from PIL import Image
+from conftest import TINY, save_photos
 
 pytestmark = pytest.mark.slow
 STEPS, BATCH = 200_000, 8
@@ -29,9 +28,7 @@ def usage(pid: int) -> tuple[int, int]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_and_open_files_stay_flat(tmp_path: Path) -> None:
-    (tmp_path / "photos").mkdir()
-    for number, image in enumerate(smooth_images(400, 8)):
-        Image.fromarray(image).save(tmp_path / "photos" / f"{number}.png")
+    save_photos(tmp_path / "photos", 400, 8)
     seen = []
     words = [sys.executable, "-m", "facegan.train", *ARGUMENTS]
     with subprocess.Popen(words, cwd=tmp_path) as process:

@@ -9,13 +9,10 @@ Every choice is printed as a key of facegan.train; such keys can also be given h
 
 import json
 import shlex
-import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -23,7 +20,7 @@ from omegaconf import MISSING, DictConfig
 
 from facegan.cli.arguments import ArgumentKind, quote, quote_literals
 from facegan.cli.command import command
-from facegan.core.console import heeded_signals
+from facegan.core.console import signals_handled_by
 
 OWN = ("photos", "title", "dry_run", "hydra.run.dir")
 NEEDED = ("prepare", "train")  # the others may fail without harm to the weights
@@ -70,8 +67,12 @@ def main(cfg: DictConfig) -> None:
             left = [f"facegan {shlex.join(words)}" for words in steps[number + 1 :]]
             print("\nwhat is left:", *left, sep="\n")
             sys.exit(code)
-    print("\nlook at", *(path for path in results(folder) if path.is_file()), sep="\n  ")
-    print("try next", *next_steps(facts, report(folder), folder), sep="\n  ")
+    page, grids = folder / PAGE / "index.html", sorted((folder / "samples").glob("*.gif"))
+    files = [path for path in (page, folder / "evaluation.html", *grids) if path.is_file()]
+    print("\nlook at", *files, sep="\n  ")
+    path = folder / "evaluation.json"
+    report = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    print("try next", *next_steps(facts, report, folder), sep="\n  ")
 
 
 def commands(keys: list[str], title: str, folder: Path) -> list[list[str]]:
@@ -90,28 +91,11 @@ def run(words: list[str]) -> int:
     print(f"\n$ facegan {shlex.join(words)}", flush=True)
     command = [sys.executable, "-m", f"facegan.{words[0]}", *words[1:]]
     # a session of its own, or a terminal's Ctrl-C would come twice
-    with subprocess.Popen(command, start_new_session=True) as process:
-        before = {signum: signal.signal(signum, forward(process)) for signum in heeded_signals()}
-        code = process.wait()
-    for signum, handler in before.items():
-        signal.signal(signum, handler)
-    return code
-
-
-def forward(process: subprocess.Popen[bytes]) -> Callable[[int, Any], None]:
-    return lambda signum, frame: process.send_signal(signum)
-
-
-def results(folder: Path) -> list[Path]:
-    """The files to look at, the first one first."""
-    page, grids = folder / PAGE / "index.html", sorted((folder / "samples").glob("*.gif"))
-    return [page, folder / "evaluation.html", *grids]
-
-
-def report(folder: Path) -> dict[str, Any]:
-    """The content of the evaluation's JSON; empty without one."""
-    path = folder / "evaluation.json"
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+    with (
+        subprocess.Popen(command, start_new_session=True) as process,
+        signals_handled_by(lambda signum, frame: process.send_signal(signum)),
+    ):
+        return process.wait()
 
 
 if __name__ == "__main__":

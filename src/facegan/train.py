@@ -12,7 +12,7 @@ docs/settings.md describes every key, also those of the groups: data.crop, model
 import functools
 import operator
 import time
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,8 @@ from facegan.cli.command import command, needs_results
 from facegan.cli.config import ConfigError, load_config, number, validate
 from facegan.core.errors import FaceganError
 from facegan.core.paths import CONFIG_PATH
-from facegan.core.run_keys import CHANGEABLE, MOVABLE
+from facegan.core.run_keys import CHANGEABLE, MOVABLE, PER_COMMAND, may_change
 
-PER_COMMAND = ("resume", "trust")  # not stored
 BUDGETS = ("trainer.max_epochs", "trainer.max_images", "trainer.max_time")
 
 
@@ -88,8 +87,7 @@ class TrainConfig:
 def complete(arguments: list[str]) -> list[str]:
     """`arguments`, with those that follow from `init` and `resume`."""
     values = dict(argument.partition("=")[::2] for argument in arguments)
-    more = (*recipe_of_init(values), *crop_of_init(values), *folder_of_resume(values))
-    return [*arguments, *more]
+    return [*arguments, *init_arguments(values), *folder_of_resume(values)]
 
 
 def folder_of_resume(values: dict[str, str]) -> list[str]:
@@ -98,49 +96,32 @@ def folder_of_resume(values: dict[str, str]) -> list[str]:
     if resume in ("null", "") or {"-m", "--multirun", "hydra.run.dir"} & values.keys():
         return []
     folder = Path(absolute(resume.strip("'\""), ArgumentKind.PATH))
-    check_run_folder(folder)
-    return [f"hydra.run.dir={escape(str(folder))}"]
-
-
-def recipe_of_init(values: dict[str, str]) -> list[str]:
-    """The recipe of the weights that `init` names, if none is chosen."""
-    init = values.get("init", "null")
-    if init == "null" or init.startswith("[") or {"model", "experiment", "resume"} & values.keys():
-        return []
-    from facegan.core import pretrained  # torch, which --help does not need
-
-    recipe = pretrained.metadata(absolute(init, ArgumentKind.WEIGHTS)).get("recipe", "")
-    known = (CONFIG_PATH / "model" / f"{recipe}.yaml").is_file()
-    return [f"model={recipe}"] if known and recipe.isidentifier() else []
-
-
-def crop_of_init(values: dict[str, str]) -> list[str]:
-    """The crop of the bundled weights that `init` names, for photographs that are aligned alike.
-
-    Raises FaceganError for another one: the training would first learn the new framing.
-    """
-    init = values.get("init", "null")
-    if init == "null" or values.get("data.align") != "true" or "resume" in values:
-        return []
-    from facegan.core import pretrained
-
-    if init not in pretrained.bundled():
-        return []
-    crop = str(pretrained.bundled_crop(init))
-    if values.setdefault("data.crop", crop) != crop:
-        raise FaceganError(
-            f"data.crop={values['data.crop']} with init={init}, which was trained with "
-            f"data.crop={crop}: leave data.crop out"
-        )
-    return [f"data.crop={crop}"]
-
-
-def check_run_folder(folder: Path) -> None:
-    """Raises FaceganError unless a run has begun in `folder`."""
     if not (folder / "config.yaml").is_file():
         raise FaceganError(
             f"resume={folder} is no run folder (it has no config.yaml); try resume=outputs/latest"
         )
+    return [f"hydra.run.dir={escape(str(folder))}"]
+
+
+def init_arguments(values: dict[str, str]) -> list[str]:
+    """The recipe of the weights that `init` names, and their crop for aligned photographs.
+
+    They are left to the user if they are among `values`.
+    """
+    init = values.get("init", "null")
+    if init == "null" or init.startswith("[") or "resume" in values:
+        return []
+    from facegan.core import pretrained  # torch, which --help does not need
+
+    more = []
+    if not {"model", "experiment"} & values.keys():
+        recipe = pretrained.metadata(absolute(init, ArgumentKind.WEIGHTS)).get("recipe", "")
+        if recipe.isidentifier() and (CONFIG_PATH / "model" / f"{recipe}.yaml").is_file():
+            more.append(f"model={recipe}")
+    aligned = values.get("data.align") == "true" and "data.crop" not in values
+    if aligned and init in pretrained.bundled():
+        more.append(f"data.crop={pretrained.bundled_crop(init)}")
+    return more
 
 
 @command("train", TrainConfig, complete=complete)
@@ -175,7 +156,6 @@ def check_result(value: float | None) -> None:
 
 def stored_config(folder: Path, cfg: DictConfig, overrides: list[str]) -> DictConfig:
     """The config of the run in `folder`, with the values of `cfg` for the keys of `overrides`."""
-    check_run_folder(folder)
     changes = {text.lstrip("+").partition("=")[0]: text for text in overrides}
     if foreign := [text for key, text in changes.items() if not may_change(key)]:
         known = ", ".join((*CHANGEABLE, *(f"data.{name}" for name in MOVABLE)))
@@ -184,12 +164,6 @@ def stored_config(folder: Path, cfg: DictConfig, overrides: list[str]) -> DictCo
             "(trainer.max_epochs=12); start a new run for the rest"
         )
     stored = load_config(folder / "config.yaml")
-    names = [f.name for f in fields(TrainConfig) if f.name not in PER_COMMAND]
-    if missing := [name for name in names if name not in stored]:
-        raise FaceganError(
-            f"{folder / 'config.yaml'} lacks {', '.join(missing)}: it was edited, or written by "
-            "another version; restore it, or start a new run"
-        )
     if changes.keys() & set(BUDGETS):
         for key in BUDGETS[1:]:  # the new budget replaces the old one
             OmegaConf.update(stored, key, None)
@@ -200,12 +174,6 @@ def stored_config(folder: Path, cfg: DictConfig, overrides: list[str]) -> DictCo
         value = functools.reduce(operator.getitem, key.split("."), values)
         OmegaConf.update(stored, key, value, merge=False)
     return validate(stored, TrainConfig)
-
-
-def may_change(key: str) -> bool:
-    """Whether the key may change when a run is resumed."""
-    group, _, name = key.partition(".")
-    return group in CHANGEABLE or (group == "data" and name in MOVABLE)
 
 
 if __name__ == "__main__":

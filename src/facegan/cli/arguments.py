@@ -55,7 +55,8 @@ def absolute(value: str, kind: ArgumentKind) -> str:
     path = os.path.abspath(Path(value).expanduser())  # not resolve(), which follows outputs/latest
     is_path = {
         ArgumentKind.TEXT: False,
-        ArgumentKind.WEIGHTS: os.path.exists(path) and not _is_bundled(value),
+        ArgumentKind.WEIGHTS: os.path.exists(path)
+        and not (BUNDLED / f"{value}.safetensors").is_file(),
         ArgumentKind.FILE_OR_TEXT: os.path.isfile(path),
     }
     return path if is_path.get(kind, True) else value
@@ -81,10 +82,6 @@ def sweep_folder(number: int, overrides: str) -> str:
     names = [f"{key}{equals}{os.path.basename(value.rstrip('/'))}" for key, equals, value in items]
     name = re.sub(r"[^\w.=,+-]+", "-", ",".join(names))
     return f"{number}-{name}"[:MAX_FOLDER_NAME].rstrip("-.,")
-
-
-def _is_bundled(name: str) -> bool:
-    return (BUNDLED / f"{name}.safetensors").is_file()
 
 
 def _quote_argument(argument: str, sweep: bool) -> str:

@@ -5,8 +5,8 @@ import getpass
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,13 @@ from omegaconf.errors import (
 )
 
 from facegan.cli.arguments import LITERAL_KEYS, ArgumentKind, is_sweep, quote_literals
-from facegan.cli.config import ConfigError, first_line, resolve_paths, unknown_key, validate
+from facegan.cli.config import ConfigError, resolve_paths, unknown_key, validate
 from facegan.cli.help import help_text
 from facegan.core.console import (
-    heeded_signals,
     keep_printing,
     print_error,
     print_in_signal_handler,
+    signals_handled_by,
 )
 from facegan.core.errors import FaceganError, out_of_memory
 from facegan.core.paths import CONFIG_PATH
@@ -132,8 +132,7 @@ def name_user() -> None:
         os.environ["LOGNAME"] = "user"
 
 
-@contextmanager
-def ending_signals(name: str) -> Iterator[None]:
+def ending_signals(name: str) -> AbstractContextManager[None]:
     """Within the block, SIGINT, SIGTERM and SIGHUP raise SystemExit, which removes temporary files.
 
     Lightning ends with exit code 1 on a KeyboardInterrupt.
@@ -143,27 +142,19 @@ def ending_signals(name: str) -> Iterator[None]:
         print_in_signal_handler(f"facegan.{name}: ended by {signal.Signals(signum).name}")
         raise SystemExit(128 + signum)
 
-    before = {signum: signal.signal(signum, end) for signum in heeded_signals()}
-    try:
-        yield
-    finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
+    return signals_handled_by(end)
 
 
 def format_error(error: Exception) -> str:
     """One message for an error between the command line and the end of the command."""
-    return "; ".join([_format_error(error), *getattr(error, "__notes__", [])])
-
-
-def _format_error(error: Exception) -> str:
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     if isinstance(cause, MissingMandatoryValue):
         return f"{cause.full_key} has no default and must be set"
     if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.full_key:
         return unknown_key(cause.full_key, list(map(str, cause.parent_node or ())))
     if isinstance(cause, OmegaConfBaseException):
-        return f"{cause.full_key}: {first_line(cause)}" if cause.full_key else first_line(cause)
+        message = str(cause).partition("\n")[0]
+        return f"{cause.full_key}: {message}" if cause.full_key else message
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return str(error)

@@ -15,7 +15,7 @@ from typing import Any
 import hydra
 import yaml
 from hydra.errors import InstantiationException
-from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 
 from facegan.cli.arguments import LITERAL_KEYS, absolute, escape, sweep_folder
 from facegan.cli.size_rules import discriminator_width, generator_width, r1_gamma
@@ -37,8 +37,6 @@ RENAMED = {  # classes in the config.yaml of runs of earlier versions
     "pytorch_lightning.loggers.CSVLogger": "facegan.training.metrics.RunCSV",
     "facegan.training.loggers.RunTensorBoard": "facegan.training.metrics.RunTensorBoard",
 }
-
-
 MAX_CONFIG, MAX_BRACKETS = 100_000, 1000  # of a stored config; PyYAML's time is their square
 
 
@@ -77,19 +75,29 @@ def validate(cfg: DictConfig, schema: type) -> DictConfig:
     return typed
 
 
-def instantiate(node: DictConfig, kind: str, **extra: Any) -> Any:
+def plain(node: Any) -> Any:
+    """A config as nested dicts and lists, interpolations resolved; any other value as it is."""
+    if not OmegaConf.is_config(node):
+        return node
+    return OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
+
+
+def instantiate(node: Any, kind: str, **extra: Any) -> Any:
     """Builds the object that `node` describes by its `_target_`, and everything nested in it.
 
-    `kind` is the key of `node` in the config. The arguments are checked against the signatures of
-    the targets first. `extra` arguments are objects that no YAML can hold. Raises ConfigError for
-    what a signature or a constructor refuses.
+    `kind` is the key of `node`, a config or nested dicts. The arguments are checked against the
+    signatures of the targets first. `extra` arguments are objects that no YAML can hold. Raises
+    ConfigError for what a signature or a constructor refuses.
     """
-    if not isinstance(node, DictConfig) or "_target_" not in node:
+    node = plain(node)
+    if not isinstance(node, dict) or "_target_" not in node:
         raise ConfigError(f"{kind} must have a _target_, the class to build, got {shown(node)}")
     for key, part in _targets(node, kind):
         _check_arguments(key, part)
+    # escaped for the two resolutions of Hydra's instantiate
+    escaped = OmegaConf.create(_map_strings(node, lambda text: escape(escape(text))))
     try:
-        return hydra.utils.instantiate(_without_interpolations(node), _convert_="all", **extra)
+        return hydra.utils.instantiate(escaped, _convert_="all", **extra)
     except InstantiationException as error:
         cause = error.__cause__ or error
         if isinstance(cause, FaceganError | ModuleNotFoundError):
@@ -108,9 +116,9 @@ def keyed(key: str, error: BaseException) -> str:
     return f"{key}.{error}" if argument else f"{key}: {error}"
 
 
-def accepted(node: DictConfig, offered: dict[str, Any]) -> dict[str, Any]:
+def accepted(node: dict[str, Any], offered: dict[str, Any]) -> dict[str, Any]:
     """Those of the `offered` arguments that the target of `node` takes and `node` does not give."""
-    parameters = _parameters(str(node._target_))
+    parameters = _parameters(str(node["_target_"]))
     return {name: v for name, v in offered.items() if name in parameters and name not in node}
 
 
@@ -122,11 +130,10 @@ def resolve_paths(cfg: DictConfig) -> None:
             OmegaConf.update(cfg, key, escape(absolute(value, kind)))
 
 
-def save_config(cfg: DictConfig, path: Path) -> None:
-    """Writes `cfg` as YAML, atomically, with every interpolation resolved."""
-    values = OmegaConf.to_container(cfg, resolve=True)
+def save_config(config: Any, path: Path) -> None:
+    """Writes a config as YAML, atomically, with every interpolation resolved."""
     with atomic_path(path) as temporary:
-        OmegaConf.save(OmegaConf.create(_map_strings(values, escape)), temporary)
+        OmegaConf.save(OmegaConf.create(_map_strings(plain(config), escape)), temporary)
 
 
 def load_config(path: Path) -> DictConfig:
@@ -134,23 +141,17 @@ def load_config(path: Path) -> DictConfig:
 
     Raises FaceganError if the file is not a config, and for what a file may not name.
     """
-    cfg = read_config(path)
-    check_stored(OmegaConf.to_container(cfg), path)
-    return cfg
+    values = read_config(path)
+    check_stored(values, path)
+    return OmegaConf.create(values)
 
 
-def read_config(path: Path) -> DictConfig:
+def read_config(path: Path) -> dict[str, Any]:
     """The config in the file `path`, to read values; `load_config` is for building objects."""
     with reading(path, "restore it, or start a new run"):
-        cfg = OmegaConf.load(io.StringIO(check_yaml(read_text(path))))
-        values = OmegaConf.to_container(cfg)
+        values = OmegaConf.to_container(OmegaConf.load(io.StringIO(check_yaml(read_text(path)))))
         check_form(values, dict)
-        return OmegaConf.create(_map_strings(values, lambda text: RENAMED.get(text, text)))
-
-
-def plain_config(path: Path) -> dict[str, Any]:
-    """The config in the file `path` as nested dicts and lists."""
-    return typing.cast(dict[str, Any], OmegaConf.to_container(read_config(path)))
+        return dict(_map_strings(values, lambda text: RENAMED.get(text, text)))
 
 
 def check_yaml(text: str) -> str:
@@ -166,7 +167,7 @@ def read_run_config(run: Path | None) -> dict[str, Any]:
     """The config of the run in a folder; empty if there is no such run."""
     if run is None or not (run / "config.yaml").is_file():
         return {}
-    return dict(read_config(run / "config.yaml"))
+    return read_config(run / "config.yaml")
 
 
 def read_data_config(run: Path | None) -> dict[str, Any]:
@@ -188,10 +189,6 @@ def unknown_key(full_key: str, known: list[str]) -> str:
     return f"{full_key} is not a key of this config; {hint}"
 
 
-def first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]
-
-
 def _map_strings(node: Any, change: Callable[[str], str]) -> Any:
     """Nested dicts and lists with every string changed."""
     if isinstance(node, dict):
@@ -201,19 +198,13 @@ def _map_strings(node: Any, change: Callable[[str], str]) -> Any:
     return change(node) if isinstance(node, str) else node
 
 
-def _without_interpolations(node: DictConfig) -> DictConfig:
-    """`node` resolved, its strings escaped for the two resolutions of Hydra's instantiate."""
-    values = OmegaConf.to_container(node, resolve=True)
-    return OmegaConf.create(_map_strings(values, lambda text: escape(escape(text))))
-
-
-def _targets(node: Any, key: str) -> Iterator[tuple[str, DictConfig]]:
+def _targets(node: Any, key: str) -> Iterator[tuple[str, dict[Any, Any]]]:
     """Every node with a `_target_` in `node`, itself included, with its full key."""
-    if isinstance(node, DictConfig):
+    if isinstance(node, dict):
         if "_target_" in node:
             yield key, node
-        for name in node:
-            yield from _targets(node[name], f"{key}.{name!s}")
+        for name, child in node.items():
+            yield from _targets(child, f"{key}.{name}")
 
 
 def _parameters(target: str) -> Mapping[str, inspect.Parameter]:
@@ -225,10 +216,10 @@ def _parameters(target: str) -> Mapping[str, inspect.Parameter]:
         raise ConfigError(f"_target_={target}: {' '.join(str(error).split())}") from error
 
 
-def _check_arguments(key: str, node: DictConfig) -> None:
+def _check_arguments(key: str, node: dict[Any, Any]) -> None:
     """Raises ConfigError for an argument that the target of `node` does not take."""
-    parameters = _parameters(str(node._target_))
-    for name in (str(name) for name in node if not str(name).startswith("_")):
+    parameters = _parameters(str(node["_target_"]))
+    for name in (name for name in map(str, node) if not name.startswith("_")):
         if name not in parameters:
             raise ConfigError(unknown_key(f"{key}.{name}", list(parameters)))
         hint, value = parameters[name].annotation, node[name]
@@ -245,7 +236,7 @@ def _has_type(value: Any, hint: Any) -> bool:
         return isinstance(value, int | hint) and not isinstance(value, bool)
     if hint in TYPE_NAMES:
         return isinstance(value, hint)
-    return isinstance(value, ListConfig) or not _is_list(hint)
+    return isinstance(value, list) or not _is_list(hint)
 
 
 def _is_list(hint: Any) -> bool:

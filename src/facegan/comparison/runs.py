@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from facegan.cli.arguments import split_list
-from facegan.cli.config import plain_config
+from facegan.cli.config import read_config
 from facegan.core.errors import FaceganError
 from facegan.core.files import parse_json, read_text, reading
 from facegan.core.nested import flatten
 from facegan.core.run_files import METRICS_FILE, Entry, read_metrics
-from facegan.core.run_keys import CHANGEABLE, MOVABLE
+from facegan.core.run_keys import may_change
 
 CONFIG, RECORD, EVALUATION = "config.yaml", "run.json", "evaluation.json"
+OF_A_RUN = (CONFIG, METRICS_FILE)
 MEASURE = dict.fromkeys(("low", "high", "standard_error"), float | int | None)
 EVALUATION_FORM = {"measures": {str: {"value": float | int, **MEASURE}}, "facts": {str: str}}
 DEPTH = 2  # of subfolders that are searched for runs
@@ -46,8 +47,7 @@ class Run:
         """
         settings = {}
         for key, value in flatten(self.config).items():
-            top, _, rest = key.partition(".")
-            if (top in CHANGEABLE and top not in COMPARED) or (top == "data" and rest in MOVABLE):
+            if may_change(key) and key.partition(".")[0] not in COMPARED:
                 continue
             if key.endswith("._target_"):
                 key, value = key.removesuffix("._target_"), str(value).rpartition(".")[2]
@@ -84,22 +84,22 @@ def _runs_of(part: str) -> Iterator[Path]:
     for folder in [path] if path.exists() else map(Path, sorted(glob.glob(str(path)))):
         level, runs = [folder], list[Path]()
         for _ in range(DEPTH + 1):
-            runs = runs or list(filter(_is_run, level))
+            runs = runs or [f for f in level if any((f / name).is_file() for name in OF_A_RUN)]
             level = [child for parent in level for child in sorted(parent.glob("*/"))]
         yield from runs
-
-
-def _is_run(folder: Path) -> bool:
-    return (folder / CONFIG).is_file() or (folder / METRICS_FILE).is_file()
 
 
 def read_run(folder: Path) -> Run:
     """The run in `folder`. What cannot be read is left out and noted."""
     notes: list[str] = []
-    config = _read(folder / CONFIG, plain_config, notes)
+    config = _read(folder / CONFIG, read_config, notes)
     if not (folder / CONFIG).is_file():
         notes.append(f"{CONFIG} is missing")
-    entries = _read_entries(folder / METRICS_FILE, notes)
+    entries, damaged = read_metrics(folder / METRICS_FILE)
+    if damaged:
+        notes.append(f"{damaged} damaged lines in {METRICS_FILE} are left out")
+    if not entries:
+        notes.append("no metrics yet")
     record = _read_json(folder / RECORD, dict, notes)
     if record and record.get("finished") is not True:
         notes.append("unfinished")
@@ -123,12 +123,3 @@ def _read(path: Path, read: Callable[[Path], dict[str, Any]], notes: list[str]) 
 
 def _read_json(path: Path, form: Any, notes: list[str]) -> dict[str, Any]:
     return _read(path, lambda path: dict(parse_json(read_text(path), form)), notes)
-
-
-def _read_entries(path: Path, notes: list[str]) -> list[Entry]:
-    entries, damaged = read_metrics(path)
-    if damaged:
-        notes.append(f"{damaged} damaged lines in {path.name} are left out")
-    if not entries:
-        notes.append("no metrics yet")
-    return entries

@@ -5,8 +5,8 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -62,6 +62,17 @@ def heeded_signals() -> list[signal.Signals]:
     """The ENDING_SIGNALS that the process does not ignore from its start, as SIGHUP by nohup."""
     known = [getattr(signal, name) for name in ENDING_SIGNALS if hasattr(signal, name)]
     return [signum for signum in known if signal.getsignal(signum) is not signal.SIG_IGN]
+
+
+@contextmanager
+def signals_handled_by(handler: Callable[[int, Any], Any]) -> Iterator[None]:
+    """Within the block, `handler` gets the signals of `heeded_signals`."""
+    before = {signum: signal.signal(signum, handler) for signum in heeded_signals()}
+    try:
+        yield
+    finally:
+        for signum, earlier in before.items():
+            signal.signal(signum, earlier)
 
 
 def progress_bar(iterable: Iterable[Any] | None = None, **arguments: Any) -> "tqdm[Any]":

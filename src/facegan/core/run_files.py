@@ -54,16 +54,15 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def _parsed(path: Path) -> Iterator[dict[str, Any]]:
-    if path.is_file():
-        with path.open(encoding="utf-8", errors="replace") as file:
-            yield from map(_parse, file)
-
-
-def _parse(line: str) -> dict[str, Any]:
-    try:
-        return dict(parse_json(line, dict))
-    except (ValueError, RecursionError):
-        return {}
+    """The lines of a file as mappings; empty ones for lines that are damaged."""
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            try:
+                yield dict(parse_json(line, dict))
+            except (ValueError, RecursionError):
+                yield {}
 
 
 def _is_finite(value: Any) -> bool:

@@ -15,7 +15,6 @@ RECORD = "run.json"
 RECORD_FORM = {
     "finished?": bool,
     "best_distance?": float | int | None,
-    "frechet_distance?": float | int | None,  # of earlier versions
     "data?": {"path": str, str: str},
     "rollbacks?": [dict],
 }
@@ -76,11 +75,6 @@ def source_or_recorded(
         about = (record.get(name, "") for name in ("images_are", "license"))
         attributes = read_data_config(run).get("attributes")
         return PackedSource(open_dataset(path).with_attributes(attributes), *about)
-
-
-def recorded_rollbacks(run: Path) -> list[dict[str, Any]]:
-    """The rollbacks of the training in the folder `run`, the first one first."""
-    return list(read_record(run).get("rollbacks", []))
 
 
 def read_record(run: Path) -> dict[str, Any]:

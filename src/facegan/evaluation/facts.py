@@ -13,7 +13,7 @@ from facegan.data.align import FRAMES, frame_name
 from facegan.data.base import FaceSource
 from facegan.data.dataset import PackedDataset
 from facegan.data.decode import FILTER
-from facegan.data.recorded import recorded_rollbacks
+from facegan.data.recorded import read_record
 from facegan.evaluation import metrics
 from facegan.evaluation.coverage import AttributeShare
 from facegan.evaluation.features import FeatureExtractor
@@ -67,7 +67,7 @@ def weights_facts(weights: str, seed: int, run: Path | None) -> dict[str, str]:
     rollbacks = [
         f"back to {event.get('back_to_images')} images, since "
         + str(event.get("reason")).split(";")[0]  # without the advice
-        for event in (recorded_rollbacks(run) if run is not None else [])
+        for event in (read_record(run).get("rollbacks", []) if run is not None else [])
     ]
     return facts | ({"rollbacks": "; ".join(rollbacks)} if rollbacks else {})
 

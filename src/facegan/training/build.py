@@ -1,5 +1,7 @@
-"""The parts of a training, built from plain values: budget, callbacks, the Trainer's arguments."""
+"""The parts of a training, built from plain values: budget, callbacks, Trainer, device."""
 
+import ctypes
+import platform
 import re
 import sys
 from collections.abc import Mapping
@@ -7,30 +9,30 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.profilers import PassThroughProfiler
 
+from facegan.cli.config import instantiate
 from facegan.core.checks import check_choice
 from facegan.core.errors import FaceganError
 from facegan.data.dataset import PackedDataset
 from facegan.training.callbacks import (
-    LiveGrid,
     RecalibrateBatchNorm,
     SampleGrid,
     SaveNetworks,
-    SaveSnapshots,
     WatchMovement,
-    weights_metadata,
 )
-from facegan.training.checkpoints import AtomicCheckpointIO, RunCheckpoints
-from facegan.training.devices import check_devices, default_precision, one_process
+from facegan.training.checkpoints import AtomicCheckpointIO, Interruption, RunCheckpoints
 from facegan.training.evaluation import (
     EvaluateDuringTraining,
     check_callback,
     evaluation_seconds,
 )
+from facegan.training.folder import StartingPoint
 from facegan.training.health import CheckNumbers, WatchBalance, WatchVariety
-from facegan.training.interruption import Interruption
 from facegan.training.metrics import MetricsFile, MetricsLogger
 from facegan.training.progress import ETA, ProgressBar
 from facegan.training.schedule import (
@@ -40,11 +42,11 @@ from facegan.training.schedule import (
     LearningRateSchedule,
     TimeBudget,
 )
-from facegan.training.start import StartingPoint
 
 OWN_OPTIONS = ("compile", "max_images", "restart_schedule")  # not arguments of Lightning's Trainer
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", None)
 REPLACED = ("max_epochs", "max_time", "precision")  # options that become other arguments
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 Config = Mapping[str, Any]  # the whole config
 Options = Mapping[str, Any]  # the config group trainer
 
@@ -56,7 +58,6 @@ def check_config(config: Config, sweep: bool) -> None:
         if not isinstance(options[name], bool):
             raise ValueError(f"{name} must be true or false, got {options[name]}")
     check_choice("precision", options["precision"], PRECISIONS)
-    check_devices(options["accelerator"], options["devices"], options.get("num_nodes", 1))
     several = f"trainer.devices={options['devices']}"
     if sweep and not one_process(options):
         raise FaceganError(
@@ -121,18 +122,17 @@ def build_callbacks(
 ) -> list[Callback]:
     """All callbacks in the order in which Lightning calls them; `extra` are the user's."""
     metrics = MetricsLogger(config["trainer"]["log_every_n_steps"], metrics_file)
-    about = weights_metadata(dataset, config["recipe"])
-    health, every = config["health"], config["evaluate_every"]
-    interruption, networks = Interruption(folder), SaveNetworks(folder, about)
-    parts = (folder, dataset, metrics, every, about, interruption)
+    health, every, init = config["health"], config["evaluate_every"], config["init"]
+    about = {"recipe": config["recipe"], "license": dataset.license}
+    about = {name: text for name, text in about.items() if text}
+    networks = SaveNetworks(folder, about, config["snapshots"]["every"])
+    interruption = Interruption(folder)
+    parts = (dataset, metrics, every, networks, interruption)
     evaluation = EvaluateDuringTraining(*parts) if every else None
     measured = evaluation.metrics_measured if evaluation is not None else []
     for name, callback in extra.items():
         check_callback(name, callback, measured, one_process(config["trainer"]))
-    seconds, images, init = config["sample_every"], config["snapshots"]["every"], config["init"]
-    saved = {"metrics": metrics_file, "interruption": interruption, "networks": networks}
-    options = {**config["checkpoint"], **saved, "evaluation": evaluation}
-    checkpoints = RunCheckpoints(folder, start.identity, start.rollbacks, **options)
+    saved = (folder, start.identity, start.rollbacks, metrics_file, interruption, networks)
     callbacks: list[Callback | None] = [
         metrics,
         budget,
@@ -143,29 +143,27 @@ def build_callbacks(
         WatchBalance(metrics),
         WatchVariety(health["rollback"] and start.rollbacks < health["max_rollbacks"]),
         RecalibrateBatchNorm(),
-        SampleGrid(folder / "samples", budget.grid_seconds),
+        SampleGrid(folder / "samples", budget.grid_seconds, config["sample_every"]),
         WatchMovement(init) if init is not None else None,
         networks,
-        LiveGrid(folder / "samples", seconds) if seconds is not None else None,
         evaluation,
-        SaveSnapshots(folder, images, about) if images is not None else None,
         *extra.values(),
         interruption,
-        checkpoints,
+        RunCheckpoints(*saved, **config["checkpoint"]),
     ]
     return [callback for callback in callbacks if callback is not None]
 
 
-def trainer_arguments(
+def build_trainer(
     options: Options,
     folder: Path,
     budget: Budget,
     loggers: list[Logger],
     callbacks: list[Callback],
-) -> dict[str, Any]:
-    """The arguments of Lightning's Trainer that the run sets.
+) -> pl.Trainer:
+    """The Trainer; a profiler without a file writes its table to the run folder.
 
-    Raises ValueError for those that are among the options.
+    Raises ValueError for options that the run sets itself.
     """
     arguments = {
         "accumulate_grad_batches": 1,  # this one and the next: not with manual optimization
@@ -188,4 +186,61 @@ def trainer_arguments(
     for name in options:
         if name in arguments and name not in REPLACED:
             raise ValueError(f"{name} must be left out: the run sets it itself")
-    return arguments
+    kept = {name: value for name, value in options.items() if name not in OWN_OPTIONS}
+    trainer: pl.Trainer = instantiate(kept, "trainer", **arguments)
+    profiler: Any = trainer.profiler  # type: ignore[attr-defined]
+    if not isinstance(profiler, PassThroughProfiler) and profiler.filename is None:
+        profiler.dirpath, profiler.filename = folder, "profile"
+    return trainer
+
+
+def uses_cuda(accelerator: str) -> bool:
+    """Whether `trainer.accelerator` means the GPUs of this machine."""
+    return accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+
+
+def one_process(options: Mapping[str, Any]) -> bool:
+    """Whether the Trainer with these `options` trains in one process, on one device."""
+    devices = options["devices"]
+    if devices == "auto":
+        devices = torch.cuda.device_count() if uses_cuda(options["accelerator"]) else 1
+    count = len(devices) if isinstance(devices, list) else devices
+    return count == 1 and options.get("num_nodes", 1) == 1
+
+
+def default_precision(accelerator: str) -> str:
+    """bf16-mixed if the device multiplies in bf16 natively, 32-true if it would emulate it.
+
+    On such CPUs it makes these networks' steps a fifth to a half faster (docs/speed.md).
+    """
+    if uses_cuda(accelerator):
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif accelerator in ("auto", "cpu"):
+        capabilities = torch.cpu.get_capabilities()
+        native = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
+    else:
+        native = False
+    return "bf16-mixed" if native else "32-true"
+
+
+def check_compiler() -> None:
+    """Compiles one addition. Raises FaceganError if torch.compile does not work."""
+    try:
+        torch.compile(lambda x: x + 1)(torch.zeros(1))
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise FaceganError(
+            f"trainer.compile=true: {reason}; install a C++ compiler, or leave compile false"
+        ) from error
+
+
+def keep_freed_memory() -> None:
+    """Makes glibc keep the memory of freed tensors for the next ones.
+
+    By default it returns large blocks to the system, and a training step on a CPU gets them back
+    page by page, thousands of times (docs/speed.md). Other C libraries are left alone.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        for option, size in ((M_MMAP_THRESHOLD, 2**25), (M_TRIM_THRESHOLD, 2**31 - 1)):  # largest
+            libc.mallopt(option, size)

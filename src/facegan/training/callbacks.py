@@ -13,7 +13,7 @@ from torch import Tensor
 from facegan.core import pretrained
 from facegan.core.images import grid, open_image, save_image, save_video, to_pil
 from facegan.core.pretrained import DISCRIMINATOR_FILE, WEIGHTS_FILE
-from facegan.data.dataset import PackedDataset
+from facegan.core.run_files import thin
 from facegan.gan.ema import recalibrate_batch_norm
 from facegan.gan.module import GAN
 from facegan.latent.movement import movement, starting_faces
@@ -28,6 +28,7 @@ RECALIBRATION_SEED = 1_000_000  # the first; evaluations use smaller ones
 RECALIBRATION_PAIRS = 500  # of latents
 BATCH_SIZE = 250  # of latents
 GIF_FRAMES = 120
+BEST_FILE = "generator-best.safetensors"
 
 
 class RecalibrateBatchNorm(Callback):
@@ -55,13 +56,15 @@ def recalibrate(gan: GAN) -> None:
 class SampleGrid(Callback):
     """After every epoch a grid of the EMA's images for the same 64 latents; at the end, a GIF.
 
-    In an epoch that takes longer than `seconds` there is one after each of these times, too, drawn
-    with the batch-norm statistics of the training.
+    In an epoch that takes longer than `seconds` there is one after each of these times, too, and
+    live.png is replaced every `live` seconds. Both have the batch-norm statistics of the training.
     """
 
-    def __init__(self, folder: Path, seconds: float) -> None:
+    def __init__(self, folder: Path, seconds: float, live: float | None = None) -> None:
         self.folder = folder
         self.seconds = seconds
+        self.live = live
+        self.shown = -math.inf  # clock time of live.png
 
     def on_train_start(self, trainer: pl.Trainer, gan: GAN) -> None:
         self.written = time.monotonic()
@@ -71,6 +74,9 @@ class SampleGrid(Callback):
         last = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch or trainer.should_stop
         if not last and time.monotonic() - self.written >= self.seconds:
             self._save(trainer, gan, f"-{gan.images_seen:09}")
+        if self.live is not None and time.monotonic() - self.shown >= self.live:
+            save_faces(gan, self.folder / "live.png")
+            self.shown = time.monotonic()
 
     @rank_zero_only
     def on_train_epoch_end(self, trainer: pl.Trainer, gan: GAN) -> None:
@@ -85,8 +91,7 @@ class SampleGrid(Callback):
     def on_fit_end(self, trainer: pl.Trainer, gan: GAN) -> None:
         # not on_train_end, which Lightning skips if no epoch is left to train
         paths = sorted(self.folder.glob("epoch-*.png"), key=_epoch_and_images)
-        step = -(-len(paths) // GIF_FRAMES)
-        frames = [open_image(path) for path in paths[::-step][::-1]] if paths else []
+        frames = [open_image(path) for path in thin(paths, GIF_FRAMES)]
         if frames:
             frames[0].info |= frames[-1].info  # the mark of the newest weights
             save_video(frames, self.folder / "epochs.gif", EPOCHS_PER_SECOND)
@@ -114,25 +119,6 @@ class WatchMovement(Callback):
             print_line(movement(self.init, self.start, gan.ema))
 
 
-class LiveGrid(Callback):
-    """Every few seconds a grid of the EMA's images for the same latents, in one file: live.png.
-
-    Unlike after an epoch, the EMA's batch-norm statistics are those of the training.
-    """
-
-    def __init__(self, folder: Path, seconds: float) -> None:
-        self.path = folder / "live.png"
-        self.seconds = seconds
-        self.written = -math.inf
-
-    @rank_zero_only
-    def on_train_batch_end(self, trainer: pl.Trainer, gan: GAN, *_: Any) -> None:
-        if time.monotonic() - self.written < self.seconds:
-            return
-        save_faces(gan, self.path)
-        self.written = time.monotonic()
-
-
 def save_faces(gan: GAN, path: Path) -> Tensor:
     """Writes a grid of the EMA's images, marked; returns it, (C, H, W) uint8."""
     faces = grid(gan.ema.sample(GRID_FACES))
@@ -141,12 +127,17 @@ def save_faces(gan: GAN, path: Path) -> Tensor:
 
 
 class SaveNetworks(Callback):
-    """After every epoch the generator's EMA and the discriminator, a safetensors file each."""
+    """After every epoch the generator's EMA and the discriminator, a safetensors file each.
 
-    def __init__(self, folder: Path, about: dict[str, str]) -> None:
+    With `snapshots`, every so many images also the EMA as generator-<images>.safetensors.
+    """
+
+    def __init__(self, folder: Path, about: dict[str, str], snapshots: int | None = None) -> None:
         """`about`: strings for the metadata of the files."""
         self.folder = folder
         self.about = about
+        self.snapshots = snapshots
+        self.best_images_seen: int | None = None  # of the weights in BEST_FILE
 
     def on_fit_end(self, trainer: pl.Trainer, gan: GAN) -> None:
         self.write(gan)  # the checkpoint may be another folder's, with no epoch left to train
@@ -154,34 +145,24 @@ class SaveNetworks(Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, gan: GAN) -> None:
         self.write(gan)
 
-    @rank_zero_only
-    def write(self, gan: GAN) -> None:
-        about = {"images_seen": str(gan.images_seen), **self.about}
-        gan.ema.save_pretrained(self.folder / WEIGHTS_FILE, about)
-        pretrained.save(gan.discriminator, self.folder / DISCRIMINATOR_FILE, about)
-
-
-class SaveSnapshots(Callback):
-    """Every so many images the EMA of the generator as generator-<images>.safetensors."""
-
-    def __init__(self, folder: Path, every: int, about: dict[str, str]) -> None:
-        """`every`: images between two snapshots. `about`: as in `SaveNetworks`."""
-        self.folder = folder
-        self.about = about
-        self.every = every
-
     def on_train_batch_end(self, trainer: pl.Trainer, gan: GAN, *_: Any) -> None:
         images = gan.images_seen
-        if images // self.every == (images - gan.batch_size) // self.every:
-            return
-        check_weights(gan)
-        recalibrate(gan)
-        if trainer.is_global_zero:
-            path = self.folder / f"generator-{images}.safetensors"
-            gan.ema.save_pretrained(path, {"images_seen": str(images), **self.about})
+        if self.snapshots and images % self.snapshots < gan.batch_size:
+            check_weights(gan)
+            recalibrate(gan)
+            self.write_ema(gan, f"generator-{images}.safetensors")
 
+    @rank_zero_only
+    def write(self, gan: GAN) -> None:
+        self.write_ema(gan, WEIGHTS_FILE)
+        about = {"images_seen": str(gan.images_seen), **self.about}
+        pretrained.save(gan.discriminator, self.folder / DISCRIMINATOR_FILE, about)
 
-def weights_metadata(dataset: PackedDataset, recipe: str | None) -> dict[str, str]:
-    """The metadata of a run's weights files: the recipe, and terms of use if there are any."""
-    about = {"recipe": recipe, "license": dataset.license}
-    return {name: value for name, value in about.items() if value}
+    def write_best(self, gan: GAN, **about: str) -> None:
+        self.write_ema(gan, BEST_FILE, **about)
+        self.best_images_seen = gan.images_seen
+
+    @rank_zero_only
+    def write_ema(self, gan: GAN, name: str, **about: str) -> None:
+        about = {"images_seen": str(gan.images_seen), **about, **self.about}
+        gan.ema.save_pretrained(self.folder / name, about)

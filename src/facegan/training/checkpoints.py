@@ -5,24 +5,28 @@ import io
 import itertools
 import os
 import shutil
+import signal
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn, TypeVar
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.callbacks import Callback, Checkpoint
+from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+from pytorch_lightning.utilities import rank_zero_only
 
+from facegan.core.console import heeded_signals, print_error, print_in_signal_handler
 from facegan.core.errors import out_of_memory
-from facegan.core.files import atomic_path, check_form, reading
+from facegan.core.files import atomic_path, check_form, reading, write_bytes
 from facegan.gan.module import GAN
 from facegan.training.callbacks import SaveNetworks, recalibrate
-from facegan.training.evaluation import EvaluateDuringTraining
 from facegan.training.health import check_weights
-from facegan.training.interruption import Interruption
 from facegan.training.metrics import MetricsFile
 
 FOLDER = "checkpoints"
@@ -30,6 +34,7 @@ LAST, BEST = "last.ckpt", "best.ckpt"
 FORMAT = 1  # of the entry "facegan" in a checkpoint
 DIGEST_BYTES = 32  # of sha256, as the comment of the zip that torch.save writes
 AGREE_EVERY = 10  # steps between two agreements of several processes
+T = TypeVar("T")
 FORM = {
     "state_dict": {str: torch.Tensor},
     "loops": {"fit_loop": {"epoch_progress": {"current": {"processed": int}}}},
@@ -50,17 +55,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     ) -> None:
         buffer = io.BytesIO()  # torch's message for a full disk does not name the disk
         torch.save(checkpoint, buffer)
-        with atomic_path(Path(path)) as temporary:
-            temporary.write_bytes(with_checksum(buffer.getbuffer()))
+        # the checksum is the comment of the zip, whose length are the last two bytes
+        content = buffer.getvalue()[:-2] + DIGEST_BYTES.to_bytes(2, "little")
+        write_bytes(Path(path), content + hashlib.sha256(content).digest())
 
     def load_checkpoint(self, path: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
         return read_checkpoint(Path(path))
-
-
-def with_checksum(data: memoryview) -> bytes:
-    """`data`, a zip without a comment, with the sha256 of all before it as its comment."""
-    content = bytes(data[:-2]) + DIGEST_BYTES.to_bytes(2, "little")
-    return content + hashlib.sha256(content).digest()
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -98,6 +98,63 @@ def restoring(path: Path | None, trainer: pl.Trainer) -> Iterator[None]:
             raise ValueError(f"its entries do not fit: {error}") from error
 
 
+class InterruptedWorkError(Exception):
+    """A signal came during work that can be left out."""
+
+
+class Interruption(Callback):
+    """Remembers SIGINT, SIGTERM and SIGHUP, and SLURM's signal to requeue the job.
+
+    RunCheckpoints reads `signum` at the end of every step, writes a checkpoint, and calls `end`. A
+    second signal ends the process at once.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.signum: int | None = None
+        self.requeue: Any = None  # Lightning's handler of SLURM's signal
+        self.optional = False  # the current work can be left out
+
+    def on_train_start(self, trainer: pl.Trainer, gan: GAN) -> None:
+        # Lightning sets its own handlers before this, and restores the earlier ones at the end
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for signum in heeded_signals():
+            signal.signal(signum, self.receive)
+        if SLURMEnvironment.detect():
+            self.requeue = signal.getsignal(signal.SIGUSR1)
+            signal.signal(signal.SIGUSR1, self.receive)
+
+    def receive(self, signum: int, frame: FrameType | None) -> None:
+        if self.signum is not None:
+            raise SystemExit(128 + signum)
+        self.signum = signum
+        print_in_signal_handler(f"{signal.Signals(signum).name}: a checkpoint is written first")
+        if self.optional:
+            raise InterruptedWorkError
+
+    def unless_interrupted(self, work: Callable[[], T]) -> T | None:
+        """What `work` returns; None if a signal has come before or comes meanwhile."""
+        self.optional = True
+        try:
+            return work() if self.signum is None else None
+        except InterruptedWorkError:
+            return None
+        finally:
+            self.optional = False
+
+    def end(self) -> NoReturn:
+        """Ends the process with the signal's exit code; on SLURM, Lightning requeues the job."""
+        signum = self.signum or signal.SIGTERM  # another process of the training got the signal
+        if signum == getattr(signal, "SIGUSR1", None) and callable(self.requeue):
+            self.requeue(signum, None)
+        name = signal.Signals(signum).name
+        rank_zero_only(print_error)(
+            f"the training was ended by {name}; its state is saved: resume={self.folder} resumes it"
+        )
+        raise SystemExit(128 + signum)
+
+
 class RunCheckpoints(Checkpoint):
     """Saves the state of the run every few minutes, after every epoch, and before a signal ends it.
 
@@ -110,23 +167,21 @@ class RunCheckpoints(Checkpoint):
         folder: Path,
         identity: str,
         rollbacks: int,
-        every: float,
-        keep: int,
         metrics: MetricsFile,
         interruption: Interruption,
         networks: SaveNetworks,
-        evaluation: EvaluateDuringTraining | None,
+        every: float,
+        keep: int,
     ) -> None:
         """`every`: minutes between two checkpoints. `keep`: how many of the newest are kept."""
         self.folder = folder / FOLDER
         self.identity = identity
         self.rollbacks = rollbacks
-        self.interval = 60 * every
-        self.keep = keep
         self.metrics = metrics
         self.interruption = interruption
         self.networks = networks
-        self.evaluation = evaluation
+        self.interval = 60 * every
+        self.keep = keep
         self.stepped = False
 
     def on_save_checkpoint(self, trainer: pl.Trainer, gan: GAN, checkpoint: dict[str, Any]) -> None:
@@ -158,8 +213,7 @@ class RunCheckpoints(Checkpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, gan: GAN) -> None:
         self.save(trainer, gan)
-        best = self.evaluation is not None and self.evaluation.best_images_seen == gan.images_seen
-        if trainer.is_global_zero and best:
+        if trainer.is_global_zero and self.networks.best_images_seen == gan.images_seen:
             replace_by_link(self.folder / LAST, self.folder / BEST)
         if agreed(trainer, self.interruption.signum is not None):
             self.interruption.end()

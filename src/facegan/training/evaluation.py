@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -14,8 +13,9 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities import rank_zero_only
 
 from facegan.core.errors import FaceganError
+from facegan.core.tables import markdown_table
 from facegan.data.dataset import PackedDataset
-from facegan.evaluation.coverage import AttributeShare, attribute_coverage
+from facegan.evaluation.coverage import attribute_coverage
 from facegan.evaluation.features import AttributeFeatures, split_features
 from facegan.evaluation.metrics import (
     FEW,
@@ -28,18 +28,13 @@ from facegan.evaluation.metrics import (
 )
 from facegan.gan.module import GAN
 from facegan.networks.base import Generator
-from facegan.training.interruption import Interruption
+from facegan.training.callbacks import SaveNetworks
+from facegan.training.checkpoints import Interruption
 from facegan.training.metrics import MetricsLogger, print_line, tensorboards
 
 REHEARSAL_FACES = 200  # enough to estimate how long an evaluation takes
 EVALUATION_FACES = 2000  # a compromise between error and time
-BEST_FILE = "generator-best.safetensors"
 MEMORIZATION_LIMIT = 20_000  # training photographs
-UNSUITED = (  # they need one optimizer, which Lightning steps itself
-    *(lightning.BaseFinetuning, lightning.GradientAccumulationScheduler, lightning.ModelPruning),
-    *(lightning.StochasticWeightAveraging, lightning.WeightAveraging),
-    *(lightning.BatchSizeFinder, lightning.LearningRateFinder),
-)
 MEMORIZED = 0.05  # share of the faces, where 1% is expected
 
 
@@ -55,24 +50,21 @@ class EvaluateDuringTraining(Callback):
 
     def __init__(
         self,
-        folder: Path,
         dataset: PackedDataset,
         metrics: MetricsLogger,
         every: int,
-        about: dict[str, str],
+        networks: SaveNetworks,
         interruption: Interruption,
     ) -> None:
-        """`every`: epochs between two evaluations. `about`: as in `SaveNetworks`."""
+        """`every`: epochs between two evaluations."""
         self.interruption = interruption
-        self.folder = folder
-        self.about = about
+        self.networks = networks
         self.dataset = dataset
         self.metrics = metrics
         self.every = every
         self.best = math.inf
         self.warned = False
         self.photographs: Photographs | None = None  # from `prepare` on
-        self.best_images_seen: int | None = None
         self.held_out, self.training = (len(dataset.indices(split)) for split in ("val", "train"))
         # a generator can memorize few photographs; the search among many takes long
         self.memorization = FEW <= self.training <= MEMORIZATION_LIMIT
@@ -80,6 +72,11 @@ class EvaluateDuringTraining(Callback):
         self.enough = self.held_out >= FEW or self.memorization
         # the best weights are those with the least
         self.score = "kernel_distance" if self.few else "frechet_distance"
+
+    @property
+    def best_distance(self) -> float | None:
+        """The least distance so far; None if it was not measured."""
+        return self.best if math.isfinite(self.best) else None
 
     @property
     def metrics_measured(self) -> list[Metric]:
@@ -93,10 +90,10 @@ class EvaluateDuringTraining(Callback):
         ]
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best, "best_images_seen": self.best_images_seen}
+        return {"best": self.best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        vars(self).update(state_dict)
+        self.best = state_dict["best"]
 
     @cached_property
     def extractor(self) -> AttributeFeatures:
@@ -144,13 +141,7 @@ class EvaluateDuringTraining(Callback):
         # for EarlyStopping; not by self.log, which repeats a value in the epochs without one
         trainer.callback_metrics.update({name: torch.tensor(v) for name, v in scores.items()})
         if improved:
-            self.best_images_seen = gan.images_seen
-            about = {
-                "images_seen": str(gan.images_seen),
-                self.score: str(self.best),
-                **self.about,
-            }
-            gan.ema.save_pretrained(self.folder / BEST_FILE, about)
+            self.networks.write_best(gan, **{self.score: str(self.best)})
         print_line("  ".join(f"{name} {value:.4g}" for name, value in scores.items()))
 
     def rehearse(self, generator: Generator) -> float:
@@ -166,26 +157,24 @@ class EvaluateDuringTraining(Callback):
         held_out, generated = map(
             self.extractor.has_attributes, (faces.photographs.held_out, faces.images)
         )
-        shares = attribute_coverage(held_out, generated, self.extractor.attributes)
+        rows = [
+            (share.name.replace("_", " "), f"{share.reference:.1%}", f"{share.generated:.1%}")
+            for share in attribute_coverage(held_out, generated, self.extractor.attributes)
+        ]
+        table = markdown_table(("attribute", "val split", "generated"), rows, "coverage")
         for board in tensorboards(trainer):
-            board.add_text("attribute coverage", coverage_table(shares), images)
+            board.add_text("attribute coverage", table, images)
 
     def _measure(self, generator: Generator) -> tuple[Comparison, dict[str, float]]:
-        faces = self._compare(generator)
-        return faces, self._scores(faces)
-
-    def _compare(self, generator: Generator) -> Comparison:
         device = next(generator.parameters()).device
         assert self.photographs is not None  # since `prepare`
-        faces = generator.sample(EVALUATION_FACES)
-        return Comparison(self.photographs, self.extractor(faces, device=device))
-
-    def _scores(self, faces: Comparison) -> dict[str, float]:
+        images = self.extractor(generator.sample(EVALUATION_FACES), device=device)
+        faces = Comparison(self.photographs, images)
         scores = {metric.name: metric.value(faces) for metric in self.metrics_measured}
         if self.few:
             scores["kernel_distance_error"] = faces.kernel_distance.standard_error
             scores["photographs"] = len(faces.photographs.held_out)
-        return scores
+        return faces, scores
 
     def _copies(self, scores: dict[str, float]) -> bool:
         """Whether the generator copies training photographs, which is reported once."""
@@ -200,34 +189,11 @@ class EvaluateDuringTraining(Callback):
         return share > MEMORIZED
 
 
-def prepare_evaluations(trainer: pl.Trainer) -> None:
-    """Computes what the evaluations of all trainings on one data set share."""
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    for callback in callbacks:
-        if isinstance(callback, EvaluateDuringTraining):
-            callback.prepare(trainer.strategy.root_device)
-
-
 def evaluation_seconds(trainer: pl.Trainer) -> float:
     """About the seconds of one evaluation of this training."""
     gan: Any = trainer.lightning_module
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     return sum(c.rehearse(gan.ema) for c in callbacks if isinstance(c, EvaluateDuringTraining))
-
-
-def best_distance(callbacks: Sequence[Callback]) -> float | None:
-    """The least distance of the evaluations so far; None if it was not measured."""
-    best = [each.best for each in callbacks if isinstance(each, EvaluateDuringTraining)]
-    return best[0] if best and math.isfinite(best[0]) else None
-
-
-def coverage_table(shares: Sequence[AttributeShare]) -> str:
-    """Attribute coverage as Markdown, the most under-represented attribute first."""
-    rows = [
-        f"| {share.name.replace('_', ' ')} | {share.reference:.1%} | {share.generated:.1%} |"
-        for share in shares
-    ]
-    return "\n".join(["| attribute | val split | generated |", "|---|---:|---:|", *rows])
 
 
 class EarlyStopping(lightning.EarlyStopping):
@@ -242,14 +208,13 @@ class EarlyStopping(lightning.EarlyStopping):
 def check_callback(
     name: str, callback: Callback, measured: Sequence[Metric], one_process: bool
 ) -> None:
-    """Raises FaceganError for a `callback` that is UNSUITED, or that monitors what is not measured.
+    """Raises FaceganError for what is not a callback, or monitors what is not measured.
 
     `name`: in the config. The generator is evaluated in one process; others would wait for it.
     """
-    if not isinstance(callback, Callback) or isinstance(callback, UNSUITED):
+    if not isinstance(callback, Callback):
         raise FaceganError(
-            f"callbacks.{name}: {type(callback).__name__} is not a Lightning callback for manual "
-            "optimization with two optimizers; leave it out"
+            f"callbacks.{name}: {type(callback).__name__} is not a Lightning callback; leave it out"
         )
     if not isinstance(callback, lightning.EarlyStopping):
         return

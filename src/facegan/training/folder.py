@@ -1,25 +1,30 @@
-"""The run folder: its lock, its record, and which config it was started with."""
+"""The run folder: its lock, its record, its config, and the checkpoint that a run resumes from."""
 
 import hashlib
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 from pytorch_lightning.utilities import rank_zero_only
 
-from facegan.core.errors import FaceganError
+from facegan.core.errors import DamagedError, FaceganError
 from facegan.core.files import remove_temporary_files, write_json
-from facegan.core.run_keys import CHANGEABLE, MOVABLE
+from facegan.core.run_keys import CHANGEABLE, MOVABLE, PER_COMMAND
 from facegan.data.recorded import RECORD, read_record
+from facegan.training.checkpoints import BEST, FOLDER, LAST, read_checkpoint
+from facegan.training.health import UnhealthyError
+from facegan.training.metrics import print_line
+from facegan.training.schedule import Budget, EpochBudget
 
 CONFIG = "config.yaml"
 LOCK = ".lock"
 LATEST = Path("outputs/latest")
-PER_COMMAND = ("resume", "trust")  # given with each command
+MAX_KEPT = 1000  # checkpoint.keep, at most
 
 
 def is_rank_zero() -> bool:
@@ -53,17 +58,6 @@ def writer_lock(folder: Path) -> Iterator[None]:
         if [path.name for path in folder.iterdir()] == [LOCK]:
             (folder / LOCK).unlink()  # the run has not begun: the command removes the folder
         lock.release()
-
-
-@contextmanager
-def resumable(folder: Path) -> Iterator[None]:
-    """Within the block, an OSError names the command that resumes the run in `folder`."""
-    try:
-        yield
-    except OSError as error:
-        if (folder / CONFIG).is_file():
-            error.add_note(f"then resume the run by resume={folder}")
-        raise
 
 
 def check_same_run(folder: Path, stored: dict[str, Any], config: dict[str, Any]) -> None:
@@ -114,3 +108,109 @@ def run_identity(config: dict[str, Any]) -> str:
     if isinstance(data := kept.get("data"), dict):
         kept["data"] = {key: value for key, value in data.items() if key not in MOVABLE}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class StartingPoint:
+    """The beginning of a run, or a checkpoint of an earlier process."""
+
+    identity: str  # of the run, which its checkpoints carry
+    checkpoint: Path | None = None
+    images_seen: int = 0
+    metrics_lines: int = 0
+    rollbacks: int = 0
+    epochs: int = 0  # that are over
+    data: dict[str, str] = field(default_factory=dict)  # the data module's state
+
+    @classmethod
+    def at(cls, path: Path, identity: str) -> "StartingPoint":
+        """At the checkpoint `path`. Raises FaceganError if another config's run has written it."""
+        checkpoint = read_checkpoint(path)
+        entry = checkpoint["facegan"]
+        if entry["run"] != identity:
+            raise FaceganError(
+                f"{path} was not written by a run with this config.yaml: either file was replaced "
+                "or edited; restore it, or start a new run"
+            )
+        progress = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]
+        return cls(
+            identity,
+            path,
+            checkpoint["images_seen"],
+            entry["metrics_lines"],
+            entry["rollbacks"],
+            progress["processed"],
+            checkpoint.get("FaceDataModule", {}),
+        )
+
+
+def starting_point(folder: Path, identity: str, begun: bool, budget: Budget) -> StartingPoint:
+    """The newest good checkpoint in `folder`; the beginning if there is none.
+
+    Raises FaceganError for a finished run without checkpoints, and for too small a budget.
+    """
+    start = newest_checkpoint(folder, identity)
+    if start is None and is_finished(folder):
+        raise FaceganError(
+            f"{folder} has lost its checkpoints, so the run cannot be resumed; its weights are in "
+            f"{folder}/generator.safetensors: start a new run"
+        )
+    if start and isinstance(budget, EpochBudget) and budget.max_epochs < start.epochs:
+        raise FaceganError(
+            f"trainer.max_epochs={budget.max_epochs}, but the run has {start.epochs} epochs "
+            "already; give at least that many"
+        )
+    if start is not None:
+        print_line(f"the run resumes from {start.checkpoint}, after {start.images_seen:,} images")
+    elif begun:
+        print_line(f"{folder} has no checkpoint yet: the run starts again")
+    return start or StartingPoint(identity)
+
+
+def newest_checkpoint(folder: Path, identity: str, first: str = LAST) -> StartingPoint | None:
+    """The checkpoint `first` of the run in `folder`, or else the newest one; None without any.
+
+    A damaged one is skipped with a message. Raises FaceganError if all of them are damaged, or if
+    the newest was not written by a run of this `identity`.
+    """
+    previous = (f"previous-{number}.ckpt" for number in range(1, MAX_KEPT))
+    paths = [folder / FOLDER / name for name in dict.fromkeys([first, LAST, *previous, BEST])]
+    skipped: list[str] = []
+    for path in filter(Path.is_file, paths):
+        try:
+            start = StartingPoint.at(path, identity)
+        except DamagedError as error:
+            skipped.append(str(error))
+            continue
+        for message in skipped:
+            print_line(f"{message}; the one before it is used")
+        return start
+    if skipped:
+        raise FaceganError(
+            f"{'; '.join(skipped)}; no other checkpoint is left: the run's weights are in "
+            f"{folder}/generator.safetensors; start a new run"
+        )
+    return None
+
+
+def roll_back(
+    folder: Path, start: StartingPoint, error: UnhealthyError, rollback: bool, max_rollbacks: int
+) -> StartingPoint:
+    """The best checkpoint, from which the run resumes with lower learning rates.
+
+    Raises `error` without `rollback`, without a checkpoint, and after `max_rollbacks`.
+    """
+    number = start.rollbacks + 1
+    allowed = rollback and number <= max_rollbacks
+    point = newest_checkpoint(folder, start.identity, BEST) if allowed else None
+    if point is None:
+        raise error
+    print_line(
+        f"{error}\nrollback {number} of {max_rollbacks}: the run goes back to {point.checkpoint}, "
+        f"after {point.images_seen:,} images, with half of the learning rates"
+    )
+    # a rollback that is repeated after a kill replaces the first one
+    before = read_record(folder).get("rollbacks", [])[: start.rollbacks]
+    event = {"reason": str(error), "back_to_images": point.images_seen}
+    write_record(folder, rollbacks=[*before, event])
+    return replace(point, rollbacks=number)

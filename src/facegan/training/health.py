@@ -27,19 +27,12 @@ class UnhealthyError(FaceganError):
     """A training that should continue from an earlier checkpoint with lower learning rates."""
 
 
-class DivergedError(UnhealthyError):
-    """A training whose losses, gradients or weights are not finite."""
-
-    def __init__(self, what: str, images: int) -> None:
-        super().__init__(
-            f"{what} became NaN or infinite after {images:,} images: the training has diverged; "
-            "try half of the learning rates, a stronger model/penalty, or health.rollback=true; "
-            "only finite weights were saved"
-        )
-
-
-class CollapsedError(UnhealthyError):
-    """A generator whose faces are nearly all alike."""
+def diverged(what: str, images: int) -> UnhealthyError:
+    return UnhealthyError(
+        f"{what} became NaN or infinite after {images:,} images: the training has diverged; "
+        "try half of the learning rates, a stronger model/penalty, or health.rollback=true; "
+        "only finite weights were saved"
+    )
 
 
 class CheckNumbers(Callback):
@@ -52,7 +45,8 @@ class CheckNumbers(Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, gan: GAN, *step: Any) -> None:
         if (step[-1] + 1) % self.metrics.every == 0:
             check_losses(self.metrics.latest, gan.images_seen)
-            check_gradients(gan)
+            gradients = {n: p.grad for n, p in gan.named_parameters() if p.grad is not None}
+            _check_tensors("the gradients of", gradients, gan.images_seen)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, gan: GAN) -> None:
         check_losses(self.metrics.latest, gan.images_seen)
@@ -60,21 +54,15 @@ class CheckNumbers(Callback):
 
 
 def check_losses(means: Mapping[str, float], images: int) -> None:
-    """Raises DivergedError if one of the logged means is NaN or infinite."""
+    """Raises UnhealthyError if one of the logged means is NaN or infinite."""
     bad = [name for name, value in means.items() if not math.isfinite(value)]
     if bad:
-        raise DivergedError(", ".join(bad), images)
+        raise diverged(", ".join(bad), images)
 
 
 def check_weights(gan: GAN) -> None:
-    """Raises DivergedError if a weight or buffer is NaN or infinite."""
+    """Raises UnhealthyError if a weight or buffer is NaN or infinite."""
     _check_tensors("the weights", gan.state_dict(), gan.images_seen)
-
-
-def check_gradients(gan: GAN) -> None:
-    """Raises DivergedError if a gradient of the last step is NaN or infinite."""
-    gradients = {name: p.grad for name, p in gan.named_parameters() if p.grad is not None}
-    _check_tensors("the gradients of", gradients, gan.images_seen)
 
 
 def _check_tensors(what: str, tensors: Mapping[str, Tensor], images: int) -> None:
@@ -86,7 +74,7 @@ def _check_tensors(what: str, tensors: Mapping[str, Tensor], images: int) -> Non
         return
     bad = [name for name, good in zip(floats, finite.tolist(), strict=True) if not good]
     more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
-    raise DivergedError(f"{what} {bad[0]}{more}", images)
+    raise diverged(f"{what} {bad[0]}{more}", images)
 
 
 class WatchBalance(Callback):
@@ -132,7 +120,7 @@ class WatchVariety(Callback):
     """Reports a collapsing generator: its faces vary much less than photographs do.
 
     Variety is the total variance in the attribute network's features. With `stop`, a collapse
-    raises CollapsedError.
+    raises UnhealthyError.
     """
 
     def __init__(self, stop: bool) -> None:
@@ -160,17 +148,16 @@ class WatchVariety(Callback):
         share = variety(self.extractor(faces, device=gan.device)) / max(self.real, 1e-12)
         if share >= COLLAPSED:
             self.had_variety |= share >= VARIED
-        elif self.had_variety or gan.images_seen >= EARLY:
-            self._report(share, gan.images_seen)
-
-    def _report(self, share: float, images: int) -> None:
+            return
+        if not self.had_variety and gan.images_seen < EARLY:
+            return
         message = (
-            f"the generator collapses: after {images:,} images its faces have {share:.1%} of the "
-            "photographs' variety; try model=lite, minibatch_stddev=true in model.discriminator, "
-            "a stronger model/penalty, or health.rollback=true"
+            f"the generator collapses: after {gan.images_seen:,} images its faces have "
+            f"{share:.1%} of the photographs' variety; try model=lite, minibatch_stddev=true in "
+            "model.discriminator, a stronger model/penalty, or health.rollback=true"
         )
         if self.stop:
-            raise CollapsedError(message)
+            raise UnhealthyError(message)
         print_line(f"warning: {message}")
 
 

@@ -58,7 +58,9 @@ class RunTensorBoard(TensorBoardLogger):
         The columns of the table are HPARAMS_METRICS, the newest values of the curves. Lightning's
         method would add a first value to each curve.
         """
-        for summary in hparams(plain_hyperparameters(params), dict.fromkeys(HPARAMS_METRICS, 0.0)):
+        flat = flatten(params, "/").items()
+        values = {name: v if isinstance(v, int | float) else str(v) for name, v in flat}
+        for summary in hparams(values, dict.fromkeys(HPARAMS_METRICS, 0.0)):
             self.experiment.file_writer.add_summary(summary, step)
         self.experiment.add_custom_scalars(layout())
 
@@ -89,33 +91,24 @@ class RunCSV(CSVLogger):
         return writer
 
 
-def plain_hyperparameters(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested hyperparameters as {"model/loss/_target_": …}; values that are not numbers as text."""
-    flat = flatten(params, "/")
-    return {name: v if isinstance(v, int | float) else str(v) for name, v in flat.items()}
-
-
 def layout() -> dict[str, dict[str, list[Any]]]:
     """The page "Custom Scalars": category -> title -> chart. A tag is a regular expression."""
     return {
         "training": {
-            "losses": chart("^D_loss$", "^G_loss$"),
-            "D's logits": chart("^D_real_logits$", "^D_fake_logits$"),
-            "penalties": chart("^R1$", "^R2$", "^GP$"),
+            "losses": ["Multiline", ["^D_loss$", "^G_loss$"]],
+            "D's logits": ["Multiline", ["^D_real_logits$", "^D_fake_logits$"]],
+            "penalties": ["Multiline", ["^R1$", "^R2$", "^GP$"]],
         },
         "quality": {
-            metric.label: chart(f"^{metric.name}$") for metric in METRICS if metric.during_training
+            metric.label: ["Multiline", [f"^{metric.name}$"]]
+            for metric in METRICS
+            if metric.during_training
         },
         "speed": {
-            "images per second": chart("^images_per_second$"),
-            "learning rates": chart("^learning_rate/"),
+            "images per second": ["Multiline", ["^images_per_second$"]],
+            "learning rates": ["Multiline", ["^learning_rate/"]],
         },
     }
-
-
-def chart(*tags: str) -> list[Any]:
-    """A chart with the curves of all tags."""
-    return ["Multiline", list(tags)]
 
 
 def tensorboards(trainer: pl.Trainer) -> list[SummaryWriter]:

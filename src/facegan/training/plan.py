@@ -14,7 +14,7 @@ from facegan.core.errors import FaceganError
 from facegan.data.align import FRAMES, MAX_OUTSIDE, find_landmarks, fit_similarity, share_outside
 from facegan.data.decode import flatten, open_photo
 from facegan.data.photos import open_photos
-from facegan.training.devices import uses_cuda
+from facegan.training.build import uses_cuda
 from facegan.training.evaluation import MEMORIZED
 
 BUDGETS = ("max_epochs", "max_images", "max_time")

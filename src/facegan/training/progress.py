@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import Callback, TQDMProgressBar
 from pytorch_lightning.utilities import rank_zero_only
 
 from facegan.data.datamodule import FaceDataModule
 from facegan.gan.module import GAN
-from facegan.training.devices import describe_device
 from facegan.training.metrics import MetricsLogger, print_line
 from facegan.training.schedule import Budget
 
@@ -47,6 +47,17 @@ def print_summary(gan: GAN, data: FaceDataModule, trainer: pl.Trainer) -> None:
         print_line(f"{name:11}{text}")
 
 
+def describe_device(device: torch.device) -> str:
+    """The device's name and, on CUDA, its memory."""
+    if device.type == "cpu":
+        threads = torch.get_num_threads()
+        return f"CPU, {threads} threads; a GPU is not used, which is fine for small models"
+    if device.type != "cuda":
+        return device.type.upper()
+    properties = torch.cuda.get_device_properties(device)
+    return f"{properties.name}, {properties.total_memory / 2**30:.1f} GB"
+
+
 @rank_zero_only
 def print_results(folder: Path) -> None:
     """Prints the paths of the results."""
@@ -55,8 +66,6 @@ def print_results(folder: Path) -> None:
             print_line(str(path))
     if any(folder.glob("events.out.tfevents.*")):
         print_line(f"tensorboard --logdir {folder} shows the curves")
-    else:
-        print_line(f"{folder / 'metrics.jsonl'}: the curves")
 
 
 class ProgressBar(TQDMProgressBar):

@@ -1,6 +1,5 @@
 """A training from its config to a finished run folder."""
 
-import copy
 import dataclasses
 import logging
 import warnings
@@ -10,13 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
-from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from facegan.cli.config import ConfigError, accepted, instantiate, keyed, plain_config, save_config
+from facegan.cli.config import (
+    ConfigError,
+    accepted,
+    instantiate,
+    keyed,
+    plain,
+    read_config,
+    save_config,
+)
 from facegan.core import pretrained
 from facegan.core.run_files import METRICS_FILE
 from facegan.data.base import FaceSource
@@ -26,39 +32,34 @@ from facegan.data.recorded import data_record, read_record, source_or_recorded
 from facegan.gan.module import GAN
 from facegan.networks.labels import LabelTable
 from facegan.training.build import (
-    OWN_OPTIONS,
     build_budget,
     build_callbacks,
+    build_trainer,
+    check_compiler,
     check_config,
-    trainer_arguments,
+    keep_freed_memory,
 )
 from facegan.training.checkpoints import restoring
-from facegan.training.devices import check_compiler, keep_freed_memory
-from facegan.training.evaluation import best_distance, prepare_evaluations
+from facegan.training.evaluation import EvaluateDuringTraining
 from facegan.training.folder import (
     CONFIG,
+    StartingPoint,
     changes,
     check_same_run,
     is_finished,
     is_rank_zero,
     point_latest_at,
-    resumable,
+    roll_back,
     run_identity,
+    starting_point,
     write_record,
     writer_lock,
 )
 from facegan.training.health import UnhealthyError
+from facegan.training.initialization import freeze_layers, initialize
 from facegan.training.metrics import MetricsFile
 from facegan.training.progress import print_results, print_summary
 from facegan.training.schedule import Budget, LearningRateSchedule
-from facegan.training.start import (
-    StartingPoint,
-    combine_terms,
-    freeze_layers,
-    initialize,
-    roll_back,
-    starting_point,
-)
 
 SCHEDULE_KEYS = ("lr_schedule", "final_lr_factor", "cooldown_after")  # in the group model
 OTHER_KEYS = (*SCHEDULE_KEYS, "conditional")  # of the group model, not of the GAN
@@ -66,11 +67,7 @@ INIT_WARMUP = 5_000  # images over which the rates rise if the networks start fr
 
 
 def train(
-    cfg: DictConfig,
-    folder: Path,
-    resume: bool,
-    sweep: bool = False,
-    startup: float = 0.0,
+    cfg: DictConfig, folder: Path, resume: bool, sweep: bool = False, startup: float = 0.0
 ) -> float | None:
     """Trains the model of `cfg` in `folder`, or resumes the training that is there.
 
@@ -79,30 +76,24 @@ def train(
     photographs, the kernel distance; None if it was not measured.
     """
     silence_warnings()
-    config: Any = OmegaConf.to_container(cfg, resolve=True)
+    config = plain(cfg)
     with named_errors("trainer"):
         check_config(config, sweep)
         budget = build_budget(config["trainer"], startup)
     keep_freed_memory()
-    if sweep and is_finished(folder) and not changes(stored(folder), config):
+    if sweep and is_finished(folder) and not changes(read_config(folder / CONFIG), config):
         print(f"{folder} is finished already", flush=True)
-        record = read_record(folder)
-        return record.get("best_distance", record.get("frechet_distance"))  # of earlier versions
-    with writer_lock(folder), resumable(folder):
+        return read_record(folder).get("best_distance")
+    with writer_lock(folder):
         begun = (folder / CONFIG).exists()
         if begun and not resume and is_rank_zero():
-            check_same_run(folder, stored(folder), config)
-        start = starting_point(folder, run_identity(config), begun)
+            check_same_run(folder, read_config(folder / CONFIG), config)
+        start = starting_point(folder, run_identity(config), begun, budget)
         while True:
             try:
-                return _train(cfg, config, folder, start, budget)
+                return _train(config, folder, start, budget)
             except UnhealthyError as error:
                 start = roll_back(folder, start, error, **config["health"])
-
-
-def stored(folder: Path) -> dict[str, Any]:
-    """The config of the run in `folder`."""
-    return plain_config(folder / CONFIG)
 
 
 @contextmanager
@@ -115,22 +106,21 @@ def named_errors(key: str, kinds: tuple[type[Exception], ...] = (ValueError,)) -
 
 
 def _train(
-    cfg: DictConfig, config: dict[str, Any], folder: Path, start: StartingPoint, budget: Budget
+    config: dict[str, Any], folder: Path, start: StartingPoint, budget: Budget
 ) -> float | None:
     pl.seed_everything(config["seed"], verbose=False)
-    gan = build_model(cfg.model)
+    gan = build_model(config["model"])
     source = source_or_recorded(
-        lambda: instantiate(cfg.data, "data"), config["data"]["packed_dir"], folder
+        lambda: instantiate(config["data"], "data"), config["data"]["packed_dir"], folder
     )
-    loggers = _loggers(cfg.logger, folder, start.images_seen)
-    extra = {name: instantiate(node, f"callbacks.{name}") for name, node in _named(cfg.callbacks)}
+    loggers = _loggers(config["logger"], folder, start.images_seen)
+    extra = {k: instantiate(node, f"callbacks.{k}") for k, node in config["callbacks"].items()}
     schedule = build_schedule(config, budget, start.rollbacks)
     check_fit(gan, source)
     with budget.paused():
         dataset = source.dataset()
     if config["model"].get("conditional"):
-        gan = build_model(cfg.model, label_table(dataset))
-    start.check(gan, budget)
+        gan = build_model(config["model"], label_table(dataset))
     if config["trainer"]["compile"]:
         check_compiler()
         gan.compile_networks()
@@ -150,25 +140,26 @@ def _train(
     with named_errors("trainer"):
         file = MetricsFile(folder / METRICS_FILE, start.metrics_lines)
         callbacks = build_callbacks(config, folder, dataset, start, budget, schedule, file, extra)
-        arguments = trainer_arguments(config["trainer"], folder, budget, loggers, callbacks)
-    trainer = _trainer(cfg.trainer, arguments)
-    _begin(cfg, config, folder, trainer)
-    write_record(folder, finished=False, data=data_record(source, dataset))
+        trainer = build_trainer(config["trainer"], folder, budget, loggers, callbacks)
+    _begin(config, folder, trainer, data_record(source, dataset))
     print_summary(gan, data, trainer)
-    with budget.paused():  # or the first run of a sweep would train for less time than the others
-        prepare_evaluations(trainer)
+    evaluation = next((c for c in callbacks if isinstance(c, EvaluateDuringTraining)), None)
+    if evaluation is not None:
+        with budget.paused():  # or a sweep's first run would train for less time than the others
+            evaluation.prepare(trainer.strategy.root_device)
     kinds = (MisconfigurationException, ModuleNotFoundError)
     with named_errors("trainer", kinds), restoring(start.checkpoint, trainer):
         trainer.fit(gan, datamodule=data, ckpt_path=start.checkpoint, weights_only=True)
-    best = best_distance(callbacks)
+    best = evaluation.best_distance if evaluation is not None else None
     write_record(folder, finished=True, best_distance=best)
     print_results(folder)
     return best
 
 
-def build_model(node: DictConfig, labels: Mapping[str, Any] | None = None) -> GAN:
+def build_model(node: Any, labels: Mapping[str, Any] | None = None) -> GAN:
     """The GAN of the config group `model`, conditional on `labels`, a `LabelTable`'s arguments."""
-    gan: GAN = instantiate(_without(node, OTHER_KEYS), "model", labels=labels)
+    arguments = {key: value for key, value in plain(node).items() if key not in OTHER_KEYS}
+    gan: GAN = instantiate(arguments, "model", labels=labels)
     return gan
 
 
@@ -181,15 +172,6 @@ def label_table(dataset: PackedDataset) -> dict[str, Any]:
             "data=celeba or data=generated"
         )
     return LabelTable.of(labels.attribute_names, labels.attributes).config
-
-
-def _without(node: DictConfig, names: tuple[str, ...]) -> DictConfig:
-    """A copy of `node` without some of its keys."""
-    rest = copy.deepcopy(node)
-    with open_dict(rest):
-        for name in names:
-            rest.pop(name, None)
-    return rest
 
 
 def build_schedule(
@@ -226,19 +208,15 @@ def _start_from_weights(
         terms = pretrained.metadata(config["init"]).get("license", "")
         write_record(folder, init_license=terms)
     freeze_layers(gan.discriminator, config["freeze_d"])
-    terms = str(read_record(folder).get("init_license", ""))
-    return dataclasses.replace(dataset, license=combine_terms(dataset.license, terms))
+    both = filter(None, (dataset.license, str(read_record(folder).get("init_license", ""))))
+    return dataclasses.replace(dataset, license="; ".join(dict.fromkeys(both)))
 
 
-def _named(nodes: DictConfig) -> Iterator[tuple[str, DictConfig]]:
-    return ((str(name), node) for name, node in nodes.items())
-
-
-def _loggers(nodes: DictConfig, folder: Path, images_seen: int) -> list[Logger]:
+def _loggers(nodes: dict[str, Any], folder: Path, images_seen: int) -> list[Logger]:
     """The loggers of the config group `logger`, which write to the run folder."""
     offered = {"save_dir": folder, "images_seen": images_seen}
     loggers = []
-    for name, node in _named(nodes):
+    for name, node in nodes.items():
         try:
             loggers.append(instantiate(node, f"logger.{name}", **accepted(node, offered)))
         except ModuleNotFoundError as error:
@@ -248,19 +226,11 @@ def _loggers(nodes: DictConfig, folder: Path, images_seen: int) -> list[Logger]:
     return loggers
 
 
-def _trainer(node: DictConfig, arguments: dict[str, Any]) -> pl.Trainer:
-    """The Trainer; a profiler without a file writes its table to the run folder."""
-    trainer: pl.Trainer = instantiate(_without(node, OWN_OPTIONS), "trainer", **arguments)
-    profiler: Any = trainer.profiler  # type: ignore[attr-defined]
-    if not isinstance(profiler, PassThroughProfiler) and profiler.filename is None:
-        profiler.dirpath, profiler.filename = Path(trainer.default_root_dir), "profile"
-    return trainer
-
-
 @rank_zero_only
-def _begin(cfg: DictConfig, config: dict[str, Any], folder: Path, trainer: pl.Trainer) -> None:
-    """Writes the config into the run folder, and points outputs/latest at it."""
-    save_config(cfg, folder / CONFIG)
+def _begin(config: dict[str, Any], folder: Path, trainer: pl.Trainer, data: dict[str, str]) -> None:
+    """Writes config and record into the run folder, and points outputs/latest at it."""
+    save_config(config, folder / CONFIG)
+    write_record(folder, finished=False, data=data)
     for logger in trainer.loggers:
         logger.log_hyperparams(config)
     point_latest_at(folder)
