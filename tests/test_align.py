@@ -1,6 +1,5 @@
 """Faces detected in photographs, and cropped as in CelebA."""
 
-import csv
 import importlib.metadata
 import importlib.util
 import io
@@ -27,7 +26,7 @@ from facegan.data.align import (
     refine_landmarks,
 )
 from facegan.data.centerface import Points, mirror
-from facegan.data.dataset import LEFT_OUT, PackedDataset
+from facegan.data.dataset import PackedDataset, read_left_out
 from facegan.data.folder import FolderDataset
 from facegan.data.labels import unite
 
@@ -64,11 +63,6 @@ def source(root: Path, size: int = 8, **options: object) -> FolderDataset:
 
 def packed(root: Path, size: int = 8) -> PackedDataset:
     return source(root, size).dataset()
-
-
-def left_out(dataset: PackedDataset) -> list[tuple[str, str]]:
-    with (dataset.path / LEFT_OUT).open(newline="") as file:
-        return [(row["name"], row["reason"]) for row in csv.DictReader(file)]
 
 
 @pytest.fixture
@@ -167,7 +161,7 @@ def test_faces_of_one_photograph_share_a_split(
     assert np.array_equal(splits, np.repeat(splits[:, :1], 3, axis=1))
     assert dataset.manifest["counts"] == {"train": 21, "val": 3, "test": 3}
     assert dataset.manifest["unused"].startswith("9 blurred, ")
-    assert [reason for _, reason in left_out(dataset)].count("blurred") == 9
+    assert [reason for _, reason in read_left_out(dataset.path)].count("blurred") == 9
     assert set(dataset.labels.identities) == {-1}
 
 
@@ -261,7 +255,10 @@ def test_a_folder_of_real_photographs(originals: list[Image.Image], tmp_path: Pa
     Image.new("RGB", (400, 300), "gray").save(root / "wall.png")
     dataset = packed(root, size=28)
     assert sum(dataset.manifest["counts"].values()) == 12
-    assert left_out(dataset) == [("blurred.png", align.BLURRED), ("wall.png", align.NO_FACE)]
+    assert read_left_out(dataset.path) == [
+        ("blurred.png", align.BLURRED),
+        ("wall.png", align.NO_FACE),
+    ]
     assert dataset.manifest["photographs"] == 14
 
 

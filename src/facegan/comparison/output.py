@@ -153,6 +153,7 @@ def html_page(table: Table) -> str:
     """One page without outside links: tables, curves, grids, differences."""
     runs = [row.runs[0] for row in table.runs]
     labels = [_label(row, name) for row, name in zip(table.runs, table.names, strict=True)]
+    shown = list(zip(labels, (run.grid for run in runs), strict=True))[:MAX_GRIDS]
     return render(
         "comparison.html",
         package="facegan.comparison",
@@ -161,7 +162,7 @@ def html_page(table: Table) -> str:
         runs=run_cells(table),
         groups=group_cells(table) if len(table.groups) > 1 else None,
         names=labels,
-        grids=[(name, _png(run)) for name, run in zip(labels, runs[:MAX_GRIDS], strict=False)],
+        grids=[(name, (data_uri(g.read_bytes()), g.stem) if g else None) for name, g in shown],
         differences=differences(table),
         data={"names": labels, "charts": charts(runs)},
     )
@@ -170,11 +171,6 @@ def html_page(table: Table) -> str:
 def _label(row: Row, name: str) -> str:
     seed = row.runs[0].config.get("seed", NONE)
     return " · ".join(filter(None, [row.runs[0].recipe, row.differs, f"seed {seed}", name]))
-
-
-def _png(run: Run) -> tuple[str, str] | None:
-    """The newest grid as a data URI, and its name."""
-    return (data_uri(run.grid.read_bytes()), run.grid.stem) if run.grid is not None else None
 
 
 def charts(runs: Sequence[Run]) -> list[dict[str, Any]]:

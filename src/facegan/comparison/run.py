@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from facegan.comparison.output import Cells, group_cells, html_page, run_cells, to_csv, to_json
+from facegan.comparison.output import group_cells, html_page, run_cells, to_csv, to_json
 from facegan.comparison.runs import find_runs, read_run
 from facegan.comparison.table import build_table
 from facegan.core.files import write_bytes, write_json
@@ -17,7 +17,9 @@ def compare(runs: str, out: Path | None) -> None:
     """
     folders = find_runs(runs)
     table = build_table([read_run(folder) for folder in folders])
-    out = out or _default_folder(folders)
+    parent, *others = {folder.absolute().parent for folder in folders}
+    is_a_sweep = not others and (parent / "multirun.yaml").is_file()
+    out = out or (parent if is_a_sweep else Path("outputs/comparison"))
     write_bytes(out / "comparison.html", html_page(table).encode())
     write_bytes(out / "comparison.csv", to_csv(table).encode())
     write_json(out / "comparison.json", to_json(table))
@@ -28,20 +30,9 @@ def compare(runs: str, out: Path | None) -> None:
         texts = [convert(*cells, title) for title, cells in tables.items()]
         text = "\n".join([*texts, f"{note}values: {table.source}\n"])
         write_bytes(out / f"comparison.{suffix}", text.encode())
-    for title, cells in tables.items():
-        _print(title, cells)
+    for title, (header, rows) in tables.items():
+        numbered = [[str(number), *row] for number, row in enumerate(rows, start=1)]
+        print(table_text(["#", *header], numbered, title), end="")
     print(f"values: {table.source}")
     print(f"{out / 'comparison.html'} shows curves, grids and the configs' differences")
     print(f"{out}/comparison.md and .tex have the tables for a paper")
-
-
-def _default_folder(folders: list[Path]) -> Path:
-    parent, *others = {folder.absolute().parent for folder in folders}
-    is_a_sweep = not others and (parent / "multirun.yaml").is_file()
-    return parent if is_a_sweep else Path("outputs/comparison")
-
-
-def _print(title: str, cells: Cells) -> None:
-    header, rows = cells
-    numbered = [[str(number), *row] for number, row in enumerate(rows, start=1)]
-    print(table_text(["#", *header], numbered, title), end="")

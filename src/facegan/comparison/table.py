@@ -57,7 +57,9 @@ class Table:
 
 def build_table(runs: Sequence[Run]) -> Table:
     """Compares runs by values that were measured in the same way."""
-    evaluated = all(run.evaluation for run in runs) and len({_basis(run) for run in runs}) == 1
+    facts = [run.evaluation.get("facts", {}) for run in runs]
+    bases = {tuple(fact.get(name) for name in COMPARABLE) for fact in facts}
+    evaluated = all(run.evaluation for run in runs) and len(bases) == 1
     measures = _from_evaluation if evaluated else _from_training
     keys = distinguishing_keys(runs)
 
@@ -100,12 +102,6 @@ def _margin(measure: Mapping[str, Any]) -> float | None:
 def _from_training(run: Run) -> dict[str, Summary]:
     logged = {metric.name: run.values(metric.name) for metric in METRICS}
     return {name: Summary((values[-1],)) for name, values in logged.items() if values}
-
-
-def _basis(run: Run) -> tuple[str | None, ...]:
-    """What two evaluations must have in common for their values to be comparable."""
-    facts = run.evaluation.get("facts", {})
-    return tuple(facts.get(name) for name in COMPARABLE)
 
 
 def _source(runs: Sequence[Run], evaluated: bool) -> str:

@@ -71,10 +71,10 @@ class FaceAligner(Decoder):
         check_choice("faces", self.faces, FACES)
 
     def __call__(self, data: bytes) -> Faces:
-        photo, scale = open_photo(data, self._least_scale)
+        photo, _ = open_photo(data, self._least_scale)
         photo = flatten(photo, self.background).convert("RGB")
         found = find_landmarks(photo, self.faces == "one")
-        results = [self._crop(photo, landmarks, scale) for landmarks in found]
+        results = [self._crop(photo, landmarks) for landmarks in found]
         images = [result for result in results if not isinstance(result, str)]
         left_out = [result for result in results if isinstance(result, str)]
         return Faces(images, left_out if results else [NO_FACE])
@@ -82,18 +82,12 @@ class FaceAligner(Decoder):
     def _least_scale(self, width: int, height: int) -> float:
         return max(DETECTION_SIDE, self.image_size / SMALLEST) / max(width, height)
 
-    @property
-    def _frame(self) -> Frame:
-        frame = FRAMES[self.align]
-        return frame._replace(side=self.crop) if self.crop else frame
-
-    def _crop(
-        self, photo: Image.Image, landmarks: Points | None, scale: float
-    ) -> NDArray[np.uint8] | str:
+    def _crop(self, photo: Image.Image, landmarks: Points | None) -> NDArray[np.uint8] | str:
         """The face's image, or the reason for leaving it out."""
         if landmarks is None:
             return UNCLEAR
-        to_photo = fit_similarity(landmarks, self._frame)
+        frame = FRAMES[self.align]
+        to_photo = fit_similarity(landmarks, frame._replace(side=self.crop or frame.side))
         side = abs(to_photo.scale_turn)  # of the crop, in pixels of the photograph
         if side < self.image_size:
             return f"a face too small for {self.image_size} pixels"

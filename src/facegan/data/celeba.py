@@ -55,7 +55,10 @@ class CelebA(FaceSource):
         super().__init__(packed_dir, image_size, mode, attributes)
         self.decode = Decoder(image_size, crop, mode)
         self.verify = verify
-        self.folder = _celeba_folder(Path(root).resolve())
+        self.folder = Path(root).resolve()
+        files = (ZIP, FOLDER, *annotation_files(self.folder))
+        if not any((self.folder / name).exists() for name in files):
+            self.folder /= "celeba"
         self.official = verify and annotation_files(self.folder) is OFFICIAL
 
     def recipe(self) -> dict[str, Any]:
@@ -68,7 +71,9 @@ class CelebA(FaceSource):
 
     def write(self, images: Path) -> tuple[Labels, dict[str, Any]]:
         if self.official:
-            self._fetch()
+            extracted = (self.folder / FOLDER).is_dir() and not (self.folder / ZIP).exists()
+            needed = [file for file in CELEBA_FILES if not (extracted and file.name == ZIP)]
+            fetch(needed, self.folder)
         photos = self.photos
         require_annotations(self.folder, self.verify)
         names, labels = read_annotations(self.folder)
@@ -80,12 +85,8 @@ class CelebA(FaceSource):
         left_out = (Unused(listed[row], reason) for row, reason in packed.failures)
         write_lists(images.parent, left_out, (listed[row] for row in packed.rows))
         notes = {"listed": len(names), "left_out": describe(listed, packed.failures)}
-        notes |= {} if self.official else self.photos.content_record()
+        notes |= {} if self.official else photos.content_record()
         return labels.rows(np.flatnonzero(found)[packed.rows]), notes
-
-    def _fetch(self) -> None:
-        extracted = (self.folder / FOLDER).is_dir() and not (self.folder / ZIP).exists()
-        fetch([file for file in CELEBA_FILES if not (extracted and file.name == ZIP)], self.folder)
 
     def other_content(self, manifest: dict[str, Any]) -> str:
         return "" if self.official else self.photos.other_content(manifest)
@@ -111,12 +112,6 @@ class CelebA(FaceSource):
         paths = [self.folder / name for name in annotation_files(self.folder)]
         texts = "".join(md5_of(path) for path in paths if path.is_file())
         return f"{self.photos.fingerprint()} {texts}"
-
-
-def _celeba_folder(root: Path) -> Path:
-    """`root` if CelebA's files are right in it, else torchvision's `root`/celeba."""
-    inside = any((root / name).exists() for name in (ZIP, FOLDER, *annotation_files(root)))
-    return root if inside else root / "celeba"
 
 
 def annotation_files(folder: Path) -> dict[str, int]:
@@ -155,34 +150,7 @@ class _Table(NamedTuple):
 
 
 def read_annotations(folder: Path) -> tuple[list[str], Labels]:
-    """File names and labels, from the text files or from Kaggle's CSV files.
-
-    torchvision's class reads the text files if its whole layout exists. It also requires boxes,
-    landmarks and extracted photographs, which are not used here.
-    """
-    return _read_with_torchvision(folder) or _read_tables(folder)
-
-
-def _read_with_torchvision(folder: Path) -> tuple[list[str], Labels] | None:
-    """None if torchvision finds its layout incomplete, or a file with another md5."""
-    if folder.name != "celeba" or not (folder / FOLDER).is_dir():
-        return None
-    from torchvision import datasets  # a second, which other data sets do not need
-
-    try:
-        celeba = datasets.CelebA(folder.parent, split="all", target_type=["attr", "identity"])
-    except (RuntimeError, FileNotFoundError):  # "Dataset not found or corrupted"
-        return None
-    _, splits, _ = _read_table(folder / "list_eval_partition.txt", 0)  # "all" has no splits
-    return celeba.filename, Labels(
-        splits=splits[:, 0].astype(np.uint8),
-        attributes=(2 * celeba.attr.numpy() - 1).astype(np.int8),
-        identities=celeba.identity[:, 0].numpy(),
-        attribute_names=tuple(filter(None, celeba.attr_names)),
-    )
-
-
-def _read_tables(folder: Path) -> tuple[list[str], Labels]:
+    """File names and labels, from the text files or from Kaggle's CSV files."""
     files = annotation_files(folder).items()
     tables = [_read_table(folder / f, n) if (folder / f).is_file() else None for f, n in files]
     splits, signs, people, *_ = [*tables, None]

@@ -28,10 +28,13 @@ class Detections(NamedTuple):
 
 def detect_faces(image: NDArray[np.uint8], threshold: float = 0.5) -> Detections:
     """The faces in an RGB image, (H, W, 3), whose score exceeds `threshold`."""
+    import torch  # seconds, which photographs without alignment do not need
+    from torchvision.ops import nms
+
     (maps,) = _run(image[None])
     rows, columns = np.nonzero(maps[0] > threshold)
     scores, boxes, landmarks = _decode(maps, rows, columns)
-    keep = _suppress_overlaps(scores, boxes)
+    keep = nms(torch.from_numpy(boxes), torch.from_numpy(scores), MAX_OVERLAP).numpy()
     return Detections(scores[keep], boxes[keep], landmarks[keep])
 
 
@@ -73,25 +76,6 @@ def _decode(
     boxes = np.stack([left, top, left + width, top + height], axis=1)
     y, x = relative[::2] * height + top, relative[1::2] * width + left
     return score[0], boxes, np.stack([x.T, y.T], axis=2)
-
-
-def _suppress_overlaps(scores: NDArray[np.float64], boxes: NDArray[np.float64]) -> list[int]:
-    """Non-maximum suppression: the rows of the boxes that are kept."""
-    keep: list[int] = []
-    order = np.argsort(-scores, kind="stable")
-    while len(order):
-        best, order = order[0], order[1:]
-        keep.append(int(best))
-        order = order[_overlap(boxes[best], boxes[order]) < MAX_OVERLAP]
-    return keep
-
-
-def _overlap(box: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Intersection over union, (K,), of a box and K others."""
-    inner = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
-    intersection = np.prod(np.maximum(inner, 0), axis=1)
-    areas = np.prod(others[:, 2:] - others[:, :2], axis=1)
-    return intersection / (np.prod(box[2:] - box[:2]) + areas - intersection)
 
 
 def _run(images: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -129,23 +129,15 @@ class EpochLoader:
         order = self.data.order(self.split, self.trainer.current_epoch)
         rows, flips = (part.to(self.images.device).split(self.data.batch_size) for part in order)
         rank_slice = slice(self.trainer.global_rank, None, self.trainer.world_size)
-        first = batches_done(self.trainer) if self.split == "train" else 0
-        for some, flip in zip(rows[first:], flips[first:], strict=True):
-            batch = self._gather(some[rank_slice], flip[rank_slice])
+        first = 0
+        if self.split == "train" and self.trainer.fit_loop.restarting:  # from a checkpoint
+            first = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        for batch, flipped in zip(rows[first:], flips[first:], strict=True):
+            some, flip = batch[rank_slice], flipped[rank_slice, None, None, None]
+            faces = self.images[some]
+            faces = torch.where(flip, faces.flip(2), faces)
             self.data.dataset.release_memory()
-            yield batch
-
-    def _gather(self, rows: Tensor, flip: Tensor) -> Batch:
-        faces = self.images[rows]
-        faces = torch.where(flip[:, None, None, None], faces.flip(2), faces)
-        return Batch(faces.permute(0, 3, 1, 2), self.attributes[rows])
-
-
-def batches_done(trainer: pl.Trainer) -> int:
-    """The batches of the current epoch before the checkpoint that the trainer has loaded."""
-    if not trainer.fit_loop.restarting:
-        return 0
-    return trainer.fit_loop.epoch_loop.batch_progress.current.ready
+            yield Batch(faces.permute(0, 3, 1, 2), self.attributes[some])
 
 
 def shuffle(rows: Tensor, seed: int, epoch: int) -> tuple[Tensor, Tensor]:

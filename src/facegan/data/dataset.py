@@ -120,7 +120,9 @@ def open_dataset(path: Path) -> PackedDataset:
                 raise ValueError("it is compressed")  # and may unpack to any size
             splits, attributes, identities = map(parts.get, ("splits", "attributes", "identities"))
         names = tuple(manifest["attribute_names"])
-        labels = Labels(splits, _signs(attributes), identities, names)
+        if attributes is not None and attributes.dtype == bool:  # of earlier versions
+            attributes = 2 * attributes.astype(np.int8) - 1
+        labels = Labels(splits, attributes, identities, names)
         arrays = (labels.splits, labels.attributes, labels.identities)
         forms = [(np.uint8, (count,)), (np.int8, (count, len(names))), (np.int64, (count,))]
         if [(array.dtype, array.shape) for array in arrays] != forms:
@@ -133,11 +135,6 @@ def open_dataset(path: Path) -> PackedDataset:
 def split_counts(labels: Labels) -> dict[str, int]:
     """The number of images in each split."""
     return {name: int((labels.splits == i).sum()) for i, name in enumerate(SPLITS)}
-
-
-def _signs(attributes: NDArray[Any]) -> NDArray[np.int8]:
-    """Attributes as in `Labels`; earlier versions packed them as booleans."""
-    return 2 * attributes.astype(np.int8) - 1 if attributes.dtype == bool else attributes
 
 
 def dataset_path(folder: Path, recipe: dict[str, Any]) -> Path:

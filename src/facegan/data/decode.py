@@ -112,7 +112,9 @@ def open_photo(data: bytes, least_scale: Callable[[int, int], float]) -> tuple[I
         width, height = opened.size
         least = min(least_scale(width, height), 1) if width * height > LARGE else 1
         opened.draft(None, (round(width * least), round(height * least)))
-        memory = opened.width * opened.height * _bytes_per_pixel(opened)
+        needed = FORMATS[str(opened.format)]
+        needed = needed if opened.mode in PLAIN_MODES else max(needed, BYTES_TO_CONVERT)
+        memory = opened.width * opened.height * needed
         if isinstance(opened, JpegImageFile) and not is_single_scan(data, opened.layers):
             widths, heights = zip(*(layer[1:3] for layer in opened.layer), strict=True)
             samples = sum(map(mul, widths, heights)) / (max(widths) * max(heights))
@@ -127,11 +129,6 @@ def open_photo(data: bytes, least_scale: Callable[[int, int], float]) -> tuple[I
     factor = round(scale * max(n for n in (1, 2, 4, 8) if n * least <= 1))
     photo = opened if factor <= 1 else _reducible(opened).reduce(factor)
     return to_srgb(upright(photo)), scale / max(factor, 1)
-
-
-def _bytes_per_pixel(photo: Image.Image) -> int:
-    needed = FORMATS[str(photo.format)]
-    return needed if photo.mode in PLAIN_MODES else max(needed, BYTES_TO_CONVERT)
 
 
 def _reducible(photo: Image.Image) -> Image.Image:

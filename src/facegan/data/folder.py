@@ -51,13 +51,14 @@ class PhotoSource(FaceSource):
         self.labels = labels
 
     def recipe(self) -> dict[str, Any]:
+        labels = Path(self.labels or "").expanduser()
         return {
             "source": self.kind,
             "photos": self.photos.fingerprint(),
             "packing": PACK_VERSION,
             **dataclasses.asdict(self.decode),
             "split": self.split,
-            "labels": self._labels_fingerprint(),
+            "labels": labels.read_text(errors="replace") if labels.is_file() else self.labels,
         }
 
     def other_content(self, manifest: dict[str, Any]) -> str:
@@ -110,10 +111,6 @@ class PhotoSource(FaceSource):
     def attributes_of(self, names: Sequence[str]) -> tuple[NDArray[np.int8], list[str]]:
         """The attributes of the photographs, (N, A) as in `Labels`, and their names."""
         return attributes_of(names, self.labels)
-
-    def _labels_fingerprint(self) -> str | None:
-        path = Path(self.labels or "").expanduser()
-        return path.read_text(errors="replace") if path.is_file() else self.labels
 
 
 class FolderDataset(PhotoSource):

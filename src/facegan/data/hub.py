@@ -42,8 +42,10 @@ class HubPhotos(PhotoStore):
         return bytes(image["bytes"] or Path(image["path"]).read_bytes())
 
     def fingerprint(self) -> str:
+        # folders in the cache of `datasets` are hashes of the files that a split is made from
         return digest(
-            f"{split} {len(rows)} {_origin(rows)}" for split, rows in self._splits.items()
+            f"{split} {len(rows)} {[Path(f['filename']).parent.name for f in rows.cache_files]}"
+            for split, rows in self._splits.items()
         )
 
 
@@ -95,11 +97,6 @@ class HubDataset(PhotoSource):
             cells = {split: _cells(rows, column) for split, rows in self.splits.items()}
             columns[column] = [cells[split][row] for split, row in map(locate, names)]
         return encode(columns, str(self.labels))
-
-
-def _origin(rows: Any) -> list[str]:
-    """Folder names in the cache of `datasets`: hashes of the files that the split is made from."""
-    return [Path(file["filename"]).parent.name for file in rows.cache_files]
 
 
 def locate(name: str) -> tuple[str, int]:

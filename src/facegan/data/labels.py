@@ -16,18 +16,12 @@ from facegan.data.dataset import SPLITS
 
 HELD_OUT = 0.05  # of the photographs for "val", and as many for "test"
 SMALL, MINIMUM = 100, 50  # from SMALL photographs on, each held-out split aims at MINIMUM of them
-SPLIT_FOLDERS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
-    "eval": "test",
-    "evaluation": "test",
+_FOLDERS = {
+    "train": "train training",
+    "val": "val valid validation dev",
+    "test": "test testing eval evaluation",
 }
+SPLIT_FOLDERS = {name: split for split, names in _FOLDERS.items() for name in names.split()}
 MAX_GROUP = 1 / 8  # of the photographs in a group that is held out for want of a smaller one
 MAX_STRAY = 0.1  # of the photographs outside of the folders of splits
 SUBFOLDER = "subfolder"
@@ -147,8 +141,11 @@ def attributes_of(names: Sequence[str], source: str | None) -> tuple[NDArray[np.
     """
     if source is None:
         return np.zeros((len(names), 0), dtype=np.int8), []
-    columns = {"": _subfolders(names)} if source == SUBFOLDER else _table(names, source)
-    return encode(columns, source)
+    if source != SUBFOLDER:
+        return encode(_table(names, source), source)
+    # the first folder of each name, below train/ or the like
+    parts = [p.parts[split_folder(p) is not None : -1] for p in below_common_folder(names)]
+    return encode({"": [folders[0] if folders else "" for folders in parts]}, source)
 
 
 def encode(columns: Mapping[str, Sequence[str]], source: str) -> tuple[NDArray[np.int8], list[str]]:
@@ -175,12 +172,6 @@ def encode(columns: Mapping[str, Sequence[str]], source: str) -> tuple[NDArray[n
             f"{MAX_CLASSES}"
         )
     return np.array([*attributes.values()], dtype=np.int8).T, [*attributes]
-
-
-def _subfolders(names: Sequence[str]) -> list[str]:
-    """The first folder of each name, below train/ or the like; empty without one."""
-    paths = below_common_folder(names)
-    return [next(iter(p.parts[split_folder(p) is not None : -1]), "") for p in paths]
 
 
 def _table(names: Sequence[str], source: str) -> dict[str, list[str]]:

@@ -141,14 +141,6 @@ class Measure:
     standard_error: float | None = None
 
 
-def _frechet_distance(faces: Comparison) -> float:
-    return distances.frechet_distance(faces.photographs.statistics, faces.statistics)
-
-
-def _frechet_interval(faces: Comparison) -> tuple[float, float]:
-    return distances.frechet_interval(faces.photographs.statistics, faces.sample)
-
-
 def _memorization(faces: Comparison) -> float:
     fake, _ = faces.nearest_training
     held_out, _ = faces.photographs.held_out_nearest_training
@@ -161,8 +153,10 @@ METRICS = (
         "Fréchet distance",
         "distance between Gaussians fitted to generated and held-out faces",
         "lower",
-        _frechet_distance,
-        interval=_frechet_interval,
+        lambda faces: distances.frechet_distance(faces.photographs.statistics, faces.statistics),
+        interval=lambda faces: distances.frechet_interval(
+            faces.photographs.statistics, faces.sample
+        ),
         during_training=True,
     ),
     Metric(

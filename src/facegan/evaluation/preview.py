@@ -45,29 +45,13 @@ class Tile(NamedTuple):
     outlier: bool = False
 
 
-class Extremes(NamedTuple):
-    """The images with the least and the greatest values of a measure."""
-
-    title: str
-    description: str
-    outliers: int
-    ends: dict[str, list[Tile]]
-
-
-class Reason(NamedTuple):
-    """Files that are left out for one reason."""
-
-    text: str
-    files: int
-    examples: list[str]
-
-
 def write_preview(dataset: PackedDataset) -> Path:
     """Writes preview.html and preview.png to the data set's folder. Returns the page's path."""
     tiles = functools.partial(_tiles, dataset, read_names(dataset.path))
     train = dataset.indices("train")
     shown = np.linspace(0, len(train) - 1, min(SHEET, len(train))).round().astype(int)
     sheet = torch.stack([tile.image for tile in tiles(train[shown])])
+    counts = (dataset.labels.attributes > 0).sum(axis=0)
     left_out = read_left_out(dataset.path)
     by_reason = reasons(left_out)
     page = render(
@@ -75,14 +59,14 @@ def write_preview(dataset: PackedDataset) -> Path:
         facts=_facts(dataset, len(left_out)),
         sheet=grid(sheet, COLUMNS),
         shown=len(sheet),
-        labels=_label_counts(dataset),
+        labels=dict(zip(dataset.labels.attribute_names, counts.tolist(), strict=True)),
         missing_pairs=_missing_pairs(dataset),
         left_out=by_reason[:REASONS],
         further=len(by_reason[REASONS:]),
         twins=[tiles(rows) for rows in _twins(dataset)],
-        extremes=[
-            _extremes(tiles, values, *about)
-            for values, about in zip(_measure(dataset), MEASURES, strict=True)
+        measures=[
+            (title, description, outliers(values).sum(), _extremes(tiles, values, ends))
+            for values, (title, description, ends) in zip(_measure(dataset), MEASURES, strict=True)
         ],
     )
     save_grid(sheet, dataset.path / PNG, COLUMNS, upscale=-(-TILE // dataset.image_size))
@@ -117,12 +101,6 @@ def _facts(dataset: PackedDataset, left_out: int) -> dict[str, str]:
     return facts
 
 
-def _label_counts(dataset: PackedDataset) -> dict[str, int]:
-    labels = dataset.labels
-    counts = (labels.attributes > 0).sum(axis=0).tolist()
-    return dict(zip(labels.attribute_names, counts, strict=True))
-
-
 def _missing_pairs(dataset: PackedDataset) -> list[str]:
     """The pairs of labels that no image has, without labels that exclude each other as classes."""
     names, has = dataset.labels.attribute_names, dataset.labels.attributes > 0
@@ -132,10 +110,10 @@ def _missing_pairs(dataset: PackedDataset) -> list[str]:
     return [f"{names[a]} and {names[b]}" for a, b in zip(rows, columns, strict=True)]
 
 
-def reasons(left_out: Sequence[Unused]) -> list[Reason]:
-    """The reasons for leaving files out, the most frequent first."""
+def reasons(left_out: Sequence[Unused]) -> list[tuple[str, int, list[str]]]:
+    """The reasons for leaving files out, the most frequent first, with counts and examples."""
     return [
-        Reason(text, count, [file.name for file in left_out if file.reason == text][:EXAMPLES])
+        (text, count, [file.name for file in left_out if file.reason == text][:EXAMPLES])
         for text, count in Counter(file.reason for file in left_out).most_common()
     ]
 
@@ -152,19 +130,17 @@ def _twins(dataset: PackedDataset) -> list[NDArray[np.int64]]:
 def _extremes(
     tiles: Callable[[Iterable[int]], list[Tile]],
     values: NDArray[np.float64],
-    title: str,
-    description: str,
     ends: tuple[str, str],
-) -> Extremes:
+) -> dict[str, list[Tile]]:
+    """The images with the least and the greatest values, under the names of both `ends`."""
     order, far = np.argsort(values, kind="stable"), outliers(values)
-    shown = {
+    return {
         name: [
             tile._replace(value=float(values[row]), outlier=bool(far[row]))
             for row, tile in zip(rows, tiles(rows), strict=True)
         ]
         for name, rows in zip(ends, (order[:EXTREMES], order[::-1][:EXTREMES]), strict=True)
     }
-    return Extremes(title, description, int(far.sum()), shown)
 
 
 def outliers(values: NDArray[np.float64]) -> NDArray[np.bool_]:
