@@ -35,14 +35,11 @@ def test_a_literal_value_is_not_parsed(prefix: str, value: str) -> None:
     assert value_of(argument) == value
 
 
-@pytest.mark.parametrize("argument", ["model=lite", "seed=1,2", "-m", "images=null", "data.crop=1"])
+@pytest.mark.parametrize(
+    "argument",
+    ["model=lite", "seed=1,2", "-m", "images=null", "data.crop=1", 'hydra.run.dir="outputs/a b"'],
+)
 def test_other_arguments_are_left_to_hydra(argument: str) -> None:
-    assert quote_literals([argument]) == [argument]
-
-
-def test_quoted_values_are_left_to_hydra() -> None:
-    """Lightning starts its processes with arguments that are quoted already."""
-    argument = 'hydra.run.dir="outputs/a b"'
     assert quote_literals([argument]) == [argument]
 
 

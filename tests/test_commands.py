@@ -47,10 +47,6 @@ def test_the_version(monkeypatch, capsys) -> None:
     assert capsys.readouterr().out == f"facegan {facegan.__version__}\n"
 
 
-def test_the_package_lists_its_public_names() -> None:
-    assert {"Generator", "save_grid", "__version__"} <= set(dir(facegan))
-
-
 @pytest.mark.parametrize(
     ("line", "words"),
     [

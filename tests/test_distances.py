@@ -61,12 +61,6 @@ def test_frechet_distance_of_gaussians(real, fake, expected: float) -> None:
     assert frechet_distance(gaussian(*real), gaussian(*fake)) == pytest.approx(expected, abs=1e-12)
 
 
-def test_frechet_distance_is_symmetric_and_zero_for_itself() -> None:
-    first, second = correlated(100, 16, seed=1), correlated(80, 16, seed=2)
-    assert distance(first, first) == pytest.approx(0, abs=1e-12)
-    assert distance(first, second) == pytest.approx(distance(second, first), rel=1e-12)
-
-
 def test_frechet_distance_of_singular_covariances() -> None:
     few = correlated(10, 64, seed=1)  # rank 9 of 64
     assert distance(few, few) == pytest.approx(0, abs=1e-12)
@@ -92,14 +86,6 @@ def test_frechet_interval_contains_the_value_and_narrows() -> None:
     assert 0 < low < distance(real, fake) < high
     few_low, few_high = frechet_interval(statistics, fake[:400])
     assert (few_high - few_low) / (high - low) == pytest.approx(2, rel=0.25)  # 1 / sqrt(N)
-
-
-def test_frechet_interval_depends_only_on_the_seed() -> None:
-    statistics, fake = gaussian_statistics(normal(99, 8, seed=1)), normal(99, 8, seed=2)
-    first, again, other = (
-        frechet_interval(statistics, fake, resamples=10, seed=seed) for seed in (3, 3, 4)
-    )
-    assert first == again != other
 
 
 def test_frechet_interval_covers_the_expected_distance() -> None:
@@ -180,9 +166,3 @@ GOOD = normal(10, 4, seed=1)
 def test_bad_arguments(compute, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         compute()
-
-
-@pytest.mark.parametrize("function", [distance, kernel_distance])
-def test_sets_of_different_features_are_an_error(function) -> None:
-    with pytest.raises(RuntimeError, match=r"must match|cannot be multiplied"):
-        function(GOOD, GOOD[:, :3])

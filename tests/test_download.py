@@ -150,21 +150,6 @@ def test_celeba_files_are_a_part_of_torchvisions() -> None:
     assert set(theirs.values()) == {"list_bbox_celeba.txt", "list_landmarks_align_celeba.txt"}
 
 
-def test_celeba_comes_from_drive_and_then_from_mirrors() -> None:
-    zip_file, *annotations = CELEBA_FILES
-    assert zip_file.mirrors == (
-        "https://archive.org/download/celeba/Img/img_align_celeba.zip",
-        "https://graal.ift.ulaval.ca/public/celeba/img_align_celeba.zip",
-        "https://s3-us-west-1.amazonaws.com/udacity-dlnfd/datasets/celeba.zip",
-    )
-    for file in annotations:
-        folder = "Eval" if file.name == "list_eval_partition.txt" else "Anno"
-        assert file.mirrors == (
-            f"https://archive.org/download/celeba/{folder}/{file.name}",
-            f"https://graal.ift.ulaval.ca/public/celeba/{file.name}",
-        )
-
-
 def test_the_terms_are_shown_once(
     server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -29,7 +29,6 @@ from facegan.evaluation.features import (
 )
 from facegan.evaluation.metrics import (
     METRICS,
-    PRIMARY,
     Comparison,
     Measure,
     Metric,
@@ -153,12 +152,6 @@ def test_attribute_coverage_by_hand() -> None:
     assert (bald.name, bald.log_ratio) == ("bald", 0)  # on neither side: equally often
     assert (smile.name, smile.reference, smile.generated) == ("smile", 0.25, 1.0)
     assert smile.log_ratio == pytest.approx(np.log2((1 + 1 / 4) / (1 / 4 + 1 / 4)))
-
-
-def test_names_of_metrics_are_unique_and_one_is_primary() -> None:
-    names = [metric.name for metric in METRICS]
-    assert len({*names}) == len(names)
-    assert PRIMARY in names
 
 
 def test_real_faces_score_like_the_reference() -> None:

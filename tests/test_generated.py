@@ -53,13 +53,6 @@ def test_a_data_set_is_reproduced_bit_for_bit(drawn: PackedDataset, tmp_path: Pa
         assert (again.path / name).read_bytes() == (drawn.path / name).read_bytes()
 
 
-def test_a_packed_data_set_is_opened_again(
-    drawn: PackedDataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(GeneratedDataset, "write", lambda *_: pytest.fail("drawn again"))
-    assert faces(drawn.path.parent).dataset().path == drawn.path
-
-
 def test_the_recipe_depends_on_weights_and_count(tmp_path: Path) -> None:
     path = tmp_path / "mine.safetensors"
     path.write_bytes(pretrained.find("lite-28").read_bytes())

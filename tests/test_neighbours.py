@@ -69,18 +69,6 @@ def test_prdc_does_not_depend_on_chunks_or_an_offset(monkeypatch: pytest.MonkeyP
     assert prdc(real.double() + 1e4, fake.double() + 1e4) == whole
 
 
-def test_prdc_of_a_set_with_itself() -> None:
-    features = normal(200, 32, seed=1) + 5
-    # each ball contains its k neighbours and its centre
-    assert prdc(features, features, k=5) == (1.0, 1.0, 6 / 5, 1.0)
-
-
-def test_prdc_of_two_samples_of_one_distribution() -> None:
-    density, coverage = density_coverage(normal(1000, 4, seed=1), normal(1000, 4, seed=2), k=5)
-    assert density == pytest.approx(1, abs=0.1)
-    assert coverage == pytest.approx(1 - 0.5**5, abs=0.03)
-
-
 def test_copies_of_one_face_have_precision_and_no_recall() -> None:
     real = normal(200, 32, seed=1) + 5
     copies = real[:1].expand(200, -1)
@@ -125,14 +113,6 @@ def test_memorized_share_by_hand(fake, real, share: float) -> None:
     assert memorized_share(*(torch.tensor([*values], dtype=float) for values in (fake, real))) == (
         pytest.approx(share)
     )
-
-
-def test_memorized_share_of_the_training_set_is_1() -> None:
-    train, held_out = normal(500, 16, seed=1), normal(300, 16, seed=2)
-    held_out_distances, _ = nearest_neighbours(held_out, train)
-    assert memorized_share(nearest_neighbours(train, train)[0], held_out_distances) == 1
-    fresh, _ = nearest_neighbours(normal(1000, 16, seed=3), train)
-    assert memorized_share(fresh, held_out_distances) < 0.05
 
 
 def test_a_set_needs_k_neighbours() -> None:

@@ -92,13 +92,6 @@ def test_trust_covers_one_module_and_its_submodules() -> None:
         trust("rm -rf")
 
 
-@pytest.mark.parametrize("text", ["data:\n  root: ${oc.env:HOME}\n", "list:\n- ${x}\nx: 1\n"])
-def test_interpolations_are_refused(text: str, workdir: Path) -> None:
-    Path("config.yaml").write_text(text)
-    with pytest.raises(FaceganError, match="is an interpolation"):
-        load_config(Path("config.yaml"))
-
-
 BILLIONS = "a0: &a0 [x]\n" + "".join(
     f"a{i + 1}: &a{i + 1} [{', '.join([f'*a{i}'] * 9)}]\n" for i in range(9)
 )
@@ -107,6 +100,8 @@ BILLIONS = "a0: &a0 [x]\n" + "".join(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("data:\n  root: ${oc.env:HOME}\n", "is an interpolation"),
+        ("list:\n- ${x}\nx: 1\n", "is an interpolation"),
         (BILLIONS, "a YAML alias"),
         ("a: &a\n  b: *a\n", "a YAML alias"),
         ("a: " + "[" * 50_000, "1,000 brackets"),
