@@ -106,7 +106,7 @@ def folder_of_resume(values: dict[str, str]) -> list[str]:
 def init_arguments(values: dict[str, str]) -> list[str]:
     """The recipe of the weights that `init` names, and their crop for aligned photographs.
 
-    They are left to the user if they are among `values`.
+    Raises FaceganError for another crop: the training would first learn the new framing.
     """
     init = values.get("init", "null")
     if init == "null" or init.startswith("[") or "resume" in values:
@@ -118,9 +118,14 @@ def init_arguments(values: dict[str, str]) -> list[str]:
         recipe = pretrained.metadata(absolute(init, ArgumentKind.WEIGHTS)).get("recipe", "")
         if recipe.isidentifier() and (CONFIG_PATH / "model" / f"{recipe}.yaml").is_file():
             more.append(f"model={recipe}")
-    aligned = values.get("data.align") == "true" and "data.crop" not in values
-    if aligned and init in pretrained.bundled():
-        more.append(f"data.crop={pretrained.bundled_crop(init)}")
+    if values.get("data.align") == "true" and init in pretrained.bundled():
+        crop, given = str(pretrained.bundled_crop(init)), values.get("data.crop")
+        if given not in (None, crop):
+            raise FaceganError(
+                f"data.crop={given} with init={init}, which was trained with data.crop={crop}: "
+                "leave data.crop out"
+            )
+        more.append(f"data.crop={crop}")
     return more
 
 
