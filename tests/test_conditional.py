@@ -20,9 +20,11 @@ from facegan.core.errors import NotFoundError
 from facegan.data.base import FaceSource
 from facegan.data.dataset import PackedDataset
 from facegan.data.recorded import source_or_recorded
+from facegan.evaluation.distances import kernel_distance
 from facegan.evaluation.features import AttributeFeatures
 from facegan.evaluation.obedience import (
     balanced_accuracy,
+    label_distances,
     linear_probe,
     measure_obedience,
     rarity,
@@ -217,6 +219,20 @@ def test_obedience_on_labels_that_the_classifier_does_not_know(dataset: PackedDa
     assert found is not None
     assert [label.name for label in found.labels] == ["a", "b"]
     assert found.photographs > 0.9  # fitted to these forty
+
+
+def test_the_distance_of_faces_with_a_label() -> None:
+    torch.manual_seed(0)
+    real, fake = torch.randn(300, 4), torch.randn(200, 4)
+    labels = torch.tensor([[1, 1, -1], [-1, 1, 1]]).repeat_interleave(150, dim=0)
+    ordered = torch.tensor([[1, -1, -1], [-1, 1, 1]]).repeat_interleave(100, dim=0).float()
+    fake[100:, 0] += 1
+    first, second, third = label_distances(real, labels, fake, ordered)
+    assert first == kernel_distance(real[:150], fake[:100]).value
+    assert second == kernel_distance(real, fake[100:]).value > 5 * abs(first)
+    assert third == kernel_distance(real[150:], fake[100:]).value
+    rare = (torch.arange(200)[:, None] < 40).expand(-1, 3).int()
+    assert label_distances(real, labels, fake, rare) == [None, None, None]
 
 
 def test_rarity() -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from facegan.data.dataset import PackedDataset
+from facegan.evaluation.distances import kernel_distance
 from facegan.evaluation.facts import compared_split
 from facegan.evaluation.features import AttributeFeatures, split_features
 from facegan.networks.base import Generator
@@ -17,6 +18,7 @@ from facegan.networks.labels import LabelTable
 from facegan.networks.latents import latents
 
 FLIPS = 100  # faces for each label that is turned over
+ENOUGH = 50  # faces, and photographs, with a label for the distance of those
 RARE = 0.1  # of the faces, with the rarest combinations of labels
 RIDGE = 1e-2  # of the probe, for standardized features
 Judge = Callable[[Tensor], Tensor]  # features (N, D) -> labels (N, A) bool
@@ -30,6 +32,7 @@ class Agreement:
     faces: float  # balanced accuracy: the mean of the shares among ordered and excluded ones
     photographs: float  # the same of photographs with the data's own labels: the ceiling
     others_moved: float  # mean change of the other labels' shares, if this one is turned over
+    distance: float | None  # kernel distance of faces and photographs with the label, if ENOUGH
 
 
 @dataclass(frozen=True)
@@ -70,14 +73,18 @@ def measure_obedience(
         else lambda x: extractor.has_attributes(x)[:, columns]
     )
     split = compared_split(dataset.counts, "test")
-    photographs = balanced_accuracy(judge(split_features(dataset, split, extractor)), real(split))
+    photographs = split_features(dataset, split, extractor)
+    ceiling = balanced_accuracy(judge(photographs), real(split))
     ordered, found = table.draw(seeds), judge(features)
+    distances = label_distances(photographs, real(split), features, ordered)
     agreement = balanced_accuracy(found, ordered)
     moved = others_moved(generator, table, lambda faces: judge(extractor(faces)))
     right = (found == (ordered > 0)).float().mean(dim=1)
     rarest = rarity(table, ordered).argsort(stable=True)[: max(1, int(RARE * len(right)))]
-    rows = zip(table.names, *map(Tensor.tolist, (agreement, photographs, moved)), strict=True)
-    means = (values.mean().item() for values in (agreement, photographs, right, right[rarest]))
+    rows = zip(
+        table.names, *map(Tensor.tolist, (agreement, ceiling, moved)), distances, strict=True
+    )
+    means = (values.mean().item() for values in (agreement, ceiling, right, right[rarest]))
     return Obedience([Agreement(*row) for row in rows], *means)
 
 
@@ -109,6 +116,23 @@ def balanced_accuracy(found: Tensor, labels: Tensor) -> Tensor:
     counts = torch.stack([(labels == sign).sum(dim=0) for sign in (1, -1)])
     right = torch.stack([(found & (labels == 1)).sum(dim=0), (~found & (labels == -1)).sum(dim=0)])
     return (right / counts.clamp(min=1)).sum(dim=0) / (counts > 0).sum(dim=0).clamp(min=1)
+
+
+def label_distances(
+    real: Tensor, real_labels: Tensor, fake: Tensor, fake_labels: Tensor
+) -> list[float | None]:
+    """The kernel distance between photographs and faces with each label: A numbers.
+
+    Features (N, D) with labels (N, A), and (M, D) with (M, A). None for a label with fewer than
+    `ENOUGH` photographs or faces.
+    """
+    pairs = (
+        (real[labels == 1], fake[ordered == 1])
+        for labels, ordered in zip(real_labels.T, fake_labels.T, strict=True)
+    )
+    return [
+        kernel_distance(*pair).value if min(map(len, pair)) >= ENOUGH else None for pair in pairs
+    ]
 
 
 def others_moved(generator: Generator, table: LabelTable, judge: Judge) -> Tensor:

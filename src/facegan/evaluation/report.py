@@ -25,10 +25,14 @@ def measures_table(measures: Mapping[Quantity, Measure], reference: str) -> str:
 def obedience_table(obedience: Obedience) -> str:
     """One line per label, and the share of labels that are right in all faces and in rare ones."""
     rows = [
-        [label.name, f"{label.faces:.3f}", f"{label.photographs:.3f}", f"{label.others_moved:.3f}"]
+        [
+            label.name,
+            *(f"{v:.3f}" for v in (label.faces, label.photographs, label.others_moved)),
+            "" if label.distance is None else f"{label.distance:.4f}",
+        ]
         for label in obedience.labels
     ]
-    header = ["label", "faces to order", "photographs", "others move by"]
+    header = ["label", "faces to order", "photographs", "others move by", "kernel distance"]
     share = f"right labels: {obedience.common:.3f}, of the rarest tenth {obedience.rare:.3f}\n"
     return table_text(header, rows, "Balanced accuracy of the labels") + share
 
