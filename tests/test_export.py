@@ -205,6 +205,8 @@ def test_the_browser_draws_the_faces_of_python(opened: Any, generator: Generator
     how = json.dumps({"truncation": 0.7, "edits": edits})
     drawn = opened.evaluate(f"facegan.draw({SEEDS}, {how}).then((a) => [...a])")
     assert_drawn(drawn, edited_faces(generator, SEEDS, edits, 0.7))
+    drawn = opened.evaluate(f"facegan.draw({SEEDS}, {{truncation: 0.7}}).then((a) => [...a])")
+    assert_drawn(drawn, generator.sample(seeds=SEEDS, truncation=0.7))
 
 
 def test_wall_sliders_and_enlargement(opened: Any, generator: Generator) -> None:

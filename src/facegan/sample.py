@@ -192,7 +192,7 @@ class Drawing:
                 "give neither seeds nor stream nor interpolate"
             )
         how = {"truncation": cfg.truncation, "keep": cfg.keep, "order": self.order}
-        found = find_seeds(self.generator, wanted, cfg.n, **how)
+        found = find_seeds(self.generator, wanted, cfg.n, **how, progress=True)
         check_found(found, cfg.n, cfg.attributes)
         return found
 

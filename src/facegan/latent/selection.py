@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from facegan.core.checks import check_number
+from facegan.core.console import progress_bar
 from facegan.core.errors import FaceganError
 from facegan.core.files import write_json
 from facegan.core.images import save_image, to_pil
@@ -43,6 +44,7 @@ def find_seeds(
     truncation: float = 1.0,
     keep: float | None = None,
     order: Mapping[str, float] | None = None,
+    progress: bool = False,
 ) -> list[int]:
     """Up to `count` seeds, from `first` on, whose faces have some attributes and lack others.
 
@@ -52,8 +54,8 @@ def find_seeds(
 
     With `keep`, the mean of both bundled classifiers decides, and of each combination of attributes
     only the clearest share `keep` is taken, or more if it is rare. `order`: labels that the faces
-    of a conditional generator are drawn with; they decide instead of the classifiers. Raises
-    FaceganError for an unknown attribute, and ValueError for an impossible share.
+    of a conditional generator are drawn with; they decide instead of the classifiers. `progress`
+    shows a bar. Raises FaceganError for an unknown attribute, ValueError for an impossible share.
     """
     check_number("keep", 1 if keep is None else keep, 0.01, 1, whole=False)
     sizes = BUNDLED_SIZES if keep else (generator.image_size,)
@@ -66,6 +68,7 @@ def find_seeds(
     missing = {cell: math.ceil(number / (keep or 1)) for cell, number in counts.items()}
     most = CANDIDATES + MORE_CANDIDATES * count if candidates is None else candidates
     end = min(first + most, MAX_SEED + 1)
+    bar = progress_bar(desc="faces found", total=sum(missing.values()), disable=not progress)
     for start in range(first, end, BATCH):
         seeds = range(start, min(start + BATCH, end))
         faces = generator.sample(seeds=seeds, truncation=truncation, attributes=order)
@@ -76,8 +79,10 @@ def find_seeds(
             if missing.get(cell):
                 pools[cell].append((-clarity[row].item(), seeds[row]))
                 missing[cell] -= 1
+                bar.update()
         if not any(missing.values()):
             break
+    bar.close()
     clearest = (sorted(pools[cell])[:number] for cell, number in counts.items())
     return sorted(seed for pool in clearest for _, seed in pool)
 

@@ -9,7 +9,8 @@ const LONGEST = 4; // units of a direction
 const WALK_SECONDS = 4;
 
 const $ = (id) => document.getElementById(id);
-const settings = { truncation: 1, edits: {}, order: {} };
+const plain = { truncation: 1, edits: {}, order: {} };
+const settings = structuredClone(plain);
 const tiles = new Map(); // button -> {seed, visible, version}
 let version = 0; // of the settings; a tile of another version is drawn again
 let drawing = false;
@@ -274,10 +275,11 @@ $("save-small").addEventListener("click", () => save(config.imageSize));
 new IntersectionObserver(([end]) => { if (end.isIntersecting && session) appendTiles(); },
   { rootMargin: "600px" }).observe($("end"));
 
-// For scripts: facegan.draw([7], {truncation: 1, edits: {}, order: {}}) -> Promise<Uint8Array>, (N, H, W, C).
+// For scripts: facegan.draw([7], {truncation: 0.7, edits: {}, order: {}}) -> Promise<Uint8Array>, (N, H, W, C).
+// Keys may be left out; without any, the page's own settings.
 const facegan = {
   ready: load(),
-  draw: (seeds, how = settings) => drawInputs(seeds.map((seed) => inputsFor(seed, how))),
+  draw: (seeds, how = settings) => drawInputs(seeds.map((seed) => inputsFor(seed, { ...plain, ...how }))),
 };
 
 if (matchMedia("(max-width: 600px)").matches) $("panel").open = false;
