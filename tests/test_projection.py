@@ -67,7 +67,7 @@ def test_what_cannot_be_projected_is_refused(generator, image, steps, message) -
 
 
 def test_a_photograph_is_projected_by_the_command(home: Path, cli: Cli) -> None:
-    photo = ("image=photos/3.png", "find_face=false", "steps=2")
+    photo = ("image=photos/03.png", "find_face=false", "steps=2")
     result = cli("project", *photo, "weights=run", "out=out")
     assert result.code == 0, result.err
     assert "% of an unrelated face's" in result.out

@@ -83,7 +83,7 @@ def test_stream_runs_until_it_is_stopped(
         ("keep=2", "keep must be a number from 0.01 to 1"),
         ("attributes=Male:half", "attributes are names"),
         ("attributes=Male:1.5", "attributes are names"),
-        ("weights=nobody", "dcgan-28, full-28, full-64, lite-28"),
+        ("weights=nobody", "dcgan-28, full-28, full-64, labels-28, lite-28"),
     ],
 )
 def test_sample_refuses(cli, argument: str, words: str) -> None:
