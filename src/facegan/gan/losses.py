@@ -125,6 +125,8 @@ class RelativisticPairing(AdversarialLoss):
 def label_matching(logits: Tensor) -> Tensor:
     """Whether images fit their own labels better than those of the other images: (B, B) -> scalar.
 
+    0 for the logits of a discriminator without labels, (B,).
+
     Row i has the logits of image i with the labels of each image of the batch; on the diagonal they
     are its own. Reed et al. 2016 ("Generative Adversarial Text to Image Synthesis"), section 4.1,
     give the discriminator real images with the texts of others as a third kind of input. Here the
@@ -132,4 +134,11 @@ def label_matching(logits: Tensor) -> Tensor:
     the pairs that differ in it, as many images with it as without it, however rare it is. Only the
     discriminator minimizes it, on real images: a generator that did would exaggerate the labels.
     """
-    return F.softplus(logits - logits.diagonal()[:, None]).mean()
+    if logits.ndim == 1:
+        return logits.new_zeros(())
+    return F.softplus(logits - own_logits(logits)[:, None]).mean()
+
+
+def own_logits(logits: Tensor) -> Tensor:
+    """Those of each image with its own labels: (B, B) or (B,) -> (B,)."""
+    return logits.diagonal() if logits.ndim == 2 else logits

@@ -17,7 +17,7 @@ from facegan.core.images import to_float
 from facegan.core.seeds import derive_seed
 from facegan.gan.augment import Augmentation, NoAugmentation
 from facegan.gan.ema import ema_decay, update_ema
-from facegan.gan.losses import AdversarialLoss, label_matching
+from facegan.gan.losses import AdversarialLoss, label_matching, own_logits
 from facegan.gan.penalties import Critic, Logs, Penalty
 from facegan.networks.base import Discriminator, Generator
 
@@ -128,22 +128,19 @@ class GAN(pl.LightningModule):
 
     def critic(self, images: Tensor, labels: Tensor | None) -> Tensor:
         """What losses and penalties differentiate: images (B, C, H, W) -> logits (B,)."""
-        return self.judge(images, labels)[0]
+        return own_logits(self.logits(images, labels))
 
-    def judge(self, images: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The logits of images, (B,), and their label-matching loss, a scalar, 0 without labels."""
-        augmented = self.augment(images)
-        if labels is None:
-            return self.discriminator(augmented), images.new_zeros(())
-        logits = self.discriminator(augmented, labels)  # (B, B)
-        return logits.diagonal(), label_matching(logits)
+    def logits(self, images: Tensor, labels: Tensor | None) -> Tensor:
+        """Of augmented images: (B,), or (B, B) with the labels of every image of the batch."""
+        return self.discriminator(self.augment(images), labels)
 
     def discriminator_step(
         self, step: int, critic: Critic, real: Tensor, fake: Tensor, labels: Tensor | None
     ) -> tuple[Tensor, Logs]:
         """One update of the discriminator; returns the real images' logits, (B,), detached."""
-        real_logits, matching = self.judge(real, labels)
-        fake_logits = critic(fake)
+        logits = self.logits(real, labels)
+        matching = label_matching(logits)
+        real_logits, fake_logits = own_logits(logits), critic(fake)
         loss = self.loss.discriminator(real_logits, fake_logits)
         penalty, penalty_logs = self.penalty.lazy(step, critic, real, fake)
         self.update("discriminator", loss + matching + penalty)
