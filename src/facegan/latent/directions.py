@@ -13,6 +13,7 @@ from torch import Tensor
 from facegan.core.errors import FaceganError
 from facegan.core.files import check_tensors, parse_json, reading, write_tensors
 
+OPPOSITES = {"female": "Male", "women": "Male", "old": "Young", "beard": "No_Beard"}
 MAX_AMOUNT = 100.0  # the length of a latent is about sqrt(latent_dim)
 
 
@@ -97,11 +98,13 @@ class Directions:
 def find_name(name: str, known: Sequence[str], kind: str) -> int:
     """The index of `name` in `known`, whatever its case.
 
-    Raises FaceganError for an unknown name, with the nearest one or all of them.
+    Raises FaceganError for an unknown name, with its opposite, the nearest one or all of them.
     """
     lower = [other.lower() for other in known]
     if name.lower() in lower:
         return lower.index(name.lower())
+    if (opposite := OPPOSITES.get(name.lower())) in known:
+        raise FaceganError(f"{name} is not {kind}; it is the lack of {opposite}: -{opposite}")
     near = difflib.get_close_matches(name.lower(), lower, n=1)
     hint = f"did you mean {known[lower.index(near[0])]}?" if near else f"known: {', '.join(known)}"
     raise FaceganError(f"{name} is not {kind}; {hint}")
