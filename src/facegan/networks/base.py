@@ -16,7 +16,7 @@ from facegan.core.console import progress_bar
 from facegan.core.images import to_uint8
 from facegan.core.provenance import Provenance
 from facegan.networks.labels import LabelTable
-from facegan.networks.latents import latents
+from facegan.networks.latents import latents, seed_list
 
 CPU_BATCH, GPU_BATCH = 4, 64  # images of a forward pass of `draw`; one face costs as much as four
 
@@ -124,8 +124,13 @@ class Generator(FaceNetwork):
         """The latents that `sample` draws, labels included: (N, latent_dim), on the CPU."""
         if not math.isfinite(truncation):
             raise ValueError(f"truncation must be a finite number, got {truncation}")
-        seeds = [*seeds]
+        seeds = seed_list(seeds)
         z = latents(seeds, self.latent_dim) * truncation
+        if attributes and self.labels is None:
+            raise ValueError(
+                f"these weights have no labels to order {', '.join(attributes)} by: take weights "
+                'with labels, such as "labels-28", or search for seeds by facegan.find_seeds'
+            )
         known = () if self.labels is None else self.labels.names
         for name, share in (attributes or {}).items():
             check_choice("an attribute", name, known)
@@ -143,7 +148,7 @@ class Generator(FaceNetwork):
         self, seeds: Iterable[int] = (), truncation: float = 1.0, **facts: Any
     ) -> Provenance:
         """The facts of sampled faces, for the mark of their file; `facts`: others, such as edit."""
-        weights, text = pretrained.digest(self), ",".join(map(str, seeds))
+        weights, text = pretrained.digest(self), ",".join(map(str, seed_list(seeds)))
         return Provenance(weights, text, float(truncation), license=self.license, **facts)
 
     @torch.no_grad()
