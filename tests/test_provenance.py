@@ -136,6 +136,7 @@ def write(path: Path, picture: Image.Image, facts: Provenance | str | None) -> N
         (lambda face: face, {"columns": 10**6}, 1, "altered: 28x28 pixels are too few"),
         (lambda face: face, {"seeds": "seven"}, 1, "cannot be read"),
         (lambda face: face, 'filter="other"', 1, "cannot be read: filter must be one of"),
+        (lambda face: face, {"upscale": 1.5}, 1, "altered: 28x28 pixels are too few"),
         (lambda face: face, 'upscale="0"', 1, "cannot be read: upscale must be"),
         (lambda face: face, {"seeds": ""}, 1, "marked, but not the faces of seeds"),
         (lambda face: face, {"weights": "0"}, 1, "weights not at hand (0)"),

@@ -40,6 +40,14 @@ def test_seeds_grid_and_upscale(cli, workdir: Path) -> None:
     assert open_image(workdir / "here" / "seed-0100.png").size == (192, 192)
 
 
+def test_faces_of_a_size(cli, workdir: Path) -> None:
+    assert cli("sample", "weights=lite-28", "n=3", "size=100", "out=here").code == 0
+    paths = sorted((workdir / "here").iterdir())
+    side = round((2 * 29 - 1) * 100 / 28)
+    assert [open_image(path).size for path in paths] == [(side, side), *[(100, 100)] * 3]
+    assert cli("verify", *map(str, paths)).out.count("the same\n") == 4
+
+
 @pytest.mark.parametrize("video", ["gif", "mp4"])
 def test_interpolation_writes_a_video(cli, workdir: Path, video: str) -> None:
     arguments = ("weights=lite-28", "interpolate=3,7,12", "frames=9", "out=.")
@@ -69,6 +77,9 @@ def test_stream_runs_until_it_is_stopped(
         ("weights=lite-28 seeds=3-1", "numbers and ranges"),
         ("filter=cubic", "nearest, lanczos"),
         ("video=avi", "gif, mp4"),
+        ("size=256 upscale=4", "size and upscale exclude each other"),
+        ("size=32", "from 64 to 6400 for faces of 64 pixels, got 32"),
+        ("attributes=Female", "Female is not an attribute; it is the lack of Male: -Male"),
         ("frames=1", "frames must be a whole number from 2"),
         ("interpolate=1,2 stream=true", "stream and interpolate exclude each other"),
         ("sweep=-3:3", "sweep needs edit=Smiling"),

@@ -60,7 +60,7 @@ def test_shares_are_those_of_the_set() -> None:
 
 
 def test_a_set_of_faces(cli, workdir: Path) -> None:
-    options = ("weights=lite-28", "n=8", "upscale=4", "filter=lanczos", "keep=1", "out=set")
+    options = ("weights=lite-28", "n=8", "size=100", "keep=1", "out=set")
     assert cli("sample", *options, "grid=false", "attributes=Male:0.5,Smiling:0.25").code == 0
     text = Path("set/manifest.json").read_text()
     faces = json.loads(text)["faces"]
@@ -69,7 +69,7 @@ def test_a_set_of_faces(cli, workdir: Path) -> None:
     assert sum("Smiling" in face["attributes"] for face in faces) == 2
     assert cli("verify", *(f"set/{face['file']}" for face in faces)).code == 0
     shares = {"Male": 0.5, "Smiling": 0.25}
-    assert avatars("again", 8, shares, "lite-28", keep=1.0) == json.loads(text)
+    assert avatars("again", 8, shares, "lite-28", keep=1.0, size=100) == json.loads(text)
     for path in Path("set").iterdir():
         assert path.read_bytes() == (Path("again") / path.name).read_bytes()
     seeds = find_seeds(Generator.from_pretrained("lite-28"), shares, 8, keep=1.0)

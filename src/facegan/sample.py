@@ -4,6 +4,7 @@ python -m facegan.sample                                     ten faces, by the b
 python -m facegan.sample weights=outputs/latest seeds=0-63,100 truncation=0.7 grid=true
 python -m facegan.sample attributes=Smiling,-Eyeglasses      faces to order
 python -m facegan.sample attributes=Male:0.5,Eyeglasses:0.33 n=200 keep=0.25    the clearest, a set
+python -m facegan.sample size=256                            faces of 256x256 pixels
 python -m facegan.sample interpolate=3,7,12 frames=120       a video of faces that turn into others
 python -m facegan.sample stream=true fps=4                   new faces in the terminal until stopped
 python -m facegan.sample seeds=7 edit=Smiling:2,Young:-1     a face, changed along directions
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 MOST_IN_GRID = 100  # faces, by default
 EXCLUDED = {  # keys by others that they exclude
     "stream": ("interpolate", "sweep"),
+    "size": ("upscale",),
     "sweep": ("interpolate",),
     "latent": ("seeds", "attributes", "keep", "stream", "interpolate"),  # one face
 }
@@ -50,8 +52,9 @@ class SampleConfig:
     truncation: float = number(0, 10)
     out: str = MISSING
     grid: bool | None = MISSING
+    size: int | None = number(1, 10**5)
     upscale: int | None = number(1, 100)
-    filter: str = MISSING
+    filter: str | None = MISSING
     interpolate: str | None = MISSING
     frames: int = number(2, 10**5)
     fps: float = number(0.01, 100)
@@ -78,13 +81,16 @@ class Drawing:
     """What a config draws: the generator, the seeds of its faces, directions, and the mark."""
 
     def __init__(self, cfg: DictConfig) -> None:
+        from facegan.core.images import enlargement
         from facegan.latent.directions import parse_edit
         from facegan.latent.finding import load_directions
         from facegan.latent.selection import label_order, parse_attributes
         from facegan.networks.base import Generator  # torch, which --help does not need
 
         self.cfg = cfg
-        self.generator = Generator.from_pretrained(cfg.weights)
+        self.generator = generator = Generator.from_pretrained(cfg.weights)
+        self.upscale = enlargement(generator.image_size, cfg.size) if cfg.size else cfg.upscale
+        self.filter = cfg.filter or ("lanczos" if cfg.size else "nearest")
         self.amounts = parse_edit(cfg.edit) if cfg.edit else {}
         if self.amounts:
             self.directions = load_directions(self.generator, True, self.amounts)
@@ -113,7 +119,7 @@ class Drawing:
             scale = legible(self.generator.image_size)
             self.save_image(grid(torch.stack(kept)), "grid", self.facts.seeds, scale)
         if cfg.keep is not None:
-            facts = replace(self.facts, upscale=cfg.upscale or 1, filter=cfg.filter)
+            facts = replace(self.facts, upscale=self.upscale or 1, filter=self.filter)
             write_manifest(Path(cfg.out), facts, cfg.keep, self.seeds, torch.stack(kept))
         shown = f"; {Path(cfg.out) / 'grid.png'} shows them" if with_grid else ""
         print(f"{len(z)} face{'s' if len(z) > 1 else ''} in {cfg.out}{shown}")
@@ -134,8 +140,8 @@ class Drawing:
             moved = (self.latents(self.seeds, factor) for factor in factors)
             frames = (grid(self.generator.draw(z)) for z in moved)
         path = Path(cfg.out) / f"{name[:110]}.{cfg.video}"
-        scale = cfg.upscale or legible(self.generator.image_size)
-        save_video((to_pil(f, scale, cfg.filter, self.facts) for f in frames), path, cfg.fps)
+        scale = self.upscale or legible(self.generator.image_size)
+        save_video((to_pil(f, scale, self.filter, self.facts) for f in frames), path, cfg.fps)
         print(path)
 
     def stream(self) -> None:
@@ -174,8 +180,8 @@ class Drawing:
         """`upscale`: the default of the user's."""
         from facegan.core.images import save_image, to_pil
 
-        scale, facts = self.cfg.upscale or upscale, replace(self.facts, seeds=seeds)
-        picture = to_pil(image, scale, self.cfg.filter, facts)
+        scale, facts = self.upscale or upscale, replace(self.facts, seeds=seeds)
+        picture = to_pil(image, scale, self.filter, facts)
         save_image(picture, Path(self.cfg.out) / f"{name}.png")
 
     def _seeds(self, wanted: Mapping[str, float]) -> Sequence[int]:
@@ -206,7 +212,7 @@ def _check(cfg: DictConfig) -> None:
     if cfg.sweep is not None and cfg.edit is None:
         raise ConfigError("sweep needs edit=Smiling or another")
     for name, choices in (("filter", ("nearest", "lanczos")), ("video", ("gif", "mp4"))):
-        if cfg[name] not in choices:
+        if cfg[name] not in (*choices, None):
             raise ConfigError(f"{name} must be one of {', '.join(choices)}, got {cfg[name]}")
 
 

@@ -49,7 +49,7 @@ FILTERS = {"nearest": Image.Resampling.NEAREST, "lanczos": Image.Resampling.LANC
 
 
 def to_pil(
-    image: Tensor, upscale: int = 1, filter: str = "nearest", facts: Provenance | None = None
+    image: Tensor, upscale: float = 1, filter: str = "nearest", facts: Provenance | None = None
 ) -> Image.Image:
     """(C, H, W) uint8 with C = 1 or 3 -> a Pillow image, enlarged by the factor `upscale`.
 
@@ -58,7 +58,7 @@ def to_pil(
     array = image.cpu().permute(1, 2, 0).numpy()
     picture = Image.fromarray(array.squeeze(2) if array.shape[2] == 1 else array)
     if upscale != 1:
-        size = (picture.width * upscale, picture.height * upscale)
+        size = (round(picture.width * upscale), round(picture.height * upscale))
         picture = picture.resize(size, FILTERS[filter])
     if facts is not None:
         packet = replace(facts, upscale=upscale, filter=filter).to_xmp()
@@ -72,18 +72,31 @@ def legible(image_size: int) -> int:
     return max(1, round(128 / image_size))
 
 
+def enlargement(image_size: int, size: int) -> float:
+    """The `upscale` with which a face has `size` pixels; an int if all pixels become as many.
+
+    Raises FaceganError for fewer than `image_size`, those of the weights.
+    """
+    if not image_size <= size <= 100 * image_size:
+        raise FaceganError(
+            f"size must be a number of pixels from {image_size} to {100 * image_size} for faces of "
+            f"{image_size} pixels, got {size}"
+        )
+    return size / image_size if size % image_size else size // image_size
+
+
 def data_uri(data: bytes, media_type: str = "image/png") -> str:
     """The bytes of a file as a data: URL."""
     return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
 
 
-def image_uri(image: Tensor, upscale: int = 1, facts: Provenance | None = None) -> str:
+def image_uri(image: Tensor, upscale: float = 1, facts: Provenance | None = None) -> str:
     """(C, H, W) uint8 -> a PNG as a data: URL. `facts`: as in `to_pil`."""
     return data_uri(png(image, upscale, facts=facts))
 
 
 def png(
-    image: Tensor, upscale: int = 1, filter: str = "nearest", facts: Provenance | None = None
+    image: Tensor, upscale: float = 1, filter: str = "nearest", facts: Provenance | None = None
 ) -> bytes:
     """(C, H, W) uint8 -> the bytes of a PNG file. Arguments as in `to_pil`."""
     buffer = io.BytesIO()

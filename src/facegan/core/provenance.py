@@ -35,12 +35,12 @@ class Provenance:
     motion: str = ""  # "interpolation" or "sweep": the faces are near those of the seeds
     license: str = ""  # terms of the weights
     columns: int = 0  # of a grid, as in `grid`
-    upscale: int = 1
+    upscale: float = 1
     filter: str = "nearest"
 
     def __post_init__(self) -> None:
         check_number("columns", self.columns, 0, 10**6)
-        check_number("upscale", self.upscale, 1, 100)
+        check_number("upscale", self.upscale, 1, 100, whole=False)
         check_choice("filter", self.filter, ("nearest", "lanczos"))
 
     def to_xmp(self) -> str:

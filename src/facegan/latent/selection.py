@@ -15,7 +15,7 @@ from facegan.core.checks import check_number
 from facegan.core.console import progress_bar
 from facegan.core.errors import FaceganError
 from facegan.core.files import write_json
-from facegan.core.images import save_image, to_pil
+from facegan.core.images import enlargement, save_image, to_pil
 from facegan.core.provenance import GENERATED, Provenance
 from facegan.latent.directions import find_name, parse_numbers
 from facegan.networks.attributes import (
@@ -113,18 +113,21 @@ def avatars(
     n: int = 200,
     shares: Mapping[str, float] | None = None,
     weights: str | Path = "full-64",
-    upscale: int = 4,
+    upscale: float | None = None,
     filter: str = "lanczos",
     keep: float = 0.25,
     truncation: float = 1.0,
+    size: int = 256,
 ) -> dict[str, Any]:
     """Writes `n` faces as marked PNG files to a folder, and manifest.json, which it returns.
 
     The faces are those of `find_seeds`: `shares` are its `wanted`, or labels of conditional
-    weights. `upscale` and `filter`: as in `to_pil`. On one machine the files always have the same
-    bytes. Raises FaceganError if there are too few such faces, and for an unknown attribute.
+    weights. A file has `size` pixels, or `upscale` times the weights'; `filter`: as in `to_pil`. On
+    one machine the files always have the same bytes. Raises FaceganError if there are too few such
+    faces, and for an unknown attribute.
     """
     generator, wanted = Generator.from_pretrained(weights), dict(shares or {})
+    upscale = upscale or enlargement(generator.image_size, size)
     order, text = label_order(generator, wanted), attributes_text(wanted)
     seeds = find_seeds(generator, wanted, n, truncation=truncation, keep=keep, order=order)
     check_found(seeds, n, text)

@@ -53,7 +53,7 @@ def compare(data: bytes, generators: Mapping[str, Generator]) -> str:
     if facts.weights not in generators:
         return f"weights not at hand ({facts.weights}): name them by weights="
     generator, tiles = generators[facts.weights], max(len(seeds), facts.columns)
-    if tiles * (generator.image_size * facts.upscale) ** 2 > picture.width * picture.height:
+    if tiles * round(generator.image_size * facts.upscale) ** 2 > picture.width * picture.height:
         return f"altered: {picture.width}x{picture.height} pixels are too few"
     order = label_order(generator, parse_attributes(facts.attributes))
     z = generator.latents(seeds, facts.truncation, order)
