@@ -9,7 +9,9 @@ import pytest
 from conftest import REPOSITORY
 from PIL import Image
 
-from facegan import testing
+from facegan import Generator, testing
+from facegan.core.pretrained import digest
+from facegan.latent import verification
 from facegan.testing import FaceProvider, face_png_fixture  # noqa: F401
 
 
@@ -30,6 +32,16 @@ def test_faker_draws_faces_that_its_seed_repeats() -> None:
     assert [fake.face_png(1, "lite-28") for _ in range(2)] == faces
     assert faces[0] != faces[1]
     assert Image.open(io.BytesIO(testing.face_png(3, 1, "lite-28"))).size == (28, 28)
+
+
+def test_faces_to_order(face_png) -> None:
+    data = face_png(7, attributes="smiling,-Eyeglasses", size=100)
+    assert Image.open(io.BytesIO(data)).size == (100, 100)
+    generator = Generator.from_pretrained("labels-28")
+    assert verification.compare(data, {digest(generator): generator}) == "the same"
+    assert data != face_png(7, attributes="-Smiling,-Eyeglasses", size=100)
+    with pytest.raises(ValueError, match="no labels to order Smiling by"):
+        face_png(7, weights="lite-28", attributes="Smiling")
 
 
 def test_the_plugin_does_not_slow_pytest() -> None:

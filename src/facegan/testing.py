@@ -13,13 +13,28 @@ if TYPE_CHECKING:
     from facegan.networks.base import Generator
 
 
-def face_png(seed: int, upscale: int = 4, weights: str = "full-64") -> bytes:
-    """The face of a seed as a marked PNG file: 256x256 pixels by default, always the same bytes."""
-    from facegan.core.images import png  # torch, which most sessions of pytest do not need
+def face_png(
+    seed: int,
+    upscale: float | None = None,
+    weights: str | None = None,
+    attributes: str | None = None,
+    size: int = 256,
+) -> bytes:
+    """The face of a seed as a marked PNG file, always the same bytes.
 
-    generator = _generator(weights)
-    (image,) = generator.sample(seeds=[seed])
-    return png(image, upscale, "lanczos", generator.provenance([seed]))
+    `attributes`: "Smiling,-Eyeglasses", as in the command `sample`, for weights with labels.
+    `weights`: by default "labels-28" with attributes, else "full-64". The file has `size` pixels in
+    width and height, or `upscale` times those of the weights. Raises FaceganError for unknown
+    names, ValueError for attributes of weights without labels.
+    """
+    from facegan.core.images import enlargement, png  # torch, which most tests do not need
+    from facegan.latent.selection import label_order, parse_attributes
+
+    generator = _generator(weights or ("labels-28" if attributes else "full-64"))
+    wanted = parse_attributes(attributes)
+    (image,) = generator.sample(seeds=[seed], attributes=label_order(generator, wanted) or wanted)
+    facts = generator.provenance([seed], attributes=attributes or "")
+    return png(image, upscale or enlargement(generator.image_size, size), "lanczos", facts)
 
 
 @functools.cache
@@ -35,12 +50,15 @@ class FaceProvider:
     def __init__(self, generator: Any) -> None:
         self._generator = generator
 
-    def face_png(self, upscale: int = 4, weights: str = "full-64") -> bytes:
-        """A face by faker's random numbers, which `Faker.seed` repeats, as a PNG file."""
-        return face_png(self._generator.random.getrandbits(32), upscale, weights)
+    def face_png(self, *arguments: Any, **keywords: Any) -> bytes:
+        """A face by faker's random numbers, which `Faker.seed` repeats.
+
+        The arguments are those of `facegan.testing.face_png` without the seed.
+        """
+        return face_png(self._generator.random.getrandbits(32), *arguments, **keywords)
 
 
 @pytest.fixture(scope="session", name="face_png")
 def face_png_fixture() -> Callable[..., bytes]:
-    """face_png(seed, upscale=4, weights="full-64"): a synthetic face as the bytes of a PNG."""
+    """`facegan.testing.face_png`: face_png(7, attributes="Smiling") -> the bytes of a PNG."""
     return face_png
