@@ -10,6 +10,6 @@ app, generator = FastAPI(), Generator.from_pretrained("full-64")
 
 @app.get("/faces/{seed}.png")
 def face(seed: int = Path(ge=0, lt=2**32)) -> Response:
-    (image,) = generator.sample(seeds=[seed], truncation=0.7)
-    facts = generator.provenance([seed], truncation=0.7)
+    (image,) = generator.sample(seeds=[seed])
+    facts = generator.provenance([seed])
     return Response(png(image, 4, "lanczos", facts), media_type="image/png")

@@ -22,6 +22,6 @@ def latent(seed, size):
 
 
 session = onnxruntime.InferenceSession("generator.onnx", providers=["CPUExecutionProvider"])
-z = latent(7, session.get_inputs()[0].shape[1])[None] * np.float32(0.7)  # seed 7, truncation 0.7
+z = latent(7, session.get_inputs()[0].shape[1])[None]  # of seed 7
 (images,) = session.run(None, {"latents": z})  # uint8 (N, H, W, C)
 Image.fromarray(images[0]).save("seed-7.png")

@@ -286,7 +286,7 @@ def example(name: str) -> str:
 
 
 def assert_is_seed_7(path: Path, generator: Generator) -> None:
-    assert_drawn(open_image(path), generator.sample(seeds=[7], truncation=0.7))
+    assert_drawn(open_image(path), generator.sample(seeds=[7]))
 
 
 def test_python_without_torch_draws_the_face(
