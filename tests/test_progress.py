@@ -63,3 +63,5 @@ def test_the_estimate_counts_what_comes_between_epochs() -> None:
     assert eta._seconds_left(trainer, gan, speed=16.0) == 160 / 16 + 2 * 40
     eta.ends = [10.0, 30.0]
     assert eta._seconds_left(trainer, gan, speed=16.0) == 160 / 16 + 2 * 20
+    gan.images_seen = 248  # the last batch goes beyond the budget
+    assert eta._seconds_left(trainer, gan, speed=16.0) == 0

@@ -24,13 +24,14 @@ def overrides(facts: Facts, **given: str) -> str:
     ("changes", "expected"),
     [
         ({}, "data.align=true data.crop=108 data.image_size=28 init=full-28 model.batch_size=64"),
-        ({}, "model/augment=diffaugment trainer.max_time=00:10:00"),
-        ({"photographs": 60}, "trainer.max_time=00:05:00"),
+        ({}, "model/augment=diffaugment trainer.max_images=20000"),
+        ({"photographs": 60}, "trainer.max_images=10000"),
         ({"photographs": 9000}, "model/augment=none"),
         ({"gpu": True}, "data.align=true data.crop=148 data.image_size=64 init=full-64"),
         ({"gpu": True, "side": 50}, "data.crop=108 data.image_size=28 init=full-28"),
         ({"gpu": True}, "trainer.max_images=200000"),
         ({"with_face": 3}, "data.align=null data.image_size=28 model=lite model/augment"),
+        ({"with_face": 3}, "trainer.max_images=200000"),
         ({"whole": 4}, "data.align=null data.image_size=28 init=full-28"),
         ({"with_face": None}, "data.align=null data.image_size=28 init=full-28"),
     ],
@@ -44,8 +45,10 @@ def test_the_choices_follow_from_the_facts(changes: dict[str, int], expected: st
     [
         ({"data_dot_image_size": "64"}, "data.image_size", "data.crop=148 init=full-64"),
         ({"data_dot_image_size": "56"}, "init", "data.align=true model=lite"),
-        ({"trainer_dot_max_epochs": "3"}, "max_time", "diffaugment"),
-        ({"model": "lite"}, "init", "diffaugment"),
+        ({"trainer_dot_max_epochs": "3"}, "max_images", "diffaugment"),
+        ({"trainer_dot_max_time": "01:00:00"}, "max_images", "diffaugment"),
+        ({"model": "lite"}, "init", "data.align=true data.image_size"),
+        ({"model": "lite"}, "crop", "trainer.max_images=200000"),
         ({"init": "outputs/latest"}, "init", "data.align=true data.image_size"),
         ({"data_dot_align": "null"}, "data.crop", "init=full-28"),
         ({"model__augment": "ada"}, "diffaugment", "init=full-28"),
@@ -79,7 +82,7 @@ def test_a_dry_run_prints_choices_and_commands(cli: Cli, photos: Path) -> None:
     result = cli("quickstart", f"photos={photos}", "--dry-run", "trainer.max_images=64")
     assert (result.code, result.err) == (0, "")
     assert "facegan train data=folder 'data.root=" in result.out
-    assert "trainer.max_time" not in result.out
+    assert "trainer.max_images=20000" not in result.out
     assert "length        your own keys take precedence" in result.out
     assert "'title=The Smiths (2024)'" in result.out
     assert [path.name for path in photos.parent.iterdir()] == [photos.name, "outputs"]

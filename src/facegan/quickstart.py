@@ -1,6 +1,6 @@
 """From a folder of photographs to new faces: look, choose, train, evaluate, make a page.
 
-python -m facegan.quickstart photos=DIR                  the whole way, about a quarter of an hour
+python -m facegan.quickstart photos=DIR                  the whole way, a quarter of an hour or more
 python -m facegan.quickstart photos=DIR --dry-run        only say what would be done, and why
 python -m facegan.quickstart photos=DIR title="The Smiths" trainer.max_time=00:30:00
 

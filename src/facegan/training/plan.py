@@ -23,11 +23,13 @@ SIDE = 1600  # pixels of the longer side in which faces are searched, at least
 START = {28: "full-28", 64: "full-64"}  # bundled weights with a discriminator, by image size
 WIDEST = FRAMES["true"]._replace(side=148)  # the crop of full-64
 FEW, MANY = 100, 5_000  # photographs: below, they are soon copied; from there on, they suffice
-CPU_MINUTES, GPU_IMAGES = 10, 200_000  # benchmarks/notes.md, small sets of photographs
+# of a training, on a CPU if it starts from weights or not: ten minutes of a quiet core
+# (benchmarks/notes.md, small sets of photographs)
+IMAGES, IMAGES_FROM_WEIGHTS = 200_000, 20_000
 REPLACED = {  # keys of the user -> choices that do not fit them
     "data.align": ["data.crop"],
     "model": ["init", "model.batch_size"],
-    **{f"trainer.{name}": ["trainer.max_time", "trainer.max_images"] for name in BUDGETS},
+    **{f"trainer.{name}": ["trainer.max_images"] for name in BUDGETS},
 }
 
 
@@ -110,10 +112,11 @@ def plan(facts: Facts, given: Mapping[str, str]) -> list[Choice]:
         size = Choice("size", "data.image_size=64", "the largest that bundled weights have")
     elif facts.gpu:
         size = size._replace(reason=f"faces are about {facts.side} pixels wide, too few for 64")
-    start = _start(facts, int(given.get("data.image_size", size.overrides[16:])))
-    weights = given.get("init", start.overrides.split()[0].removeprefix("init="))
-    choices = [_alignment(facts, weights), size, start, _augmentation(facts), _budget(facts)]
     replaced = {*given, *(other for key in given for other in REPLACED.get(key, ()))}
+    start = _start(facts, int(given.get("data.image_size", size.overrides[16:]))).without(replaced)
+    weights = given.get("init", start.overrides.partition("init=")[2].partition(" ")[0]) or "null"
+    others = (_augmentation(facts), _budget(facts, weights != "null"))
+    choices = [_alignment(facts, weights), size, start, *others]
     return [choice.without(replaced) for choice in choices]
 
 
@@ -148,13 +151,15 @@ def _augmentation(facts: Facts) -> Choice:
     return Choice("augmentation", "model/augment=none", "there are enough photographs")
 
 
-def _budget(facts: Facts) -> Choice:
+def _budget(facts: Facts, from_weights: bool) -> Choice:
     if facts.gpu:
-        return Choice("length", f"trainer.max_images={GPU_IMAGES}", "a minute or two of a GPU")
-    few = facts.photographs < FEW
-    minutes = CPU_MINUTES // 2 if few else CPU_MINUTES
-    reason = "few photographs are soon copied" if few else "measured to be enough for one CPU core"
-    return Choice("length", f"trainer.max_time=00:{minutes:02}:00", reason)
+        return Choice("length", f"trainer.max_images={IMAGES}", "a minute or two of a GPU")
+    images = IMAGES_FROM_WEIGHTS if from_weights else IMAGES
+    if facts.photographs < FEW:
+        reason = "few photographs are soon copied"
+        return Choice("length", f"trainer.max_images={images // 2}", reason)
+    reason = "about ten minutes of a quiet CPU core; the training prints the remaining time"
+    return Choice("length", f"trainer.max_images={images}", reason)
 
 
 def next_steps(facts: Facts, report: Mapping[str, Any], run: Path) -> list[str]:

@@ -144,7 +144,8 @@ class ETA(Callback):
         print_line(f"{text}, about {format_duration(seconds)} to {self.budget}")
 
     def _seconds_left(self, trainer: pl.Trainer, gan: GAN, speed: float) -> float:
-        left = (self.budget.total_images(trainer, gan) or 0) - gan.images_seen
+        total = self.budget.total_images(trainer, gan) or 0
+        left = max(total - gan.images_seen, 0)  # the last batch may go beyond
         if not self.ends:
             self.ends.append(self.estimate(trainer))
         ends = math.ceil(left / gan.batch_size / int(trainer.num_training_batches))

@@ -84,6 +84,8 @@ class EpochBudget(Budget):
 class ImageBudget(Budget):
     """The training ends when the networks have seen `max_images` real images."""
 
+    grid_seconds = 60.0  # a few thousand images may be the whole training
+
     def __init__(self, max_images: int) -> None:
         check_number("max_images", max_images, 1, MANY)
         self.max_images = max_images
