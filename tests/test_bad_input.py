@@ -193,6 +193,9 @@ def test_sample_refuses_broken_weights(case: str, cli: Cli, home: Path) -> None:
 
 COMMANDS: list[tuple[tuple[str, ...], str]] = [
     (("train", "resume=nowhere"), "run folder"),
+    (("train", "replay=nowhere"), "run folder"),
+    (("train", "replay=run", "seed=1"), "seed=1 with resume or replay"),
+    (("train", "replay=run", "resume=run"), "give one of them"),
     (("train", "resume=photos/00.png"), "run folder"),
     ((*RESUME, "seed=1"), "seed=1"),
     ((*RESUME, "trainer.max_epochs=1"), "2 epochs"),

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from facegan.cli.config import validate
 from facegan.core.errors import FaceganError
 from facegan.core.images import to_pil
 from facegan.core.pretrained import metadata
+from facegan.data.recorded import read_record
 from facegan.evaluation.features import AttributeFeatures
 from facegan.gan.module import GAN
 from facegan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
@@ -502,6 +504,16 @@ def test_the_command_trains_and_resumes(cli: Cli, small: tuple[str, ...]) -> Non
     assert list(Path("outputs").glob("2*")) == [run]
     assert [line["images"] for line in logged(run)] == list(range(8, 72, 8))
     assert (run / "samples/epoch-002.png").is_file()
+
+
+def test_a_run_is_replayed_in_another_folder(cli: Cli, home: Path) -> None:
+    result = cli("train", "replay=run", "hydra.run.dir=again", "checkpoint.keep=1")
+    assert (result.code, result.err) == (0, "")
+    one, other = (home / name / "generator.safetensors" for name in ("run", "again"))
+    assert one.read_bytes() == other.read_bytes()
+    environment = read_record(home / "again")["environment"]
+    assert environment == {**read_record(home / "run")["environment"], "command": ANY}
+    assert {"precision", "threads", "device", "torch", "facegan"} <= environment.keys()
 
 
 @pytest.mark.parametrize(("limit", "images"), [("2", 16), ("0.5", 16), ("9", 32)])

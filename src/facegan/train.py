@@ -5,6 +5,7 @@ python -m facegan.train model=lite data=folder data.root=DIR  your own photograp
 python -m facegan.train data=folder data.root=DIR init=full-28  … from existing weights
 python -m facegan.train -m model/loss=hinge,least_squares seed=1,2     a sweep
 python -m facegan.train resume=outputs/latest                 resume a run
+python -m facegan.train replay=outputs/latest                 repeat a run in a new folder
 
 docs/settings.md describes every key, also those of the groups: data.crop, model.ema_halflife, ….
 """
@@ -69,6 +70,7 @@ class TrainConfig:
     evaluate_every: int = number(0, 10**6)
     sample_every: float | None = number(0, 10**6)
     resume: str | None = MISSING
+    replay: str | None = MISSING
     init: str | None = MISSING
     freeze_d: int = number(0, 1000)
     trust: Any = None
@@ -87,20 +89,26 @@ class TrainConfig:
 def complete(arguments: list[str]) -> list[str]:
     """`arguments`, with those that follow from `init` and `resume`."""
     values = dict(argument.partition("=")[::2] for argument in arguments)
-    return [*arguments, *init_arguments(values), *folder_of_resume(values)]
+    return [*arguments, *init_arguments(values), *stored_run_arguments(values)]
 
 
-def folder_of_resume(values: dict[str, str]) -> list[str]:
-    """The run's folder as Hydra's, which would make another one."""
-    resume = values.get("resume", "null")
-    if resume in ("null", "") or {"-m", "--multirun", "hydra.run.dir"} & values.keys():
+def stored_run_arguments(values: dict[str, str]) -> list[str]:
+    """The folder of a run that is resumed as Hydra's, which would make another one.
+
+    Raises FaceganError if `resume` or `replay` is no run folder, and for both.
+    """
+    given = [key for key in ("resume", "replay") if values.get(key, "null") not in ("null", "")]
+    if not given or {"-m", "--multirun", "hydra.run.dir"} & values.keys():
         return []
-    folder = Path(absolute(resume.strip("'\""), ArgumentKind.PATH))
+    key, *others = given
+    folder = Path(absolute(values[key].strip("'\""), ArgumentKind.PATH))
+    if others:
+        raise FaceganError("resume continues a run, replay repeats one: give one of them")
     if not (folder / "config.yaml").is_file():
         raise FaceganError(
-            f"resume={folder} is no run folder (it has no config.yaml); try resume=outputs/latest"
+            f"{key}={folder} is no run folder (it has no config.yaml); try {key}=outputs/latest"
         )
-    return [f"hydra.run.dir={escape(str(folder))}"]
+    return [f"hydra.run.dir={escape(str(folder))}"] if key == "resume" else []
 
 
 def init_arguments(values: dict[str, str]) -> list[str]:
@@ -109,7 +117,7 @@ def init_arguments(values: dict[str, str]) -> list[str]:
     Raises FaceganError for another crop: the training would first learn the new framing.
     """
     init = values.get("init", "null")
-    if init == "null" or init.startswith("[") or "resume" in values:
+    if init == "null" or init.startswith("[") or {"resume", "replay"} & values.keys():
         return []
     from facegan.core import pretrained  # torch, which --help does not need
 
@@ -135,9 +143,10 @@ def main(cfg: DictConfig) -> float | None:
     hydra_config = HydraConfig.get()
     folder, resume = Path(hydra_config.runtime.output_dir), cfg.resume is not None
     cfg.recipe = hydra_config.runtime.choices["model"]
-    if resume:
-        folder = Path(cfg.resume).resolve()
-        cfg = stored_config(folder, cfg, list(hydra_config.overrides.task))
+    if stored := cfg.resume or cfg.replay:
+        run = Path(stored).resolve()
+        folder = run if resume else folder
+        cfg = stored_config(run, cfg, list(hydra_config.overrides.task))
     elif cfg.init is not None and Path(cfg.init).is_absolute():
         cfg.init = escape(str(Path(cfg.init).resolve()))  # outputs/latest will be this run itself
     check_result(cfg.evaluate_every or None)
@@ -165,9 +174,11 @@ def stored_config(folder: Path, cfg: DictConfig, overrides: list[str]) -> DictCo
     if foreign := [text for key, text in changes.items() if not may_change(key)]:
         known = ", ".join((*CHANGEABLE, *(f"data.{name}" for name in MOVABLE)))
         raise ConfigError(
-            f"{', '.join(foreign)} with resume: of a run's config only {known} can be changed "
-            "(trainer.max_epochs=12); start a new run for the rest"
+            f"{', '.join(foreign)} with resume or replay: of a run's config only {known} can be "
+            "changed (trainer.max_epochs=12); start a new run for the rest"
         )
+    from facegan.data.recorded import read_record  # torch, which --help does not need
+
     stored = load_config(folder / "config.yaml")
     if changes.keys() & set(BUDGETS):
         for key in BUDGETS[1:]:  # the new budget replaces the old one
@@ -178,6 +189,8 @@ def stored_config(folder: Path, cfg: DictConfig, overrides: list[str]) -> DictCo
             continue
         value = functools.reduce(operator.getitem, key.split("."), values)
         OmegaConf.update(stored, key, value, merge=False)
+    if cfg.replay is not None and stored.trainer.precision is None:  # as that run's device chose
+        stored.trainer.precision = read_record(folder).get("environment", {}).get("precision")
     return validate(stored, TrainConfig)
 
 

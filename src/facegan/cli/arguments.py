@@ -25,7 +25,7 @@ class ArgumentKind(Enum):
 
 
 _KEYS = {
-    ArgumentKind.PATH: "data.root data.packed_dir photos images image latent resume "
+    ArgumentKind.PATH: "data.root data.packed_dir photos images image latent resume replay "
     "evaluation.inception_weights",
     ArgumentKind.FOLDER: "out",
     ArgumentKind.WEIGHTS: "weights init data.weights",

@@ -1,4 +1,4 @@
-"""Which keys of a run's config may change when the run is resumed."""
+"""Which keys of a run's config may change when the run is resumed or repeated."""
 
 CHANGEABLE = (
     "trainer",
@@ -10,10 +10,11 @@ CHANGEABLE = (
     "logger",
     "callbacks",
     "resume",
+    "replay",
     "trust",
 )
 MOVABLE = ("root", "packed_dir")  # under data: paths of the photographs and of the packed data set
-PER_COMMAND = ("resume", "trust")  # given with each command
+PER_COMMAND = ("resume", "replay", "trust")  # given with each command
 
 
 def may_change(key: str) -> bool:

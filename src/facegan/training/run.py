@@ -2,13 +2,19 @@
 
 import dataclasses
 import logging
+import platform
+import shlex
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
@@ -24,6 +30,7 @@ from facegan.cli.config import (
     save_config,
 )
 from facegan.core import pretrained
+from facegan.core.paths import PACKAGE
 from facegan.core.run_files import METRICS_FILE
 from facegan.data.base import FaceSource
 from facegan.data.datamodule import FaceDataModule
@@ -230,10 +237,31 @@ def _loggers(nodes: dict[str, Any], folder: Path, images_seen: int) -> list[Logg
 def _begin(config: dict[str, Any], folder: Path, trainer: pl.Trainer, data: dict[str, str]) -> None:
     """Writes config and record into the run folder, and points outputs/latest at it."""
     save_config(config, folder / CONFIG)
-    write_record(folder, finished=False, data=data)
+    write_record(folder, finished=False, data=data, environment=environment(trainer))
     for logger in trainer.loggers:
         logger.log_hyperparams(config)
     point_latest_at(folder)
+
+
+def environment(trainer: pl.Trainer) -> dict[str, str | int]:
+    """What decides a training's numbers besides its config, and the command."""
+    device = trainer.strategy.root_device
+    cuda = device.type == "cuda"
+    kind = torch.cuda.get_device_name(device) if cuda else torch.backends.cpu.get_cpu_capability()
+    facts: dict[str, str | int] = {
+        "command": shlex.join(sys.orig_argv),
+        "precision": str(trainer.precision),
+        "device": f"{device.type}, {kind}",
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("facegan", "torch", "pytorch_lightning")},
+    }
+    if (PACKAGE.parents[1] / ".git").exists():  # not the repository of someone's environment
+        describe = ("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+        with suppress(OSError):  # no git
+            git = subprocess.run(("git", *describe), cwd=PACKAGE, capture_output=True, text=True)
+            facts["commit"] = git.stdout.strip()
+    return facts
 
 
 def silence_warnings() -> None:
