@@ -201,6 +201,9 @@ def test_evaluations_are_used_if_all_runs_have_the_same(sweep: Path) -> None:
     for run in find_runs(str(sweep)):
         assert "the last measurement during each training" in table_of(sweep).source
         add_evaluation(run, 2.0, 0.1)
+    make_run(sweep / "4", "lite", 3, [1.0], generator={"_target_": "mine.nets.Net"})
+    assert table_of(sweep).source.endswith("/4\"]' 'trust=[mine.nets]'")
+    add_evaluation(sweep / "4", 2.0, 0.1)
     table = table_of(sweep)
     assert table.source == "by facegan.evaluate, 1000 of 28x28 generated, against 500"
     assert table.runs[0].measures["frechet_distance"] == Summary((2.0,), pytest.approx(0.1))

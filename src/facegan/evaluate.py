@@ -12,7 +12,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from facegan.cli.command import command
-from facegan.cli.config import ConfigError, load_config, number
+from facegan.cli.config import ConfigError, number, read_data_config
+from facegan.core.trust import check_stored
 
 SPLITS = ("test", "val", "train", "all")
 
@@ -59,7 +60,9 @@ def data_of_run(cfg: DictConfig) -> DictConfig:
     keys = [text.lstrip("+").partition("=")[0] for text in HydraConfig.get().overrides.task]
     if run is None or "data" in keys or not (run / "config.yaml").is_file():
         return cast(DictConfig, cfg.data)
-    data: DictConfig = load_config(run / "config.yaml").data
+    stored = read_data_config(run)  # of the rest, only the generator is built
+    check_stored(stored, run / "config.yaml")
+    data: DictConfig = OmegaConf.create(stored)
     for key in keys:
         if key.startswith("data."):
             OmegaConf.update(data, key.removeprefix("data."), OmegaConf.select(cfg, key))

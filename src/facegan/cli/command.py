@@ -3,6 +3,7 @@
 import functools
 import getpass
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -164,8 +165,9 @@ def _with_sweep_names(arguments: list[str]) -> list[str]:
     """`arguments`; in a sweep, with the keys of one value, which do not name its folders."""
     if not is_sweep(arguments):
         return arguments
-    words = [argument for argument in arguments if not argument.startswith("-")]
-    overrides = OverridesParser.create().parse_overrides(words)
+    # the others are options and their values, such as --config-dir DIR
+    texts = [text for text in arguments if re.match(r"[^-].*=|~", text)]
+    overrides = OverridesParser.create().parse_overrides(texts)
     fixed = [override.key_or_group for override in overrides if not override.is_sweep_override()]
     names = ",".join(f"'{name}'" for name in fixed)
     return [*arguments, f"hydra.job.config.override_dirname.exclude_keys=[{names}]"]

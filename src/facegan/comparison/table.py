@@ -1,6 +1,7 @@
 """The comparison as data: a row for each run, and one for each config over its seeds."""
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from facegan.comparison.differences import describe, distinguishing_keys, group
 from facegan.comparison.runs import Run
 from facegan.comparison.significance import Difference, Summary, difference
+from facegan.core.nested import flatten
 from facegan.evaluation.metrics import METRICS, PRIMARY, QUANTITIES, Quantity
 
 COMPARABLE = ("faces", "against", "dataset", "features")  # facts of evaluation.json
@@ -114,5 +116,14 @@ def _source(runs: Sequence[Run], evaluated: bool) -> str:
     folders = ",".join(f'"{run.folder}"' for run in runs if not run.evaluation)
     return (
         f"{text}; intervals, density and coverage need an evaluation of each run: "
-        f"python -m facegan.evaluate -m 'weights=[{folders}]'"
+        f"python -m facegan.evaluate -m 'weights=[{folders}]'{_trust(runs)}"
     )
+
+
+def _trust(runs: Sequence[Run]) -> str:
+    """The argument by which an evaluation builds generators and data of other packages."""
+    keys = ("model.generator._target_", "data._target_")
+    targets = (str(flatten(run.config).get(key)) for run in runs for key in keys)
+    own = {re.fullmatch(r"(?!facegan\.)(\w+(?:\.\w+)*)\.\w+", target) for target in targets}
+    modules = ",".join(sorted({found[1] for found in own if found}))
+    return f" 'trust=[{modules}]'" if modules else ""
