@@ -41,6 +41,13 @@ from facegan.evaluation.report import bar, measures_table
 from facegan.networks.dcgan import DCGANGenerator
 
 
+@pytest.mark.parametrize(("shift", "warned"), [(0.0, False), (9.0, True)])
+def test_a_precision_that_few_photographs_decide_is_marked(shift: float, warned: bool) -> None:
+    warning = facts.precision_warning(measure(compare(normal(500, shift, seed=2))))
+    assert ("few photographs decide it" in warning.get("precision", "")) == warned
+    assert facts.precision_warning({}) == {}
+
+
 @pytest.fixture(scope="module")
 def extractor() -> AttributeFeatures:
     return AttributeFeatures()

@@ -1,5 +1,6 @@
 """Tables of text: as wide as the terminal, or one line per row in a file."""
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,11 @@ LONGEST_CELL = 24  # characters in a terminal; longer texts are folded
 UNLIMITED = 10**5  # characters
 CONTROLS = dict.fromkeys([*range(32), *range(127, 160)], "?")  # of a terminal
 EMPTY = ("", "–")
+NUMBER = re.compile(r"|–|[+-]?[\d.,]+(e[+-]?\d+)?( (±|\(sd) [\d.,e+-]+\)?)?")  # or empty
 LATEX = str.maketrans(
     {c: f"\\{c}" for c in "&%$#_{}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    | {"±": r"$\pm$", "–": "--"}
+    | {"±": r"$\pm$", "–": "--", "|": r"\textbar{}", "<": r"\textless{}", ">": r"\textgreater{}"}
 )
 
 Columns = Sequence[Sequence[str]]  # each with its header first
@@ -53,11 +55,13 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], title: 
 
 def latex_table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> str:
     """A tabular for LaTeX's booktabs, without the columns that are empty in all rows."""
-    lines = zip(*_filled_columns(header, rows), strict=True)
+    columns = _filled_columns(header, rows)
+    lines = zip(*columns, strict=True)
     first, *rest = (" & ".join(cell.translate(LATEX) for cell in line) for line in lines)
     body = "".join(f"{line} \\\\\n" for line in rest)
-    columns = "l" * (first.count(" & ") + 1)
-    top = f"% {title}: \\usepackage{{booktabs}}\n\\begin{{tabular}}{{{columns}}}\n\\toprule\n"
+    numeric = (all(NUMBER.fullmatch(cell) for cell in column[1:]) for column in columns[1:])
+    places = "l" + "".join("r" if is_number else "l" for is_number in numeric)
+    top = f"% {title}: \\usepackage{{booktabs}}\n\\begin{{tabular}}{{{places}}}\n\\toprule\n"
     return f"{top}{first} \\\\\n\\midrule\n{body}\\bottomrule\n\\end{{tabular}}\n"
 
 

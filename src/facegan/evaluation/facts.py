@@ -21,6 +21,7 @@ from facegan.latent.movement import movement, starting_faces
 from facegan.networks.base import Generator
 
 SEEN = ("train", "all")  # splits with photographs that a training has seen
+FEW_COVERED = 0.1  # coverage: below it, single photographs change the precision by tenths
 BALANCE = ("Male", "Young", "Pale_Skin")
 
 
@@ -102,6 +103,7 @@ def comparison_facts(
         "dataset": dataset.path.name,
         "features": extractor.key,
         "resized for features": extractor.resizing,
+        "uncertainty": "over the faces drawn; trainings with other seeds differ by more",
     }
 
 
@@ -116,6 +118,18 @@ def unmeasured(measures: Mapping[metrics.Quantity, metrics.Measure], split: str)
     if split in SEEN:
         needs = "photographs that no training has seen (evaluation.split=test)"
     return {"left out": f"{', '.join(metric.label for metric in missing)}: only with {needs}"}
+
+
+def precision_warning(measures: Mapping[metrics.Quantity, metrics.Measure]) -> dict[str, str]:
+    """A warning if few photographs decide the precision; else empty."""
+    values = {metric.name: measure.value for metric, measure in measures.items()}
+    coverage = values.get("coverage", 1.0)
+    if coverage >= FEW_COVERED:
+        return {}
+    return {
+        "precision": f"means little, since few photographs decide it: only {coverage:.1%} have a "
+        "generated face nearby (coverage)"
+    }
 
 
 def compared_split(counts: Mapping[str, int], split: str) -> str:

@@ -28,6 +28,7 @@ from facegan.evaluation.facts import (
     comparison_facts,
     crop_warning,
     moved_from_start,
+    precision_warning,
     training_data,
     unmeasured,
     weights_facts,
@@ -53,6 +54,8 @@ PRINTED = (
     "resized for features",
     "balance",
     "left out",
+    "precision",
+    "uncertainty",
 )
 GRID_FACES, GRID_COLUMNS = 128, 16  # in the report
 
@@ -96,7 +99,7 @@ def evaluate(cfg: DictConfig) -> None:
     evaluation = evaluate_faces(dataset, split, faces, extractor, generator, seeds)
     facts |= comparison_facts(dataset, split, faces, extractor)
     facts |= {"balance": balance(evaluation.coverage, source.images_are)}
-    facts |= unmeasured(evaluation.measures, split)
+    facts |= unmeasured(evaluation.measures, split) | precision_warning(evaluation.measures)
     out = Path(cfg.out or run or "outputs/evaluation")
     write_json(out / "evaluation.json", to_json(facts, evaluation))
     page = html_page(facts, evaluation, source.images_are, faces, dataset)
