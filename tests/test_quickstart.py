@@ -8,10 +8,14 @@ from conftest import Cli, save_photos
 from PIL import Image
 
 from facegan import quickstart
+from facegan.core.pretrained import WEIGHTS_FILE
 from facegan.data.align import CELEBA_LANDMARKS
+from facegan.latent import movement
+from facegan.networks.dcgan import DCGANGenerator
 from facegan.training import plan as planning
 from facegan.training.plan import Facts, look, next_steps, plan
 
+NAMES = ["train", "evaluate", "export"]  # of the commands after prepare
 FAMILY = Facts(300, 3024, 4032, 24, 23, 22, 900, gpu=False, cores=2)
 
 
@@ -81,7 +85,7 @@ def photos(workdir: Path) -> Path:
 def test_a_dry_run_prints_choices_and_commands(cli: Cli, photos: Path) -> None:
     result = cli("quickstart", f"photos={photos}", "--dry-run", "trainer.max_images=64")
     assert (result.code, result.err) == (0, "")
-    assert "facegan train data=folder 'data.root=" in result.out
+    assert "facegan.train data=folder 'data.root=" in result.out
     assert "trainer.max_images=20000" not in result.out
     assert "length        your own keys take precedence" in result.out
     assert "'title=The Smiths (2024)'" in result.out
@@ -114,15 +118,44 @@ def test_the_commands_follow_each_other(
         return code if words[0] == failing else 0
 
     monkeypatch.setattr(quickstart, "run", run)
+    monkeypatch.setattr(movement, "still_the_start", lambda run: "")
+    monkeypatch.setattr(movement, "train_longer", lambda run: "")
     result = cli("quickstart", f"photos={photos}")
     stopped = begun[-1] == failing
     assert (ran, result.code) == (begun, code if stopped else 0)
     assert ("what is left:" in result.out) is stopped
 
 
+def test_a_page_is_only_made_of_new_faces(cli: Cli, photos: Path, monkeypatch) -> None:
+    def run(words: list[str]) -> int:
+        folder = Path(words[-1].removeprefix("hydra.run.dir="))
+        about = {movement.FACT: "warning: these are still the faces", "images_seen": "16000"}
+        if words[0] == "train":
+            DCGANGenerator(2, width=8, image_size=8).save_pretrained(folder / WEIGHTS_FILE, about)
+        return 0
+
+    monkeypatch.setattr(quickstart, "run", run)
+    result = cli("quickstart", f"photos={photos}")
+    assert result.code == 2
+    assert "no page is made: these are still the faces\nwhat is left:\npython -m" in result.out
+    left = result.out.partition("what is left:\n")[2].splitlines()
+    assert [line.split()[2] for line in left] == [f"facegan.{n}" for n in NAMES]
+    assert left[0].endswith("trainer.max_images=32000")
+
+
+def test_an_interrupted_training_is_resumed(cli: Cli, photos: Path, monkeypatch) -> None:
+    def run(words: list[str]) -> int:
+        if words[0] == "train":
+            Path(words[-1].removeprefix("hydra.run.dir="), "config.yaml").touch()
+        return 130 if words[0] == "train" else 0
+
+    monkeypatch.setattr(quickstart, "run", run)
+    left = cli("quickstart", f"photos={photos}").out.partition("what is left:\n")[2].splitlines()
+    assert [line.split()[2] for line in left] == [f"facegan.{n}" for n in NAMES]
+    assert " resume=" in left[0]
+
+
 def test_what_to_try_next_depends_on_the_report() -> None:
-    still = {"facts": {"since full-28": "warning: these are still the faces of full-28"}}
     copied = {"measures": {"memorization": {"value": 0.2}}}
-    assert "not yet those of your photographs" in next_steps(FAMILY, still, Path("run"))[0]
-    assert "20% of the faces" in "".join(next_steps(FAMILY, copied, Path("run")))
-    assert next_steps(FAMILY, {}, Path("run"))[0].startswith("longer")
+    assert "20% of the faces" in "".join(next_steps(FAMILY, copied, "again"))
+    assert next_steps(FAMILY, {}, "again")[0] == "longer, for sharper faces: again"

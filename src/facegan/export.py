@@ -8,6 +8,7 @@ loads nothing from a network. Needs pip install -e '.[export]'.
 """
 
 import json
+import sys
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -33,6 +34,7 @@ class ExportConfig:
     name: str | None = MISSING
     license: str | None = MISSING
     title: str | None = MISSING
+    directions: bool = MISSING
     trust: Any = None
 
 
@@ -51,9 +53,11 @@ def main(cfg: DictConfig) -> None:
         ) from error
     generator = Generator.from_pretrained(cfg.weights)
     about = describe(cfg.weights, cfg.name, cfg.license)
+    if "warning" in about:
+        print(f"warning: {about['warning']}", file=sys.stderr)
     model = to_onnx(generator, {**about, **_metadata(generator)}).SerializeToString()
     difference = largest_difference(model, generator)
-    directions = load_directions(generator, progress=True)
+    directions = load_directions(generator, progress=True) if cfg.directions else None
     page = build_page(model, generator, directions, about, cfg.title)
     out = Path(cfg.out)
     for file, data in ((MODEL_FILE, model), (PAGE_FILE, page.encode())):
@@ -63,13 +67,15 @@ def main(cfg: DictConfig) -> None:
 
 
 def describe(weights: str, name: str | None, license: str | None) -> dict[str, str]:
-    """The generator's name and licence: as given, or else those of the weights' file."""
+    """The generator's name and licence: as given, or else those of the weights' file; a warning."""
     from facegan.core import pretrained
+    from facegan.latent.movement import still_the_start
 
     path = pretrained.find(weights).resolve()
     stem = path.parent.name if path.name == pretrained.WEIGHTS_FILE else path.stem
     stored = pretrained.metadata(path).get("license", "not stated")
-    return {"name": name or stem, "license": license or stored}
+    about = {"name": name or stem, "license": license or stored}
+    return about | ({"warning": warning} if (warning := still_the_start(path)) else {})
 
 
 def _metadata(generator: "Generator") -> dict[str, str]:

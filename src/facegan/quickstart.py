@@ -48,6 +48,7 @@ def complete(arguments: list[str]) -> list[str]:
 
 @command("quickstart", QuickstartConfig, complete=complete)
 def main(cfg: DictConfig) -> None:
+    from facegan.latent.movement import still_the_start, train_longer
     from facegan.training.plan import look, next_steps, plan  # torch, which --help does not need
 
     folder = Path(HydraConfig.get().runtime.output_dir)
@@ -59,20 +60,25 @@ def main(cfg: DictConfig) -> None:
     hydra.compose("train", quote_literals(keys))  # refuses a wrong key before anything is done
     steps = commands(keys, cfg.title or Path(cfg.photos).stem, folder)
     if cfg.dry_run:
-        print("\nthe commands:", *(f"facegan {shlex.join(words)}" for words in steps), sep="\n")
+        print("\nthe commands:", *map(shown, steps), sep="\n")
         return
     for number, words in enumerate(steps):
         code = run(words)
         if code and (words[0] in NEEDED or not 0 < code < 128):  # or by a signal
-            left = [f"facegan {shlex.join(words)}" for words in steps[number + 1 :]]
-            print("\nwhat is left:", *left, sep="\n")
+            if words[0] == "train" and (folder / "config.yaml").is_file():
+                steps[number] = ["train", f"resume={folder}"]
+            print("\nwhat is left:", *map(shown, steps[number:]), sep="\n")
             sys.exit(code)
+        if words[0] == "train" and (warning := still_the_start(folder)):
+            left = [train_longer(folder), *map(shown, steps[number + 1 :])]
+            print(f"\nno page is made: {warning}\nwhat is left:", *left, sep="\n")
+            sys.exit(2)
     page, grids = folder / PAGE / "index.html", sorted((folder / "samples").glob("*.gif"))
     files = [path for path in (page, folder / "evaluation.html", *grids) if path.is_file()]
     print("\nlook at", *files, sep="\n  ")
     path = folder / "evaluation.json"
     report = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    print("try next", *next_steps(facts, report, folder), sep="\n  ")
+    print("try next", *next_steps(facts, report, train_longer(folder)), sep="\n  ")
 
 
 def commands(keys: list[str], title: str, folder: Path) -> list[list[str]]:
@@ -82,13 +88,24 @@ def commands(keys: list[str], title: str, folder: Path) -> list[list[str]]:
         ["prepare", *data],
         ["train", *keys, f"hydra.run.dir={folder}"],
         ["evaluate", f"weights={folder}", f"evaluation.faces={FACES}"],
-        ["export", f"weights={folder}", f"out={folder / PAGE}", f"title={title}"],
+        [
+            "export",
+            f"weights={folder}",
+            f"out={folder / PAGE}",
+            f"title={title}",
+            "directions=false",
+        ],
     ]
+
+
+def shown(words: list[str]) -> str:
+    """The command of these words, as a shell reads it."""
+    return f"python -m facegan.{shlex.join(words)}"
 
 
 def run(words: list[str]) -> int:
     """The exit code of `python -m facegan.WORDS`, which gets the signals that come meanwhile."""
-    print(f"\n$ facegan {shlex.join(words)}", flush=True)
+    print(f"\n$ {shown(words)}", flush=True)
     command = [sys.executable, "-m", f"facegan.{words[0]}", *words[1:]]
     # a session of its own, or a terminal's Ctrl-C would come twice
     with (

@@ -84,11 +84,14 @@ class Drawing:
         from facegan.core.images import enlargement
         from facegan.latent.directions import parse_edit
         from facegan.latent.finding import load_directions
+        from facegan.latent.movement import still_the_start
         from facegan.latent.selection import label_order, parse_attributes
         from facegan.networks.base import Generator  # torch, which --help does not need
 
         self.cfg = cfg
         self.generator = generator = Generator.from_pretrained(cfg.weights)
+        if warning := still_the_start(cfg.weights):
+            print(f"warning: {warning}", file=sys.stderr)
         self.upscale = enlargement(generator.image_size, cfg.size) if cfg.size else cfg.upscale
         self.filter = cfg.filter or ("lanczos" if cfg.size else "nearest")
         self.amounts = parse_edit(cfg.edit) if cfg.edit else {}

@@ -77,6 +77,8 @@ class FaceAligner(Decoder):
         results = [self._crop(photo, landmarks) for landmarks in found]
         images = [result for result in results if not isinstance(result, str)]
         left_out = [result for result in results if isinstance(result, str)]
+        if images:  # the photograph itself is used
+            left_out = [f"{reason} (another face of the photograph is used)" for reason in left_out]
         return Faces(images, left_out if results else [NO_FACE])
 
     def _least_scale(self, width: int, height: int) -> float:

@@ -23,17 +23,18 @@ SHARED_EFFECT = 0.45  # of an attribute's effect on itself
 def build_page(
     model: bytes,
     generator: Generator,
-    directions: Directions,
+    directions: Directions | None,
     about: dict[str, str],
     title: str | None = None,
 ) -> str:
-    """The HTML of the page. `about` has the keys name and license."""
+    """The HTML of the page. `about` has the keys name, license and perhaps warning."""
     heading = (title, "synthetic faces") if title else ("Synthetic faces", f"by {about['name']}")
     values = {
         "title": html.escape(heading[0]),
         "subtitle": html.escape(heading[1]),
         "name": html.escape(about["name"]),
         "license": html.escape(about["license"]),
+        "warning": html.escape(about.get("warning", "")),
         "size": str(generator.image_size),
         "version": version("facegan"),
         "runtime_version": RUNTIME_VERSION,
@@ -53,7 +54,7 @@ def build_page(
     return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], template)
 
 
-def _config(generator: Generator, directions: Directions, about: dict[str, str]) -> str:
+def _config(generator: Generator, directions: Directions | None, about: dict[str, str]) -> str:
     """The constants of the page's scripts, as JSON that may stand in a script element."""
     # of saved PNG files; the page replaces these facts
     mark = generator.provenance([0], edit="none", motion="none")
@@ -64,17 +65,21 @@ def _config(generator: Generator, directions: Directions, about: dict[str, str])
         "channels": generator.channels,
         "latentDim": generator.latent_dim,
         "labels": None if generator.labels is None else generator.labels.config,
-        "directions": [
-            {
-                "name": direction,
-                "vector": _base64(directions[direction].numpy().astype("<f4").tobytes()),
-                "also": _also(directions.side_effects(direction, count=2)),
-            }
-            for direction in _best_first(directions)
-        ],
+        "directions": [] if directions is None else _sliders(directions),
     }
     text = json.dumps(config, ensure_ascii=False, separators=(",", ":"))
     return text.replace("<", "\\u003c")
+
+
+def _sliders(directions: Directions) -> list[dict[str, str]]:
+    return [
+        {
+            "name": direction,
+            "vector": _base64(directions[direction].numpy().astype("<f4").tobytes()),
+            "also": _also(directions.side_effects(direction, count=2)),
+        }
+        for direction in _best_first(directions)
+    ]
 
 
 def _best_first(directions: Directions) -> list[str]:

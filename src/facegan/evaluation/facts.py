@@ -1,6 +1,6 @@
 """The facts of a report besides its metrics: what was compared with what."""
 
-import sys
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,7 @@ from facegan.data.recorded import read_record
 from facegan.evaluation import metrics
 from facegan.evaluation.coverage import AttributeShare
 from facegan.evaluation.features import FeatureExtractor
-from facegan.latent.movement import movement, starting_faces
-from facegan.networks.base import Generator
+from facegan.latent.movement import FACT, still_the_start, train_longer
 
 SEEN = ("train", "all")  # splits with photographs that a training has seen
 FEW_COVERED = 0.1  # coverage: below it, single photographs change the precision by tenths
@@ -73,17 +72,14 @@ def weights_facts(weights: str, seed: int, run: Path | None) -> dict[str, str]:
     return facts | ({"rollbacks": "; ".join(rollbacks)} if rollbacks else {})
 
 
-def moved_from_start(generator: Generator, run: Path | None) -> dict[str, str]:
-    """How far the faces of a run that started from other weights have moved; else empty."""
-    init = str(read_run_config(run).get("init"))
-    there = init in pretrained.bundled() or Path(init).exists()  # a stored link is not followed
-    start = starting_faces(init, generator) if there else None
-    if start is None:
+def verdict(weights: str, run: Path | None) -> dict[str, str]:
+    """Whether a training with init= has left the faces that it started from, and what is next."""
+    text = pretrained.metadata(weights).get(FACT, "")
+    if not text or run is None or not read_run_config(run):
         return {}
-    moved = movement(init, start, generator)
-    if moved.startswith("warning"):
-        print(moved, file=sys.stderr)
-    return {f"since {init}": moved}
+    page = f"python -m facegan.export weights={shlex.quote(str(run))}"
+    command = train_longer(run) if still_the_start(weights) else page
+    return {"verdict": f"{text}. Next: {command}"}
 
 
 def comparison_facts(

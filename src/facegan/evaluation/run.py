@@ -27,10 +27,10 @@ from facegan.evaluation.facts import (
     compared_split,
     comparison_facts,
     crop_warning,
-    moved_from_start,
     precision_warning,
     training_data,
     unmeasured,
+    verdict,
     weights_facts,
 )
 from facegan.evaluation.features import (
@@ -86,7 +86,7 @@ def evaluate(cfg: DictConfig) -> None:
             print(f"warning: {warning}", file=sys.stderr)
             facts["warning"] = warning
         generator, seeds = _generator(cfg.weights, source.image_size), range(seed, seed + count)
-        facts |= moved_from_start(generator, run)
+        facts |= verdict(cfg.weights, run)
         dataset = _dataset(source, split)
         z = generator.latents(seeds)
         faces = generator.to(best_device()).draw(z, progress="drawing faces")
@@ -109,6 +109,8 @@ def evaluate(cfg: DictConfig) -> None:
         print(obedience_table(evaluation.obedience), end="")
     print(*(f"{name}: {facts[name]}" for name in PRINTED if name in facts), sep="\n")
     print(f"{out / 'evaluation.html'} shows faces, attribute coverage and nearest neighbours")
+    if "verdict" in facts:
+        print(facts["verdict"])
 
 
 def _check_count(name: str, count: int) -> None:

@@ -29,8 +29,8 @@ def load_directions(
 
     The bundled weights include them. For other weights they are computed, which takes minutes for a
     large generator on a CPU, and stored beside the weights file until the weights change.
-    `progress` shows a bar. Raises FaceganError, before they are computed, if one of the names in
-    `wanted` is not among them.
+    `progress` announces that and shows a bar. Raises FaceganError, before they are computed, if one
+    of the names in `wanted` is not among them.
     """
     path = None if generator.source is None else directions_path(generator.source)
     if path is not None and path.is_file():
@@ -42,6 +42,8 @@ def load_directions(
     names = direction_names(generator, classifier)
     for name in wanted:
         find_name(name, names, "a direction of this generator")
+    if progress:
+        print("measuring the directions of these weights once takes minutes on a CPU", flush=True)
     directions = find_directions(generator, classifier, progress)
     if path is not None and os.access(path.parent, os.W_OK):
         directions.save(path)

@@ -1,24 +1,46 @@
 """How far a generator has moved from the weights that its training started from."""
 
+import shlex
+from pathlib import Path
+
 from torch import Tensor
 
+from facegan.core import pretrained
 from facegan.networks.base import Generator
 
 SEEDS = range(64)
 LITTLE = 0.5  # of the difference between two seeds
+ENOUGH = 20_000  # images until faces are the photographs' (benchmarks/notes.md)
+FACT = "moved"  # in the metadata of weights, the text of `movement`
+WARNING = "warning: "
 
 
 def movement(init: str, start: Tensor, generator: Generator) -> str:
     """How far the faces of SEEDS have moved from `start`, (64, C, H, W) uint8, with a warning.
 
-    The text begins with "warning" if they are still the faces of the weights `init`, by the mean
-    absolute differences of pixels.
+    The text begins with WARNING if they are still the faces of the weights `init`, by the mean
+    absolute differences of pixels. Of a path, it has the last part only, since weights carry it.
     """
+    name = Path(init).name
     moved = _difference(start, generator.sample(seeds=SEEDS))
     apart = _difference(start, start.roll(1, 0))  # of different seeds
     text = f"faces have moved by {moved:.0f} grey levels; two seeds differ by {apart:.0f}"
-    warning = f"warning: these are still the faces of init={init}; train longer: "
-    return warning + text if moved < LITTLE * apart else text
+    if moved < LITTLE * apart:
+        return f"{WARNING}these are still the faces of init={name}; train longer: {text}"
+    return f"the faces are no longer those of init={name}: {text}"
+
+
+def still_the_start(weights: str | Path) -> str:
+    """The warning of `movement` in the metadata of `weights`; empty if there is none."""
+    text = pretrained.metadata(weights).get(FACT, "")
+    return text.removeprefix(WARNING) if text.startswith(WARNING) else ""
+
+
+def train_longer(run: Path) -> str:
+    """The command that resumes the training in `run`, for twice as many images or ENOUGH."""
+    images = max(2 * int(pretrained.metadata(run).get("images_seen", 0)), ENOUGH)
+    how = f"trainer.restart_schedule=true trainer.max_images={images}"
+    return f"python -m facegan.train {shlex.quote(f'resume={run}')} {how}"
 
 
 def starting_faces(source: str, generator: Generator) -> Tensor | None:

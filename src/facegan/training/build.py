@@ -144,7 +144,7 @@ def build_callbacks(
         WatchVariety(health["rollback"] and start.rollbacks < health["max_rollbacks"]),
         RecalibrateBatchNorm(),
         SampleGrid(folder / "samples", budget.grid_seconds, config["sample_every"]),
-        WatchMovement(init) if init is not None else None,
+        WatchMovement(init, about) if init is not None else None,
         networks,
         evaluation,
         *extra.values(),

@@ -16,7 +16,7 @@ from facegan.core.pretrained import DISCRIMINATOR_FILE, WEIGHTS_FILE
 from facegan.core.run_files import thin
 from facegan.gan.ema import recalibrate_batch_norm
 from facegan.gan.module import GAN
-from facegan.latent.movement import movement, starting_faces
+from facegan.latent.movement import FACT, movement, starting_faces
 from facegan.networks.latents import balanced_latents
 from facegan.training.health import check_weights
 from facegan.training.metrics import log_image, print_line
@@ -104,19 +104,30 @@ def _epoch_and_images(path: Path) -> tuple[int, float]:
 
 
 class WatchMovement(Callback):
-    """Prints after every epoch how far the faces have moved from the weights of `init`."""
+    """Prints after every epoch how far the faces have moved from the weights of `init`.
 
-    def __init__(self, init: str) -> None:
+    The text becomes FACT in `about`, the metadata of the weights files.
+    """
+
+    def __init__(self, init: str, about: dict[str, str]) -> None:
         self.init = init
+        self.about = about
 
     @rank_zero_only
-    def on_train_start(self, trainer: pl.Trainer, gan: GAN) -> None:
+    def on_fit_start(self, trainer: pl.Trainer, gan: GAN) -> None:
         self.start = starting_faces(self.init, gan.ema)
 
     @rank_zero_only
     def on_train_epoch_end(self, trainer: pl.Trainer, gan: GAN) -> None:
+        self.on_fit_end(trainer, gan)
+        if FACT in self.about:
+            print_line(self.about[FACT])
+
+    @rank_zero_only
+    def on_fit_end(self, trainer: pl.Trainer, gan: GAN) -> None:
+        # no epoch may be left to train
         if self.start is not None:
-            print_line(movement(self.init, self.start, gan.ema))
+            self.about[FACT] = movement(self.init, self.start, gan.ema)
 
 
 def save_faces(gan: GAN, path: Path) -> Tensor:

@@ -14,6 +14,7 @@ from facegan.core.errors import FaceganError
 from facegan.data.align import FRAMES, MAX_OUTSIDE, find_landmarks, fit_similarity, share_outside
 from facegan.data.decode import flatten, open_photo
 from facegan.data.photos import open_photos
+from facegan.latent.movement import ENOUGH
 from facegan.training.build import uses_cuda
 from facegan.training.evaluation import MEMORIZED
 
@@ -23,9 +24,7 @@ SIDE = 1600  # pixels of the longer side in which faces are searched, at least
 START = {28: "full-28", 64: "full-64"}  # bundled weights with a discriminator, by image size
 WIDEST = FRAMES["true"]._replace(side=148)  # the crop of full-64
 FEW, MANY = 100, 5_000  # photographs: below, they are soon copied; from there on, they suffice
-# of a training, on a CPU if it starts from weights or not: ten minutes of a quiet core
-# (benchmarks/notes.md, small sets of photographs)
-IMAGES, IMAGES_FROM_WEIGHTS = 200_000, 20_000
+IMAGES = 200_000  # of a training from random weights, as ten minutes of a quiet CPU core see
 REPLACED = {  # keys of the user -> choices that do not fit them
     "data.align": ["data.crop"],
     "model": ["init", "model.batch_size"],
@@ -154,7 +153,7 @@ def _augmentation(facts: Facts) -> Choice:
 def _budget(facts: Facts, from_weights: bool) -> Choice:
     if facts.gpu:
         return Choice("length", f"trainer.max_images={IMAGES}", "a minute or two of a GPU")
-    images = IMAGES_FROM_WEIGHTS if from_weights else IMAGES
+    images = ENOUGH if from_weights else IMAGES
     if facts.photographs < FEW:
         reason = "few photographs are soon copied"
         return Choice("length", f"trainer.max_images={images // 2}", reason)
@@ -162,16 +161,12 @@ def _budget(facts: Facts, from_weights: bool) -> Choice:
     return Choice("length", f"trainer.max_images={images}", reason)
 
 
-def next_steps(facts: Facts, report: Mapping[str, Any], run: Path) -> list[str]:
-    """What to try after a run; `report`: the content of its evaluation.json, or nothing."""
-    about = report.get("facts", {})
-    resumed = f"python -m facegan.train resume={run} trainer.restart_schedule=true"
-    longer = "trainer.max_images=400000" if facts.gpu else "trainer.max_time=00:30:00"
-    steps = []
-    if any(str(text).startswith("warning") for name, text in about.items() if "since" in name):
-        steps.append(f"the faces are not yet those of your photographs: {resumed} {longer}")
-    else:
-        steps.append(f"longer, for sharper faces: {resumed} {longer}")
+def next_steps(facts: Facts, report: Mapping[str, Any], longer: str) -> list[str]:
+    """What to try after a run; `report`: the content of its evaluation.json, or nothing.
+
+    `longer`: the command that trains longer.
+    """
+    steps = [f"longer, for sharper faces: {longer}"]
     copied = report.get("measures", {}).get("memorization", {}).get("value", 0)
     if copied > MEMORIZED:
         steps.append(f"{copied:.0%} of the faces are close to a photograph: add photographs")
