@@ -73,7 +73,7 @@ def _spans(text: str) -> list[str]:
 
 def created_options(text: str) -> set[str]:
     """The overrides that choose a config which the document itself creates."""
-    files = re.findall(r"^Create `conf/(\S+)/(\w+)\.yaml`", text, re.M)
+    files = re.findall(r"^Create `conf[\w-]*/(\S+)/(\w+)\.yaml`", text, re.M)
     return {f"{group}={option}" for group, option in files}
 
 

@@ -193,7 +193,7 @@ def test_sample_refuses_broken_weights(case: str, cli: Cli, home: Path) -> None:
 
 COMMANDS: list[tuple[tuple[str, ...], str]] = [
     (("train", "resume=nowhere"), "run folder"),
-    (("train", "replay=nowhere"), "run folder"),
+    (("train", "replay=nowhere"), "No such file"),
     (("train", "replay=run", "seed=1"), "seed=1 with resume or replay"),
     (("train", "replay=run", "resume=run"), "give one of them"),
     (("train", "resume=photos/00.png"), "run folder"),

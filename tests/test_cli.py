@@ -10,7 +10,7 @@ from typing import IO
 import pytest
 from conftest import TINY, Cli
 
-from facegan.cli.command import _with_sweep_names, ending_signals
+from facegan.cli.command import ending_signals
 
 
 def check_message(cli: Cli, arguments: tuple[str, ...], *parts: str) -> None:
@@ -72,13 +72,6 @@ def test_data_that_cannot_be_used(
     arguments: tuple[str, ...], parts: tuple[str, ...], cli: Cli
 ) -> None:
     check_message(cli, arguments, *parts)
-
-
-def test_an_option_with_a_value_does_not_name_a_sweeps_folders() -> None:
-    options = ["--config-dir", "../conf", "-m"]
-    *kept, names = _with_sweep_names([*options, "model=lite", "seed=1,2", "~logger"])
-    assert kept == [*options, "model=lite", "seed=1,2", "~logger"]
-    assert names.endswith("exclude_keys=['model','logger']")
 
 
 def test_a_sweep_over_several_devices_is_refused(cli: Cli, small_photos: tuple[str, ...]) -> None:

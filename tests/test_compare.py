@@ -305,8 +305,5 @@ def test_tables_for_papers_escape_their_cells() -> None:
     table = markdown_table(header, rows, "runs")
     assert table.endswith("| key | share |\n| --- | --- |\n| a_b\\|c | 5% ± 1 |\n")
     assert r"a\_b\textbar{}c & 5\% $\pm$ 1 \\" in latex_table(header, rows, "runs")
-
-
-def test_numbers_of_a_latex_table_are_at_the_right() -> None:
-    rows = [["1", "3.10 (sd 0.14)", "+1,234 ± 5", "lite"], ["2", "–", "-0.1", "9 seeds"]]
-    assert r"\begin{tabular}{lrrl}" in latex_table(["a", "b", "c", "d"], rows, "runs")
+    rows = [["a", "3.10 (sd 0.14)", "+1,234 ± 5", "lite"], ["b", "–", "-0.1", "9 seeds"]]
+    assert r"\begin{tabular}{lrrl}" in latex_table([*"abcd"], rows, "runs")

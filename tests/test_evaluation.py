@@ -44,8 +44,7 @@ from facegan.networks.dcgan import DCGANGenerator
 @pytest.mark.parametrize(("shift", "warned"), [(0.0, False), (9.0, True)])
 def test_a_precision_that_few_photographs_decide_is_marked(shift: float, warned: bool) -> None:
     warning = facts.precision_warning(measure(compare(normal(500, shift, seed=2))))
-    assert ("few photographs decide it" in warning.get("precision", "")) == warned
-    assert facts.precision_warning({}) == {}
+    assert ("means little" in warning.get("precision", "")) == warned
 
 
 @pytest.fixture(scope="module")

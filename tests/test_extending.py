@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 def block(introduction: str) -> str:
     """The code block that follows the line `introduction`."""
-    match = re.search(rf"^{re.escape(introduction)}\n\n```\w+\n(.*?)^```", TEXT, re.M | re.S)
+    match = re.search(rf"^{re.escape(introduction)}\n\n```\w*\n(.*?)^```", TEXT, re.M | re.S)
     assert match, introduction
     return match[1]
 
@@ -85,10 +85,25 @@ def test_the_examples_train_and_are_evaluated(extended: Path) -> None:
     assert "variance ratio" in (extended / "run/evaluation.html").read_text(encoding="utf-8")
 
 
+def test_parts_outside_of_the_package_train_and_are_evaluated(extended: Path) -> None:
+    (extended / "conf-of-mine/model/loss").mkdir(parents=True)
+    for name in ("my_parts.py", "conf-of-mine/model/loss/margin_hinge.yaml"):
+        write(extended / name, block(f"Create `{name}`:"))
+    data = ("data=generated", "data.count=1000", "trainer.accelerator=cpu")
+    tiny = ("++trainer.limit_train_batches=1", "trainer.max_epochs=1", "evaluate_every=0")
+    for line in block("Use it, alone, then in a sweep:").splitlines():
+        _, _, module, *arguments = line.split()
+        more = () if "resume" in line else ("evaluation.faces=50",)
+        more = (*data, *tiny) if "--config-dir" in line else more
+        run(extended, module.removeprefix("facegan."), *arguments, *more)
+    assert len(list(extended.glob("outputs/**/evaluation.json"))) == 1
+
+
 def test_the_examples_are_formatted(extended: Path) -> None:
     shutil.copy(REPOSITORY / "pyproject.toml", extended)
     changed = [extended / "src/facegan/gan/losses.py", extended / METRICS_FILE]
-    files = [*changed, extended / "src/facegan/networks/mlp.py"]
+    files = [*changed, extended / "src/facegan/networks/mlp.py", extended / "my_parts.py"]
+    write(files[-1], block("Create `my_parts.py`:"))
     for check in (["check"], ["format", "--check"]):
         command = [sys.executable, "-m", "ruff", *check, *map(str, files)]
         done = subprocess.run(command, cwd=extended, capture_output=True, text=True)

@@ -509,11 +509,11 @@ def test_the_command_trains_and_resumes(cli: Cli, small: tuple[str, ...]) -> Non
 def test_a_run_is_replayed_in_another_folder(cli: Cli, home: Path) -> None:
     result = cli("train", "replay=run", "hydra.run.dir=again", "checkpoint.keep=1")
     assert (result.code, result.err) == (0, "")
-    one, other = (home / name / "generator.safetensors" for name in ("run", "again"))
-    assert one.read_bytes() == other.read_bytes()
+    one, other = ((home / name / "generator.safetensors").read_bytes() for name in ("run", "again"))
+    assert one == other
     environment = read_record(home / "again")["environment"]
     assert environment == {**read_record(home / "run")["environment"], "command": ANY}
-    assert {"precision", "threads", "device", "torch", "facegan"} <= environment.keys()
+    assert environment["device"] == f"CPU, {torch.get_num_threads()} threads"
 
 
 @pytest.mark.parametrize(("limit", "images"), [("2", 16), ("0.5", 16), ("9", 32)])

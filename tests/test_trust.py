@@ -170,15 +170,6 @@ def test_a_planted_target_does_not_run(
     assert "names 'payload.go'" in result.err
 
 
-def test_an_evaluation_needs_no_trust_for_what_it_does_not_build(cli: Cli, home: Path) -> None:
-    stored = OmegaConf.load("run/config.yaml")
-    stored.model.loss = {"_target_": "payload.go"}
-    OmegaConf.save(stored, "run/config.yaml")
-    result = cli("evaluate", "weights=run", "evaluation.faces=50")
-    assert (result.code, result.err) == (0, "")
-    assert "names 'payload.go'" in cli("train", "replay=run").err
-
-
 def test_planted_weights_do_not_run(cli: Cli, payload: Path) -> None:
     with safe_open(pretrained.find("lite-28"), "pt") as file:
         header = file.metadata()

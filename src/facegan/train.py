@@ -89,26 +89,20 @@ class TrainConfig:
 def complete(arguments: list[str]) -> list[str]:
     """`arguments`, with those that follow from `init` and `resume`."""
     values = dict(argument.partition("=")[::2] for argument in arguments)
-    return [*arguments, *init_arguments(values), *stored_run_arguments(values)]
+    return [*arguments, *init_arguments(values), *folder_of_resume(values)]
 
 
-def stored_run_arguments(values: dict[str, str]) -> list[str]:
-    """The folder of a run that is resumed as Hydra's, which would make another one.
-
-    Raises FaceganError if `resume` or `replay` is no run folder, and for both.
-    """
-    given = [key for key in ("resume", "replay") if values.get(key, "null") not in ("null", "")]
-    if not given or {"-m", "--multirun", "hydra.run.dir"} & values.keys():
+def folder_of_resume(values: dict[str, str]) -> list[str]:
+    """The run's folder as Hydra's, which would make another one."""
+    resume = values.get("resume", "null")
+    if resume in ("null", "") or {"-m", "--multirun", "hydra.run.dir"} & values.keys():
         return []
-    key, *others = given
-    folder = Path(absolute(values[key].strip("'\""), ArgumentKind.PATH))
-    if others:
-        raise FaceganError("resume continues a run, replay repeats one: give one of them")
+    folder = Path(absolute(resume.strip("'\""), ArgumentKind.PATH))
     if not (folder / "config.yaml").is_file():
         raise FaceganError(
-            f"{key}={folder} is no run folder (it has no config.yaml); try {key}=outputs/latest"
+            f"resume={folder} is no run folder (it has no config.yaml); try resume=outputs/latest"
         )
-    return [f"hydra.run.dir={escape(str(folder))}"] if key == "resume" else []
+    return [f"hydra.run.dir={escape(str(folder))}"]
 
 
 def init_arguments(values: dict[str, str]) -> list[str]:
@@ -143,6 +137,8 @@ def main(cfg: DictConfig) -> float | None:
     hydra_config = HydraConfig.get()
     folder, resume = Path(hydra_config.runtime.output_dir), cfg.resume is not None
     cfg.recipe = hydra_config.runtime.choices["model"]
+    if resume and cfg.replay is not None:
+        raise ConfigError("resume continues a run, replay repeats one: give one of them")
     if stored := cfg.resume or cfg.replay:
         run = Path(stored).resolve()
         folder = run if resume else folder
@@ -177,8 +173,6 @@ def stored_config(folder: Path, cfg: DictConfig, overrides: list[str]) -> DictCo
             f"{', '.join(foreign)} with resume or replay: of a run's config only {known} can be "
             "changed (trainer.max_epochs=12); start a new run for the rest"
         )
-    from facegan.data.recorded import read_record  # torch, which --help does not need
-
     stored = load_config(folder / "config.yaml")
     if changes.keys() & set(BUDGETS):
         for key in BUDGETS[1:]:  # the new budget replaces the old one
@@ -189,8 +183,6 @@ def stored_config(folder: Path, cfg: DictConfig, overrides: list[str]) -> DictCo
             continue
         value = functools.reduce(operator.getitem, key.split("."), values)
         OmegaConf.update(stored, key, value, merge=False)
-    if cfg.replay is not None and stored.trainer.precision is None:  # as that run's device chose
-        stored.trainer.precision = read_record(folder).get("environment", {}).get("precision")
     return validate(stored, TrainConfig)
 
 

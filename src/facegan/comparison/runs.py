@@ -104,8 +104,7 @@ def read_run(folder: Path) -> Run:
     if record and record.get("finished") is not True:
         notes.append("unfinished")
     evaluation = _read_json(folder / EVALUATION, EVALUATION_FORM, notes)
-    if "precision" in evaluation.get("facts", {}):
-        notes.append("precision means little")
+    notes += ["precision means little"] * ("precision" in evaluation.get("facts", {}))
     grids = [path for path in (folder / "samples").glob("epoch-*.png") if path.is_file()]
     grids.sort(key=lambda path: path.stat().st_mtime)
     return Run(folder, config, entries, evaluation, grids[-1] if grids else None, notes)

@@ -113,17 +113,11 @@ def _source(runs: Sequence[Run], evaluated: bool) -> str:
     text = "the last measurement during each training, on the val split"
     if all(run.evaluation for run in runs):
         return f"{text} (the runs' evaluation.json differ in what they compare)"
+    targets = {str(flatten(run.config).get("model.generator._target_")) for run in runs}
+    own = [t.rpartition(".")[0] for t in sorted(targets) if re.match(r"(?!facegan\.)\w[\w.]+\.", t)]
+    trust = f" 'trust=[{','.join(own)}]'" if own else ""
     folders = ",".join(f'"{run.folder}"' for run in runs if not run.evaluation)
     return (
         f"{text}; intervals, density and coverage need an evaluation of each run: "
-        f"python -m facegan.evaluate -m 'weights=[{folders}]'{_trust(runs)}"
+        f"python -m facegan.evaluate -m 'weights=[{folders}]'{trust}"
     )
-
-
-def _trust(runs: Sequence[Run]) -> str:
-    """The argument by which an evaluation builds generators and data of other packages."""
-    keys = ("model.generator._target_", "data._target_")
-    targets = (str(flatten(run.config).get(key)) for run in runs for key in keys)
-    own = {re.fullmatch(r"(?!facegan\.)(\w+(?:\.\w+)*)\.\w+", target) for target in targets}
-    modules = ",".join(sorted({found[1] for found in own if found}))
-    return f" 'trust=[{modules}]'" if modules else ""

@@ -59,8 +59,7 @@ def latex_table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str
     lines = zip(*columns, strict=True)
     first, *rest = (" & ".join(cell.translate(LATEX) for cell in line) for line in lines)
     body = "".join(f"{line} \\\\\n" for line in rest)
-    numeric = (all(NUMBER.fullmatch(cell) for cell in column[1:]) for column in columns[1:])
-    places = "l" + "".join("r" if is_number else "l" for is_number in numeric)
+    places = "".join("r" if all(map(NUMBER.fullmatch, c[1:])) else "l" for c in columns)
     top = f"% {title}: \\usepackage{{booktabs}}\n\\begin{{tabular}}{{{places}}}\n\\toprule\n"
     return f"{top}{first} \\\\\n\\midrule\n{body}\\bottomrule\n\\end{{tabular}}\n"
 

@@ -16,7 +16,6 @@ RECORD_FORM = {
     "finished?": bool,
     "best_distance?": float | int | None,
     "data?": {"path": str, str: str},
-    "environment?": {"precision": str, str: str | int},
     "rollbacks?": [dict],
 }
 

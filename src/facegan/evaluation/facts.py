@@ -118,14 +118,9 @@ def unmeasured(measures: Mapping[metrics.Quantity, metrics.Measure], split: str)
 
 def precision_warning(measures: Mapping[metrics.Quantity, metrics.Measure]) -> dict[str, str]:
     """A warning if few photographs decide the precision; else empty."""
-    values = {metric.name: measure.value for metric, measure in measures.items()}
-    coverage = values.get("coverage", 1.0)
-    if coverage >= FEW_COVERED:
-        return {}
-    return {
-        "precision": f"means little, since few photographs decide it: only {coverage:.1%} have a "
-        "generated face nearby (coverage)"
-    }
+    coverage = next((m.value for metric, m in measures.items() if metric.name == "coverage"), 1.0)
+    text = f"means little: few photographs, {coverage:.1%}, have a generated face nearby (coverage)"
+    return {"precision": text} if coverage < FEW_COVERED else {}
 
 
 def compared_split(counts: Mapping[str, int], split: str) -> str:

@@ -2,19 +2,18 @@
 
 import dataclasses
 import logging
-import platform
+import os
 import shlex
 import subprocess
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
@@ -65,7 +64,7 @@ from facegan.training.folder import (
 from facegan.training.health import UnhealthyError
 from facegan.training.initialization import freeze_layers, initialize
 from facegan.training.metrics import MetricsFile
-from facegan.training.progress import print_results, print_summary
+from facegan.training.progress import describe_device, print_results, print_summary
 from facegan.training.schedule import Budget, LearningRateSchedule
 
 SCHEDULE_KEYS = ("lr_schedule", "final_lr_factor", "cooldown_after")  # in the group model
@@ -243,25 +242,16 @@ def _begin(config: dict[str, Any], folder: Path, trainer: pl.Trainer, data: dict
     point_latest_at(folder)
 
 
-def environment(trainer: pl.Trainer) -> dict[str, str | int]:
-    """What decides a training's numbers besides its config, and the command."""
-    device = trainer.strategy.root_device
-    cuda = device.type == "cuda"
-    kind = torch.cuda.get_device_name(device) if cuda else torch.backends.cpu.get_cpu_capability()
-    facts: dict[str, str | int] = {
+def environment(trainer: pl.Trainer) -> dict[str, str]:
+    """The command, and what decides a training's numbers besides its config."""
+    describe = f"git -C {shlex.quote(str(PACKAGE))} describe --always --dirty --abbrev=40"
+    return {
         "command": shlex.join(sys.orig_argv),
         "precision": str(trainer.precision),
-        "device": f"{device.type}, {kind}",
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
+        "device": describe_device(trainer.strategy.root_device).partition(";")[0],
         **{name: version(name) for name in ("facegan", "torch", "pytorch_lightning")},
+        "commit": subprocess.getoutput(f"{describe} 2>{os.devnull}"),  # empty without a repository
     }
-    if (PACKAGE.parents[1] / ".git").exists():  # not the repository of someone's environment
-        describe = ("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
-        with suppress(OSError):  # no git
-            git = subprocess.run(("git", *describe), cwd=PACKAGE, capture_output=True, text=True)
-            facts["commit"] = git.stdout.strip()
-    return facts
 
 
 def silence_warnings() -> None:
