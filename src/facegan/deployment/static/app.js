@@ -2,7 +2,8 @@
 // The page: sliders, the wall, one face enlarged, the walk.
 
 const MAX_SEED = 2 ** 32 - 1;
-const BATCH = 16; // faces drawn between two checks of the sliders
+const BATCH = 16; // faces drawn between two checks of the sliders, at most
+const BATCH_SECONDS = 0.25; // on a slow device, whose first batch is one face
 const TILES_AT_ONCE = 60; // appended at the wall's end
 const MAIN_SLIDERS = 9;
 const LONGEST = 4; // units of a direction
@@ -114,7 +115,8 @@ async function pump() {
   drawing = true;
   try {
     for (;;) {
-      const stale = [...tiles].filter(([, tile]) => tile.visible && tile.version !== version).slice(0, BATCH);
+      const count = Math.min(BATCH, Math.ceil(BATCH_SECONDS * facesPerSecond()) || 1);
+      const stale = [...tiles].filter(([, tile]) => tile.visible && tile.version !== version).slice(0, count);
       if (!stale.length) break;
       const drawn = version;
       const images = await drawInputs(stale.map(([, tile]) => inputsFor(tile.seed, settings)));
@@ -122,7 +124,7 @@ async function pump() {
         paint(button.firstChild, imageData(images, i));
         tile.version = drawn;
       });
-      $("status").textContent = `${Math.round(facesPerSecond()).toLocaleString("en")} faces per second`;
+      $("status").textContent = `${Number(facesPerSecond().toPrecision(2)).toLocaleString("en")} faces per second`;
       await new Promise((resolve) => setTimeout(resolve)); // lets the sliders move
     }
   } finally {
@@ -284,7 +286,10 @@ const facegan = {
 
 if (matchMedia("(max-width: 600px)").matches) $("panel").open = false;
 buildSliders();
-facegan.ready.then(() => startWall(0)).catch((error) => {
+facegan.ready.then(() => {
+  $("status").textContent = "Drawing the first faces …";
+  startWall(0);
+}).catch((error) => {
   $("status").className = "error";
   $("status").textContent = `The generator cannot be loaded: ${error.message}`;
 });
