@@ -274,6 +274,15 @@ def test_runs_that_go_on_from_each_other_are_one_curve(tmp_path: Path) -> None:
     assert widths == [2, 1, 2, 2]
 
 
+def test_the_axes_of_the_curves_are_numbers() -> None:
+    tab = pytest.importorskip("facegan.web.training_tab")
+    entries = [{"images": 2**10, "frechet_distance": 77.5}, {"images": 2**11}]
+    for chart in tab.CHARTS:
+        for healthy in ([], entries):
+            types = tab.plot(chart, entries, healthy).value["datatypes"]
+            assert (types["images"], types["value"]) == ("quantitative", "quantitative")
+
+
 def test_the_page_offers_what_can_be_trained(tmp_path: Path) -> None:
     assert list(Training(tmp_path, None).data) == [GENERATED]
     assert list(Training(tmp_path, tmp_path).data) == [GENERATED, PHOTOGRAPHS]

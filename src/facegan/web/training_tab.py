@@ -135,6 +135,7 @@ def plot(chart: Chart, entries: Sequence[Entry], healthy: Sequence[Entry]) -> gr
     if chart.beside:
         grey = [(entry["images"], HEALTHY, entry[first]) for entry in healthy if first in entry]
         points = pd.concat([points, pd.DataFrame(grey, columns=points.columns)])
+    points = points.astype({"images": float, "value": float})  # else the axes show categories
     return gr.LinePlot(
         points,
         "images",
