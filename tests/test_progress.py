@@ -56,6 +56,23 @@ def test_a_budget_that_is_too_short_for_faces(
     assert bool(remedy) == bool(text)
 
 
+@pytest.mark.parametrize(
+    ("load", "threads", "warns"), [(3, 2, True), (0.4, 2, False), (3, 1, False)]
+)
+def test_busy_cores(
+    load: float,
+    threads: int,
+    warns: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("os.getloadavg", lambda: (load, 0, 0))
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr("torch.get_num_threads", lambda: threads)
+    progress.warn_of_busy_cores()
+    assert ("OMP_NUM_THREADS=1" in capsys.readouterr().out) == warns
+
+
 def test_the_estimate_counts_what_comes_between_epochs() -> None:
     eta = progress.ETA(EpochBudget(3), False, lambda trainer: 40.0)
     trainer = SimpleNamespace(num_training_batches=10)

@@ -20,7 +20,7 @@ from omegaconf import MISSING, DictConfig
 
 from facegan.cli.arguments import ArgumentKind, quote, quote_literals
 from facegan.cli.command import command
-from facegan.core.console import signals_handled_by
+from facegan.core.console import leaving_a_core, signals_handled_by
 
 OWN = ("photos", "title", "dry_run", "hydra.run.dir")
 NEEDED = ("prepare", "train")  # the others may fail without harm to the weights
@@ -109,7 +109,7 @@ def run(words: list[str]) -> int:
     command = [sys.executable, "-m", f"facegan.{words[0]}", *words[1:]]
     # a session of its own, or a terminal's Ctrl-C would come twice
     with (
-        subprocess.Popen(command, start_new_session=True) as process,
+        subprocess.Popen(command, start_new_session=True, env=leaving_a_core()) as process,
         signals_handled_by(lambda signum, frame: process.send_signal(signum)),
     ):
         return process.wait()

@@ -75,6 +75,14 @@ def signals_handled_by(handler: Callable[[int, Any], Any]) -> Iterator[None]:
             signal.signal(signum, earlier)
 
 
+def leaving_a_core() -> dict[str, str]:
+    """The environment of a process whose threads leave a core to other programs.
+
+    Threads that wait for one another become many times slower where others use their core.
+    """
+    return {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) - 1)), **os.environ}
+
+
 def progress_bar(iterable: Iterable[Any] | None = None, **arguments: Any) -> "tqdm[Any]":
     """tqdm's bar in a terminal, else a line every ten seconds; the arguments are tqdm's."""
     from tqdm import tqdm  # which --help does not need

@@ -1,6 +1,7 @@
 """What a training prints: a summary, a progress bar, the remaining time, its results."""
 
 import math
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -45,6 +46,19 @@ def print_summary(gan: GAN, data: FaceDataModule, trainer: pl.Trainer) -> None:
     }
     for name, text in lines.items():
         print_line(f"{name:11}{text}")
+
+
+@rank_zero_only
+def warn_of_busy_cores() -> None:
+    """Call it before the training's own work: a warning if other programs use the CPU's cores."""
+    cores, threads = os.cpu_count() or 1, torch.get_num_threads()
+    busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0  # not on Windows
+    if threads > 1 and busy > cores / 2:
+        print_line(
+            f"warning: about {busy:.1f} of {cores} CPU cores were busy over the last minute, and a "
+            f"step waits for the slowest of {threads} threads; if other programs go on, "
+            "OMP_NUM_THREADS=1 before the command is many times as fast"
+        )
 
 
 def describe_device(device: torch.device) -> str:

@@ -64,7 +64,12 @@ from facegan.training.folder import (
 from facegan.training.health import UnhealthyError
 from facegan.training.initialization import freeze_layers, initialize
 from facegan.training.metrics import MetricsFile
-from facegan.training.progress import describe_device, print_results, print_summary
+from facegan.training.progress import (
+    describe_device,
+    print_results,
+    print_summary,
+    warn_of_busy_cores,
+)
 from facegan.training.schedule import Budget, LearningRateSchedule
 
 SCHEDULE_KEYS = ("lr_schedule", "final_lr_factor", "cooldown_after")  # in the group model
@@ -82,6 +87,7 @@ def train(
     photographs, the kernel distance; None if it was not measured.
     """
     silence_warnings()
+    warn_of_busy_cores()
     config = plain(cfg)
     with named_errors("trainer"):
         check_config(config, sweep)

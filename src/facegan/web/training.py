@@ -1,6 +1,5 @@
 """A training that the page starts, stops and resumes: an ordinary train command."""
 
-import os
 import re
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from facegan.core import pretrained
+from facegan.core.console import leaving_a_core
 from facegan.core.errors import FaceganError
 from facegan.core.images import open_image
 from facegan.core.run_files import METRICS_FILE, Entry, read_metrics
@@ -101,7 +101,7 @@ class Training:
         folder = runs[-1]
         folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, *COMMAND, *arguments]
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        environment = {**leaving_a_core(), "PYTHONUNBUFFERED": "1"}
         with (folder / LOG).open("ab") as log:
             self.name, self.runs, self.stopped = name, runs, False
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
