@@ -17,8 +17,9 @@ def test_a_generator_has_not_moved_from_itself() -> None:
     start = starting_faces("lite-28", generator)
     assert start is not None
     assert re.fullmatch(
-        r"warning: .*init=lite-28.* moved by 0 .*", movement("lite-28", start, generator)
+        r"warning: .*init=lite-28.* moved by 0 .*", movement("lite-28", start, generator, 64)
     )
+    assert movement("lite-28", start, generator, 20_000).startswith("faces still resemble")
 
 
 def test_differences_are_means_over_pixels_in_grey_levels() -> None:
@@ -28,7 +29,7 @@ def test_differences_are_means_over_pixels_in_grey_levels() -> None:
 
     start = torch.zeros(64, 3, 8, 8, dtype=torch.uint8)
     start[::2] = 100
-    text = movement("run", start, Black(2, width=8, image_size=8))
+    text = movement("run", start, Black(2, width=8, image_size=8), 64)
     assert text.startswith("the faces are no longer those of init=run: faces have moved by 50 grey")
     assert text.endswith("; two seeds differ by 100")
 

@@ -35,9 +35,9 @@ def test_durations(seconds: float, text: str) -> None:
     ("budget", "total", "size", "init", "faster", "remedy"),
     [
         (EpochBudget(2), 5_000, 28, False, False, "trainer.max_epochs=8 would do"),
-        (EpochBudget(2), 5_000, 28, True, False, ""),
+        (EpochBudget(2), 10_000, 28, True, False, ""),
         (ImageBudget(30_000), 30_000, 56, False, False, "=80000 would do, or data.image_size=32"),
-        (TimeBudget(timedelta(minutes=10)), 8_000, 56, True, True, "00:25:00 would do, or data"),
+        (TimeBudget(timedelta(minutes=10)), 8_000, 56, True, True, "00:50:00 would do, or data"),
         (
             TimeBudget(timedelta(minutes=1)),
             32,

@@ -43,6 +43,7 @@ def main(cfg: DictConfig) -> None:
     from facegan.core.files import write_bytes
     from facegan.deployment.page import build_page
     from facegan.latent.finding import load_directions
+    from facegan.latent.movement import still_the_start
     from facegan.networks.base import Generator  # torch, which --help does not need
 
     try:
@@ -53,8 +54,8 @@ def main(cfg: DictConfig) -> None:
         ) from error
     generator = Generator.from_pretrained(cfg.weights)
     about = describe(cfg.weights, cfg.name, cfg.license)
-    if "warning" in about:
-        print(f"warning: {about['warning']}", file=sys.stderr)
+    if warning := still_the_start(cfg.weights):
+        print(f"warning: {warning}", file=sys.stderr)
     model = to_onnx(generator, {**about, **_metadata(generator)}).SerializeToString()
     difference = largest_difference(model, generator)
     directions = load_directions(generator, progress=True) if cfg.directions else None
@@ -67,15 +68,15 @@ def main(cfg: DictConfig) -> None:
 
 
 def describe(weights: str, name: str | None, license: str | None) -> dict[str, str]:
-    """The generator's name and licence: as given, or else those of the weights' file; a warning."""
+    """The generator's name and licence: as given, or else those of the weights' file; FACT."""
     from facegan.core import pretrained
-    from facegan.latent.movement import still_the_start
+    from facegan.latent.movement import FACT
 
     path = pretrained.find(weights).resolve()
     stem = path.parent.name if path.name == pretrained.WEIGHTS_FILE else path.stem
-    stored = pretrained.metadata(path).get("license", "not stated")
-    about = {"name": name or stem, "license": license or stored}
-    return about | ({"warning": warning} if (warning := still_the_start(path)) else {})
+    stored = pretrained.metadata(path)
+    about = {"name": name or stem, "license": license or stored.get("license", "not stated")}
+    return about | ({FACT: stored[FACT]} if FACT in stored else {})
 
 
 def _metadata(generator: "Generator") -> dict[str, str]:

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from facegan.latent.directions import Directions
+from facegan.latent.movement import FACT
 from facegan.networks.base import Generator
 
 HERE = Path(__file__).resolve().parent
@@ -27,14 +28,14 @@ def build_page(
     about: dict[str, str],
     title: str | None = None,
 ) -> str:
-    """The HTML of the page. `about` has the keys name, license and perhaps warning."""
+    """The HTML of the page. `about` has the keys name, license and perhaps FACT."""
     heading = (title, "synthetic faces") if title else ("Synthetic faces", f"by {about['name']}")
     values = {
         "title": html.escape(heading[0]),
         "subtitle": html.escape(heading[1]),
         "name": html.escape(about["name"]),
         "license": html.escape(about["license"]),
-        "warning": html.escape(about.get("warning", "")),
+        "moved": html.escape(about.get(FACT, "")),
         "size": str(generator.image_size),
         "version": version("facegan"),
         "runtime_version": RUNTIME_VERSION,

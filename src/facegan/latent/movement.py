@@ -11,20 +11,26 @@ from facegan.networks.base import Generator
 SEEDS = range(64)
 LITTLE = 0.5  # of the difference between two seeds
 ENOUGH = 20_000  # images until faces are the photographs' (benchmarks/notes.md)
+LEAST = 10_000  # images before which little movement is a lack of training
 FACT = "moved"  # in the metadata of weights, the text of `movement`
 WARNING = "warning: "
 
 
-def movement(init: str, start: Tensor, generator: Generator) -> str:
-    """How far the faces of SEEDS have moved from `start`, (64, C, H, W) uint8, with a warning.
+def movement(init: str, start: Tensor, generator: Generator, images: int) -> str:
+    """How far the faces of SEEDS have moved from `start`, (64, C, H, W) uint8, after `images`.
 
     The text begins with WARNING if they are still the faces of the weights `init`, by the mean
-    absolute differences of pixels. Of a path, it has the last part only, since weights carry it.
+    absolute differences of pixels, for lack of training. Of a path, the text has the last part
+    only, since weights carry it.
     """
     name = Path(init).name
     moved = _difference(start, generator.sample(seeds=SEEDS))
     apart = _difference(start, start.roll(1, 0))  # of different seeds
     text = f"faces have moved by {moved:.0f} grey levels; two seeds differ by {apart:.0f}"
+    if moved < LITTLE * apart and images >= LEAST:
+        return (
+            f"faces still resemble those of init={name}, which photographs like them keep: {text}"
+        )
     if moved < LITTLE * apart:
         return f"{WARNING}these are still the faces of init={name}; train longer: {text}"
     return f"the faces are no longer those of init={name}: {text}"

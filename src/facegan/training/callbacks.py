@@ -127,7 +127,7 @@ class WatchMovement(Callback):
     def on_fit_end(self, trainer: pl.Trainer, gan: GAN) -> None:
         # no epoch may be left to train
         if self.start is not None:
-            self.about[FACT] = movement(self.init, self.start, gan.ema)
+            self.about[FACT] = movement(self.init, self.start, gan.ema, gan.images_seen)
 
 
 def save_faces(gan: GAN, path: Path) -> Tensor:

@@ -21,7 +21,7 @@ WARMUP_STEPS = 2  # of an epoch, which are not timed
 FIRST_ESTIMATE, LINE_INTERVAL = 5.0, 10.0  # seconds
 # images of 28x28 until a new generator draws eyes, nose and mouth (docs/for-students.md)
 ENOUGH = 20_000
-FROM_WEIGHTS = 0.25  # of it, with init
+FROM_WEIGHTS = 0.5  # of it, with init
 SIZES = (64, 56, 32, 28)  # to suggest
 
 

@@ -87,6 +87,9 @@ const watcher = new IntersectionObserver((entries) => {
   pump();
 }, { rootMargin: "300px" });
 
+const ending = new IntersectionObserver(([end]) => { if (end.isIntersecting) appendTiles(); },
+  { rootMargin: "600px" });
+
 function appendTiles() {
   const added = document.createDocumentFragment();
   for (let i = 0; i < TILES_AT_ONCE && nextSeed <= MAX_SEED; i++, nextSeed++) {
@@ -99,6 +102,8 @@ function appendTiles() {
     added.append(button);
   }
   $("wall").append(added);
+  ending.disconnect(); // and observed again: of an end that stays near, nothing more is reported
+  ending.observe($("end"));
 }
 
 function startWall(seed) {
@@ -274,8 +279,6 @@ $("position").addEventListener("input", drawLarge);
 $("play").addEventListener("click", play);
 $("save").addEventListener("click", () => save(config.imageSize * Math.ceil(448 / config.imageSize)));
 $("save-small").addEventListener("click", () => save(config.imageSize));
-new IntersectionObserver(([end]) => { if (end.isIntersecting && session) appendTiles(); },
-  { rootMargin: "600px" }).observe($("end"));
 
 // For scripts: facegan.draw([7], {truncation: 0.7, edits: {}, order: {}}) -> Promise<Uint8Array>, (N, H, W, C).
 // Keys may be left out; without any, the page's own settings.
