@@ -200,13 +200,11 @@ def wait(runner: Training) -> int:
 def test_a_training_is_started_stopped_and_resumed_by_ordinary_commands(
     tmp_path: Path, monkeypatch
 ) -> None:
-    run_script(
-        monkeypatch,
-        "import time; print('epoch 1: 5 images, about 9 s', flush=True); time.sleep(600)",
-    )
+    lines = "drawing faces:  45% 9/20\\nepoch 1: 5 images, about 9 s\\n"
+    run_script(monkeypatch, f"import time; print('{lines}', flush=True); time.sleep(600)")
     runner = Training(tmp_path, photographs=None)
     assert "No training yet" in runner.status()
-    with pytest.raises(FaceganError, match="no training was started"):
+    with pytest.raises(FaceganError, match="no stopped training"):
         runner.resume()
     assert "Starting" in runner.start(GENERATED, 63)
     assert runner.process is not None
@@ -218,8 +216,13 @@ def test_a_training_is_started_stopped_and_resumed_by_ordinary_commands(
     assert runner.status() == f"Training {GENERATED}: epoch 1: 5 images, about 9 s"
     runner.stop()
     assert wait(runner) == -signal.SIGTERM
-    assert runner.status() == "Stopped. Resume goes on from here."
+    assert "had not begun" in runner.status()
+    (runner.runs[-1] / "config.yaml").touch()
+    assert runner.status() == f"Stopped: {GENERATED}. Resume continues from here."
+    runner = Training(tmp_path, photographs=None)  # as after a restart
+    assert (runner.name, runner.can_be_resumed) == (GENERATED, True)
     runner.resume()
+    assert runner.process is not None
     assert runner.process.args[-1] == f"resume={runner.runs[-1]}"
     runner.stop()
     wait(runner)

@@ -56,7 +56,11 @@ def main(cfg: DictConfig) -> None:
                 app_kwargs={"middleware": [Middleware(Guard, host=cfg.host, files=Path(files))]},
                 css=CSS,
                 share=False,
+                quiet=True,
+                prevent_thread_lock=True,
             )
+            print(f"Running on http://{cfg.host}:{cfg.port}", flush=True)
+            page.block_thread()
         except OSError as error:
             raise FaceganError(
                 f"http://{cfg.host}:{cfg.port} cannot be opened ({error}); choose another port=…"

@@ -12,6 +12,7 @@ from facegan.web.training import Training
 from facegan.web.training_tab import training_tab
 
 CACHE = (600, 3600)  # seconds between two searches for old uploads, and the age of these
+TRUNCATION = "below 1: more ordinary faces; above 1: more unusual ones"
 SESSIONS = 64  # pages whose state is kept: about 0.5 MB each, with a full gallery 5 MB
 WAITING = 64  # requests that may wait; Gradio answers one of a kind at a time
 
@@ -21,7 +22,7 @@ def build_page(outputs: Path, training: Training) -> gr.Blocks:
     with gr.Blocks(title="facegan", analytics_enabled=False, delete_cache=CACHE) as page:
         gr.Markdown("# facegan\nAll faces are synthetic, except in photographs that you upload.")
         weights = gr.Dropdown(choices(outputs), value=tabs.DEFAULT_WEIGHTS, label="weights")
-        truncation = gr.Slider(0, 2, value=1.0, step=0.05, label="truncation")
+        truncation = gr.Slider(0, 2, value=1.0, step=0.05, label="truncation", info=TRUNCATION)
         with gr.Tab("Faces") as faces:
             tabs.faces_tab(page.load, weights, truncation)
         with gr.Tab("By attributes") as order:
@@ -33,6 +34,7 @@ def build_page(outputs: Path, training: Training) -> gr.Blocks:
         with gr.Tab("Photograph") as photograph:
             tabs.photograph_tab(weights)
         with gr.Tab("Evaluation") as evaluation:
+            gr.Markdown("How good, how varied and how original the faces of a run are.")
             shown = gr.HTML(tabs.report(tabs.DEFAULT_WEIGHTS))
             tabs.on(weights.change, tabs.report, weights, shown)
         with gr.Tab("Training") as live:

@@ -33,6 +33,7 @@ def on(
 
 
 def faces_tab(opened: Any, weights: gr.Dropdown, truncation: gr.Slider) -> None:
+    gr.Markdown("The weights are a trained generator. It draws a face from a seed, a number.")
     seed = _seed()
     with gr.Row():
         draw = gr.Button("Draw", variant="primary", elem_id="draw")
@@ -46,6 +47,7 @@ def faces_tab(opened: Any, weights: gr.Dropdown, truncation: gr.Slider) -> None:
 
 
 def order_tab(opened: Any, weights: gr.Dropdown, truncation: gr.Slider) -> None:
+    gr.Markdown("Faces with and without attributes, which are opinions of CelebA's annotators.")
     names = faces.attributes(DEFAULT_WEIGHTS)
     with gr.Row():
         chosen = [
@@ -70,20 +72,21 @@ def walk_tab(opened: Any, weights: gr.Dropdown, truncation: gr.Slider) -> None:
 
 
 def edit_tab(opened: Any, weights: gr.Dropdown) -> None:
-    gr.Markdown("Above: the faces of eight seeds. Below: the same faces, moved along directions.")
+    gr.Markdown("Above: eight faces. Below: the same, their latents (numbers) moved by directions.")
     seed = _seed()
     rows = _direction_rows(weights)
-    find = gr.Button("Find the directions of these weights (minutes)", elem_id="find")
+    find = gr.Button("Find these weights' directions (minutes)", elem_id="find", visible=False)
     button = gr.Button("Edit", variant="primary", elem_id="edit")
     shown = gr.HTML(elem_id="edited")
     on([button.click, opened], faces.edit, [weights, seed, *rows], shown, api_name="edit")
+    on(weights.change, _offer_to_find, weights, find, api_visibility="private")
     on(find.click, partial(_choices, find=True), weights, rows[::2], api_name="find_directions")
 
 
 def photograph_tab(weights: gr.Dropdown) -> None:
     gr.Markdown(
-        "Finds the latent whose face is nearest to a photograph. The file stays on the machine "
-        "that runs this page, and is deleted after an hour."
+        "Finds the latent (the numbers) whose face is nearest to a photograph. The file stays on "
+        "the machine that runs this page, and is deleted after an hour."
     )
     with gr.Row():
         photo = gr.Image(label="photograph", type="filepath", image_mode=None, elem_id="photo")
@@ -135,6 +138,10 @@ def _direction_rows(weights: gr.Dropdown) -> list[Any]:
             ]
     on(weights.change, _choices, weights, rows[::2])
     return rows
+
+
+def _offer_to_find(weights: str) -> gr.Button:
+    return gr.Button(visible=not faces.direction_names(weights))
 
 
 def _choices(weights: str, find: bool = False) -> list[gr.Dropdown]:

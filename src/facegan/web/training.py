@@ -14,25 +14,26 @@ from facegan.core.console import leaving_a_core
 from facegan.core.errors import FaceganError
 from facegan.core.images import open_image
 from facegan.core.run_files import METRICS_FILE, Entry, read_metrics
+from facegan.data.recorded import read_record
 from facegan.web.faces import relative
 
 COMMAND = ["-m", "facegan.train"]
 LOG = "training.log"
-EPOCH = re.compile(r"epoch \d+: .* about ")  # a line of the log with the remaining time
+PROGRESS = re.compile(r"epoch \d+: .* about .*|\w[\w ]*: +\d+%")  # in a line of the log
 HEALTHY, COLLAPSE = "healthy", "collapse"
 PRESETS = {
-    HEALTHY: "A good training, one to three minutes: the faces become clearer, and stay different. "
-    "The Fréchet distance falls. Train it first: the others are compared with it.",
+    HEALTHY: "A good training, one to three minutes if the machine is idle: faces become clearer, "
+    "and stay different. The Fréchet distance falls. Train it first: others are compared with it.",
     COLLAPSE: "Mode collapse, about a minute: goes on from the healthy faces, but G learns twenty "
     "times as fast as D. The faces break up; then all latents give nearly the same face. The "
-    "Fréchet distance jumps, and recall falls to 0.",
+    "Fréchet distance jumps, and recall falls back to 0.",
     "overfit": "Overfitting, half a minute: D memorizes its 134 training images. D_real_logits "
     "rise far above D_fake_logits, and the faces stop improving.",
     "saturation": "Saturation, half a minute: D separates all images at once. D_loss and G_loss "
     "are flat near 0, and the grid shows noise to the end.",
 }
 GENERATED, PHOTOGRAPHS = "lite on generated faces", "lite on own photographs"
-STARTING = "Starting: the faces to learn from are drawn. The first results come in 20 seconds."
+STARTING = "Starting: the program is loaded; then the faces to learn from are drawn."
 LIVE = ["sample_every=3", "trainer.log_every_n_steps=10"]
 
 
@@ -48,6 +49,9 @@ class Training:
         self.data = {GENERATED: ["data=generated", "data.count=5000"]}
         if photographs is not None:
             self.data[PHOTOGRAPHS] = ["data=folder", f"data.root={photographs}"]
+        if begun := sorted(path.parent for path in self.outputs.glob("*/config.yaml")):
+            self.runs, self.stopped = begun[-1:], True  # by an earlier app
+            self.name = begun[-1].name.split("_", 2)[-1].replace("-", " ")
 
     def start(self, name: str, minutes: int) -> str:
         """Starts a run of lite on some data, or of a preset, which has its own length."""
@@ -70,8 +74,8 @@ class Training:
 
     def resume(self) -> str:
         """Resumes the run that was stopped."""
-        if not self.runs:
-            raise FaceganError("no training was started yet")
+        if not self.can_be_resumed:
+            raise FaceganError("there is no stopped training to resume")
         return self._run(self.name, self.runs, [f"resume={self.runs[-1]}"])
 
     def stop(self) -> str:
@@ -84,6 +88,12 @@ class Training:
     @property
     def running(self) -> bool:
         return self.process is not None and self.process.poll() is None
+
+    @property
+    def can_be_resumed(self) -> bool:
+        """Whether the run has begun, and was stopped before its end."""
+        begun = self.stopped and not self.running and (self.runs[-1] / "config.yaml").is_file()
+        return begun and read_record(self.runs[-1]).get("finished") is not True
 
     @property
     def can_be_remedied(self) -> bool:
@@ -109,21 +119,24 @@ class Training:
 
     def status(self) -> str:
         """What is happening, and how long it will take."""
-        if self.process is None:
-            return "No training yet. The first faces come about 20 seconds after Start."
-        code = self.process.poll()
+        if not self.runs:
+            return "No training yet."
+        if self.can_be_resumed:
+            return f"Stopped: {self.name}. Resume continues from here."
+        code = self.process.poll() if self.process else 0
+        if self.stopped and code != 0:
+            saving = "Stopping: the training saves its state."
+            return (
+                saving if code is None else f"Stopped: {self.name} had not begun; start it again."
+            )
+        if code == 0:
+            return f"{self.name} has finished. Its run folder is {relative(self.runs[-1])}."
         log = (self.runs[-1] / LOG).read_text(encoding="utf-8", errors="replace")
         lines = log.splitlines()
-        if code is None and self.stopped:
-            return "Stopping: the training saves its state."
         if code is None:
-            newest = next((line for line in reversed(lines) if EPOCH.match(line)), None)
-            return STARTING if newest is None else f"Training {self.name}: {newest}"
-        if code and self.stopped:
-            return "Stopped. Resume goes on from here."
-        if code:
-            return f"{self.name} has ended with an error: {lines[-1] if lines else code}"
-        return f"{self.name} has finished. Its run folder is {relative(self.runs[-1])}."
+            found = [match[0] for line in lines if (match := PROGRESS.match(line))]
+            return f"Training {self.name}: {found[-1]}" if found else STARTING
+        return f"{self.name} has ended with an error: {lines[-1] if lines else code}"
 
     def healthy(self) -> list[Path]:
         """The newest run of the healthy preset with weights, which is shown beside others."""

@@ -1,5 +1,6 @@
 """The tab that shows a training, with the healthy one beside it."""
 
+import re
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -7,6 +8,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 import pandas as pd
 
+from facegan.core.paths import PACKAGE
 from facegan.core.run_files import Entry, thin
 from facegan.web.tabs import on
 from facegan.web.training import HEALTHY, PRESETS, Training, grid, grids, metrics
@@ -23,7 +25,7 @@ class Chart(NamedTuple):
     title: str
     metrics: tuple[str, ...]
     text: str
-    y_lim: list[float | None]
+    y_lim: Any = None  # [lowest, highest]
     beside: bool = False  # whether the healthy run's curve is shown
 
 
@@ -33,15 +35,14 @@ CHARTS = (
         ("D_loss", "G_loss"),
         "Each network's loss is measured against the other network; neither measures the faces. "
         "In a good training both are almost constant. **Flat near 0** (`minimax`): saturation.",
-        [None, None],
     ),
     Chart(
         "D's logits",
         ("D_real_logits", "D_fake_logits"),
-        "D's mean output for photographs and for generated faces. **Close together**: D can hardly "
-        "tell them apart, as it should be. **Far apart, the generated ones below 0**: saturation. "
-        "**The real ones rise away**: D knows its photographs by heart. **Millions**: divergence.",
-        [None, None],
+        "D's mean logit (rating) of training images and generated faces. **Close together**: D "
+        "can hardly tell them apart, as it should be. **Far apart, the generated ones below 0**: "
+        "saturation. **The real ones rise, faces do not improve**: D memorizes its images. Just "
+        "after the remedy they rise, and faces improve: harmless. **Millions**: divergence.",
     ),
     Chart(
         "Fréchet distance",
@@ -55,18 +56,27 @@ CHARTS = (
         "precision and recall",
         ("precision", "recall"),
         "Precision: the share of the generated faces that look like real ones. Recall: the share "
-        "of the real ones that the generator can draw. **Recall 0**: mode collapse.",
+        "of the real ones that the generator can draw, 0 at first. **Recall falls back to 0 after "
+        "it was higher**: mode collapse.",
         [0, 1],
     ),
 )
-MORE = "Each failure with its curves and its remedy: `docs/failures.md`."
+FAILURES = PACKAGE.parents[1] / "docs/failures.md"  # of a checkout; a wheel has no documents
 
 
 def training_tab(training: Training) -> gr.Timer:
     """Returns the timer of the updates, which runs while the tab is open."""
     timer = gr.Timer(TICK, active=False)
+    gr.Markdown(
+        "Generator **G** draws faces from latents (numbers); discriminator **D** rates them."
+    )
+    names = [*PRESETS, *training.data]  # a remedy's name begins with one of them
     with gr.Row():
-        name = gr.Dropdown([*PRESETS, *training.data], value=HEALTHY, label="what to train")
+        name = gr.Dropdown(
+            names,
+            value=lambda: next((n for n in names if training.name.startswith(n)), HEALTHY),
+            label="what to train",
+        )
         minutes = gr.Slider(1, 60, 3, step=1, precision=0, label="minutes", visible=False)
     about = gr.Markdown(PRESETS[HEALTHY], elem_id="about")
     with gr.Row():
@@ -76,7 +86,7 @@ def training_tab(training: Training) -> gr.Timer:
             for label in ("Stop", "Resume", "Apply the remedy")
         ]
     status = gr.Markdown(training.status, elem_id="status")
-    epoch = gr.Slider(0, 1, 0, step=1, precision=0, label="epoch; 0 is the newest", visible=False)
+    epoch = gr.Slider(-1, 0, 0, step=1, precision=0, label="epochs back from now", visible=False)
     with gr.Row():
         shown = [
             gr.Image(buttons=[], format="png", elem_id=key, min_width=300, visible=False)
@@ -89,7 +99,9 @@ def training_tab(training: Training) -> gr.Timer:
                 plots.append(plot(chart, [], []))
             with gr.Column(min_width=240):
                 gr.Markdown(chart.text)
-    gr.Markdown(MORE)
+    if FAILURES.is_file():
+        with gr.Accordion("Failures, their curves and their remedies", open=False):
+            gr.Markdown(re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", FAILURES.read_text("utf-8")))
     on(name.change, _chosen, name, [about, minutes], api_visibility="private")
     for button, function in zip(
         buttons, (training.stop, training.resume, training.remedy), strict=True
@@ -109,18 +121,19 @@ def _chosen(name: str) -> list[Any]:
     return [PRESETS.get(name, ""), gr.Slider(visible=name not in PRESETS)]
 
 
-def _update(training: Training, epoch: int) -> list[Any]:
-    """The status, the buttons that can be used, the grids after `epoch`, the charts."""
+def _update(training: Training, back: int) -> list[Any]:
+    """The status, the buttons that can be used, the grids `back` epochs ago (<= 0), the charts."""
     runs = training.runs
     healthy = [run for run in training.healthy() if runs != [run]]
-    running, stopped = training.running, training.stopped
-    usable = (not running, running, stopped and not running, training.can_be_remedied)
+    running = training.running
+    usable = (not running, running, training.can_be_resumed, training.can_be_remedied)
     count = len(grids(runs))
+    epoch = max(1, count + 1 + back) if back else 0
     faces = ((training.name, grid(runs, epoch)), (HEALTHY, grid(healthy, epoch)))
     return [
         training.status(),
         *(gr.Button(visible=visible) for visible in usable),
-        gr.Slider(maximum=max(1, count), visible=count > 0),
+        gr.Slider(minimum=-max(1, count), visible=count > 0),
         *(gr.Image(face, label=name, visible=face is not None) for name, face in faces),
         *(plot(chart, metrics(runs), metrics(healthy)) for chart in CHARTS),
     ]
