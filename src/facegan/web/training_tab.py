@@ -86,7 +86,7 @@ def training_tab(training: Training) -> gr.Timer:
             for label in ("Stop", "Resume", "Apply the remedy")
         ]
     status = gr.Markdown(training.status, elem_id="status")
-    epoch = gr.Slider(-1, 0, 0, step=1, precision=0, label="epochs back from now", visible=False)
+    epoch = gr.Slider(-1, 0, 0, step=1, precision=0, label="epochs back; 0 is now", visible=False)
     with gr.Row():
         shown = [
             gr.Image(buttons=[], format="png", elem_id=key, min_width=300, visible=False)
@@ -158,5 +158,5 @@ def plot(chart: Chart, entries: Sequence[Entry], healthy: Sequence[Entry]) -> gr
         title=chart.title,
         y_lim=chart.y_lim,
         height=220,
-        visible=len(points) > 0,
+        visible=len(points) > len(chart.metrics),  # one point makes no line
     )
