@@ -75,9 +75,11 @@ def main(cfg: DictConfig) -> None:
             sys.exit(2)
     page, grids = folder / PAGE / "index.html", sorted((folder / "samples").glob("*.gif"))
     files = [path for path in (page, folder / "evaluation.html", *grids) if path.is_file()]
-    print("\nlook at", *files, sep="\n  ")
     path = folder / "evaluation.json"
     report = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    print("\nlook at", *files, sep="\n  ")
+    if verdict := report.get("facts", {}).get("verdict"):
+        print(verdict)
     print("try next", *next_steps(facts, report, train_longer(folder)), sep="\n  ")
 
 

@@ -79,7 +79,7 @@ def verdict(weights: str, run: Path | None) -> dict[str, str]:
         return {}
     page = f"python -m facegan.export weights={shlex.quote(str(run))}"
     command = train_longer(run) if still_the_start(weights) else page
-    return {"verdict": f"{text}. Next: {command}"}
+    return {"verdict": text, "next": command}
 
 
 def comparison_facts(

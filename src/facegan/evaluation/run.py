@@ -110,7 +110,7 @@ def evaluate(cfg: DictConfig) -> None:
     print(*(f"{name}: {facts[name]}" for name in PRINTED if name in facts), sep="\n")
     print(f"{out / 'evaluation.html'} shows faces, attribute coverage and nearest neighbours")
     if "verdict" in facts:
-        print(facts["verdict"])
+        print(f"{facts['verdict']}. Next: {facts['next']}")
 
 
 def _check_count(name: str, count: int) -> None:

@@ -28,9 +28,8 @@ def movement(init: str, start: Tensor, generator: Generator, images: int) -> str
     apart = _difference(start, start.roll(1, 0))  # of different seeds
     text = f"faces have moved by {moved:.0f} grey levels; two seeds differ by {apart:.0f}"
     if moved < LITTLE * apart and images >= LEAST:
-        return (
-            f"faces still resemble those of init={name}, which photographs like them keep: {text}"
-        )
+        reason = "as they will if the photographs are like these"
+        return f"the faces still resemble those of init={name}, {reason}: {text}"
     if moved < LITTLE * apart:
         return f"{WARNING}these are still the faces of init={name}; train longer: {text}"
     return f"the faces are no longer those of init={name}: {text}"
