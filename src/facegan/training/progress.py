@@ -65,7 +65,8 @@ def describe_device(device: torch.device) -> str:
     """The device's name and, on CUDA, its memory."""
     if device.type == "cpu":
         threads = torch.get_num_threads()
-        return f"CPU, {threads} threads; a GPU is not used, which is fine for small models"
+        gpu = "a GPU is not used" if torch.cuda.is_available() else "no GPU was found"
+        return f"CPU, {threads} thread{'s' * (threads > 1)}; {gpu}, which is fine for small models"
     if device.type != "cuda":
         return device.type.upper()
     properties = torch.cuda.get_device_properties(device)
