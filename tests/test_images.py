@@ -3,6 +3,7 @@
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -144,3 +145,17 @@ def test_the_frames_of_a_video_are_not_kept(name: str, tmp_path: Path) -> None:
 
     save_video(frames(), tmp_path / name, fps=10)
     assert max(alive) <= 3
+
+
+@pytest.mark.parametrize(
+    ("count", "options", "message"),
+    [
+        (2, {"upscale": 10**6}, "upscale must be a number from 1 to 100, got 1000000"),
+        (2, {"columns": -1}, "columns must be a whole number from 1 to 1000000, got -1"),
+        (0, {}, "the number of images in a grid must be .* from 1 to .*, got 0"),
+        (2, {"path": "faces"}, "faces has no suffix .*, such as faces.png"),
+    ],
+)
+def test_wrong_arguments_of_save_grid(count: int, options: dict[str, Any], message: str) -> None:
+    with pytest.raises((ValueError, FaceganError), match=message):
+        save_grid(random_images(2)[:count], **{"path": "faces.png", **options})

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,3 +83,20 @@ def test_the_clearest_are_kept() -> None:
     clarity = selection.logits_and_clarity(classifiers, generator.sample(40))[1]
     assert find_seeds(generator, {}, 20, keep=0.5) == clarity.topk(20).indices.sort()[0].tolist()
     assert find_seeds(generator, {}, 20, keep=1.0) == list(range(20))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n": -1}, "the number of faces must be a whole number from 1 to 1000000, got -1"),
+        ({"upscale": 1000}, "upscale must be a number from 1 to 100, got 1000"),
+        ({"filter": "x"}, "filter must be one of nearest, lanczos, got 'x'"),
+        ({"size": 1}, "size must be a number of pixels from 28 to 2800 .*, got 1"),
+    ],
+)
+def test_wrong_arguments_are_refused_before_the_search(
+    options: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(Generator, "sample")
+    with pytest.raises((ValueError, FaceganError), match=message):
+        avatars("set", weights="lite-28", **options)

@@ -14,6 +14,7 @@ from PIL.GifImagePlugin import getdata, getheader
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
+from facegan.core.checks import MANY, check_number
 from facegan.core.errors import FaceganError
 from facegan.core.files import atomic_path
 from facegan.core.provenance import PNG_KEY, Provenance, mark_gif, mp4_box
@@ -35,9 +36,12 @@ def grid(images: Tensor, columns: int | None = None, padding: int = 1) -> Tensor
     """Tiles images row by row: (N, C, H, W) uint8 -> one image (C, H', W') uint8.
 
     `columns` defaults to the ceiling of √N. `padding` black pixels separate neighbouring tiles.
+    Raises ValueError for no images, and for negative `columns`.
     """
     count, channels, height, width = images.shape
+    check_number("the number of images in a grid", count, 1, MANY)
     columns = columns or -(-int(count**0.5 * 1000) // 1000)
+    check_number("columns", columns, 1, 10**6)
     rows = -(-count // columns)
     canvas = images.new_zeros(rows * columns, channels, height + padding, width + padding)
     canvas[:count, :, :height, :width] = images
@@ -54,14 +58,16 @@ def to_pil(
     """(C, H, W) uint8 with C = 1 or 3 -> a Pillow image, enlarged by the factor `upscale`.
 
     `filter`: "nearest" or "lanczos". `facts`: of synthetic faces, with which a file is marked.
+    Raises ValueError for another filter, and for `upscale` out of [1, 100].
     """
+    mark = replace(facts or Provenance(""), upscale=upscale, filter=filter)
     array = image.cpu().permute(1, 2, 0).numpy()
     picture = Image.fromarray(array.squeeze(2) if array.shape[2] == 1 else array)
     if upscale != 1:
         size = (round(picture.width * upscale), round(picture.height * upscale))
         picture = picture.resize(size, FILTERS[filter])
     if facts is not None:
-        packet = replace(facts, upscale=upscale, filter=filter).to_xmp()
+        packet = mark.to_xmp()
         picture.info |= {PNG_KEY: packet, "pnginfo": PngInfo()}
         picture.info["pnginfo"].add_itxt(PNG_KEY, packet)
     return picture
@@ -113,7 +119,12 @@ def open_image(path: str | Path) -> Image.Image:
 
 
 def save_image(picture: Image.Image, path: str | Path) -> None:
-    """Writes a Pillow image atomically; the suffix of `path` decides the format."""
+    """Writes a Pillow image atomically; the suffix of `path` decides the format.
+
+    Raises FaceganError if it has none.
+    """
+    if not Path(path).suffix:
+        raise FaceganError(f"{path} has no suffix that decides its format, such as {path}.png")
     with atomic_path(Path(path)) as temporary:
         picture.save(temporary, pnginfo=picture.info.get("pnginfo"))
 

@@ -25,7 +25,7 @@ from facegan.networks.attributes import (
     classify,
 )
 from facegan.networks.base import Generator
-from facegan.networks.latents import MAX_SEED
+from facegan.networks.latents import MAX_SEED, MAX_SEEDS
 
 CANDIDATES, MORE_CANDIDATES = 10_000, 50  # faces of a search; more of them for each face
 BATCH = 96  # seeds at a time
@@ -55,8 +55,9 @@ def find_seeds(
     With `keep`, the mean of both bundled classifiers decides, and of each combination of attributes
     only the clearest share `keep` is taken, or more if it is rare. `order`: labels that the faces
     of a conditional generator are drawn with; they decide instead of the classifiers. `progress`
-    shows a bar. Raises FaceganError for an unknown attribute, ValueError for an impossible share.
+    shows a bar. Raises FaceganError for an unknown attribute, ValueError for impossible numbers.
     """
+    check_number("the number of faces", count, 1, MAX_SEEDS)
     check_number("keep", 1 if keep is None else keep, 0.01, 1, whole=False)
     sizes = BUNDLED_SIZES if keep else (generator.image_size,)
     classifiers = [bundled_classifier(size).to(generator.device) for size in sizes]
@@ -124,19 +125,19 @@ def avatars(
     The faces are those of `find_seeds`: `shares` are its `wanted`, or labels of conditional
     weights. A file has `size` pixels, or `upscale` times the weights'; `filter`: as in `to_pil`. On
     one machine the files always have the same bytes. Raises FaceganError if there are too few such
-    faces, and for an unknown attribute.
+    faces, and for an unknown attribute; ValueError for numbers out of range.
     """
     generator, wanted = Generator.from_pretrained(weights), dict(shares or {})
-    upscale = upscale or enlargement(generator.image_size, size)
+    upscale = enlargement(generator.image_size, size) if upscale is None else upscale
     order, text = label_order(generator, wanted), attributes_text(wanted)
+    facts = generator.provenance(truncation=truncation, attributes=text)
+    facts = replace(facts, upscale=upscale, filter=filter)  # refuses wrong ones before the search
     seeds = find_seeds(generator, wanted, n, truncation=truncation, keep=keep, order=order)
     check_found(seeds, n, text)
     images = generator.sample(seeds=seeds, truncation=truncation, attributes=order)
-    facts = generator.provenance(truncation=truncation, attributes=text)
     for seed, image in zip(seeds, images, strict=True):
         picture = to_pil(image, upscale, filter, replace(facts, seeds=str(seed)))
         save_image(picture, Path(out) / f"seed-{seed:04}.png")
-    facts = replace(facts, upscale=upscale, filter=filter)
     return write_manifest(Path(out), facts, keep, seeds, images)
 
 
