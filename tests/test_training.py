@@ -267,6 +267,8 @@ def test_the_networks_are_compiled_on_demand(tiny: Any, monkeypatch: pytest.Monk
         ("trainer.precision=64-true", "trainer.precision must be one of 32-true, bf16-mixed"),
         ("trainer.accelerator=abacus", "trainer: .*abacus"),
         ("+trainer.max_steps=10", "trainer.max_steps must be left out: the run sets it itself"),
+        ("+trainer.min_epochs=5", "trainer.min_epochs must be left out"),
+        ("+trainer.limit_train_batches=0", "limit_train_batches must be above 0, got 0"),
         ("+trainer.strategy=ddp", "trainer.strategy must be left out: the run sets it"),
         ("+trainer.gradient_clip_val=1", "trainer.gradient_clip_val must be left out"),
         ("model.final_lr_factor=-1", "model.final_lr_factor must be a number from 0 to 100"),

@@ -174,7 +174,9 @@ def build_trainer(
         "plugins": [AtomicCheckpointIO()],
         "max_epochs": budget.max_epochs if isinstance(budget, EpochBudget) else -1,
         "max_steps": -1,
-        "max_time": None,  # the budget's callback ends the training
+        "min_epochs": None,  # the budget ends the training
+        "min_steps": None,
+        "max_time": None,
         "precision": options["precision"] or default_precision(options["accelerator"]),
         # one backward pass leaves the other network's weights without gradients
         "strategy": "auto" if one_process(options) else "ddp_find_unused_parameters_true",
@@ -188,6 +190,8 @@ def build_trainer(
             raise ValueError(f"{name} must be left out: the run sets it itself")
     kept = {name: value for name, value in options.items() if name not in OWN_OPTIONS}
     trainer: pl.Trainer = instantiate(kept, "trainer", **arguments)
+    if trainer.limit_train_batches == 0:
+        raise ValueError("limit_train_batches must be above 0, got 0: nothing would be trained")
     profiler: Any = trainer.profiler  # type: ignore[attr-defined]
     if not isinstance(profiler, PassThroughProfiler) and profiler.filename is None:
         profiler.dirpath, profiler.filename = folder, "profile"
