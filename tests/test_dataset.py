@@ -50,12 +50,20 @@ def test_attributes_that_earlier_versions_packed(path: Path) -> None:
     assert np.array_equal(open_dataset(path).labels.attributes, 2 * np.eye(5, 2) - 1)
 
 
-def test_some_attributes(path: Path) -> None:
-    labels = open_dataset(path).with_attributes(["Young"]).labels
+@pytest.mark.parametrize("name", ["Young", "young"])
+def test_some_attributes(path: Path, name: str) -> None:
+    labels = open_dataset(path).with_attributes([name]).labels
     assert labels.attribute_names == ("Young",)
     assert np.array_equal(labels.attributes, LABELS.attributes[:, 1:])
-    with pytest.raises(ValueError, match="attributes must be one of Smiling, Young, got 'Old'"):
-        open_dataset(path).with_attributes(["Old"])
+
+
+@pytest.mark.parametrize(
+    ("known", "own"), [(["Smiling", "Young"], "Smiling, Young"), ([], "none; set data.labels")]
+)
+def test_unknown_attributes(path: Path, known: list[str], own: str) -> None:
+    dataset = open_dataset(path).with_attributes(known)
+    with pytest.raises(FaceganError, match=f"data.attributes must .*'Old'; it has {own}"):
+        dataset.with_attributes(["Old"])
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])

@@ -15,8 +15,7 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from facegan.core.checks import check_choice
-from facegan.core.errors import DamagedError
+from facegan.core.errors import DamagedError, FaceganError
 from facegan.core.files import named_errors, parse_json, read_text, reading, write_json
 from facegan.data.photos import Unused
 
@@ -75,15 +74,22 @@ class PackedDataset:
         return {**self.manifest["counts"], "all": len(self.images)}
 
     def with_attributes(self, names: Sequence[str] | None) -> "PackedDataset":
-        """This data set with these attributes only. Raises ValueError for unknown names."""
+        """This data set with these attributes only, named in any case; FaceganError for others."""
         if names is None:
             return self
         known = self.labels.attribute_names
-        for name in names:
-            check_choice("attributes", name, known)
-        columns = [known.index(name) for name in names]
+        lower = [name.lower() for name in known]
+        columns = []
+        for name in map(str, names):
+            if name.lower() not in lower:
+                own = ", ".join(known) or "none; set data.labels"
+                raise FaceganError(
+                    f"data.attributes must name labels of the data, got {name!r}; it has {own}"
+                )
+            columns.append(known.index(name) if name in known else lower.index(name.lower()))
         attributes = self.labels.attributes[:, columns]
-        labels = replace(self.labels, attributes=attributes, attribute_names=tuple(names))
+        chosen = tuple(known[column] for column in columns)
+        labels = replace(self.labels, attributes=attributes, attribute_names=chosen)
         return replace(self, labels=labels)
 
     def release_memory(self) -> None:
