@@ -266,6 +266,7 @@ def test_the_networks_are_compiled_on_demand(tiny: Any, monkeypatch: pytest.Monk
         ("trainer.max_time=00:00:00", "trainer.max_time must read HH:MM:SS"),
         ("trainer.precision=64-true", "trainer.precision must be one of 32-true, bf16-mixed"),
         ("trainer.accelerator=abacus", "trainer: .*abacus"),
+        ("trainer.accelerator=tpu", "trainer: .*torch_xla"),
         ("+trainer.max_steps=10", "trainer.max_steps must be left out: the run sets it itself"),
         ("+trainer.min_epochs=5", "trainer.min_epochs must be left out"),
         ("+trainer.limit_train_batches=0", "limit_train_batches must be above 0, got 0"),

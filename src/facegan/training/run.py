@@ -149,7 +149,7 @@ def _train(
     )
     if start.data:  # a refused resume writes nothing
         data.load_state_dict(start.data)
-    with named_errors("trainer"):
+    with named_errors("trainer", (ValueError, ModuleNotFoundError)):
         file = MetricsFile(folder / METRICS_FILE, start.metrics_lines)
         callbacks = build_callbacks(config, folder, dataset, start, budget, schedule, file, extra)
         trainer = build_trainer(config["trainer"], folder, budget, loggers, callbacks)
