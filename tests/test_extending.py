@@ -39,11 +39,6 @@ def extended(tmp_path: Path) -> Path:
     for name in ("src/facegan/networks/mlp.py", *networks):
         assert not (REPOSITORY / name).exists(), "the example must add a file"
         write(tmp_path / name, block(f"Create `{name}`:"))
-    name = "conf/model/loss/relativistic_average.yaml"
-    write(tmp_path / name, block(f"Create `{name}`:"))
-    losses = tmp_path / "src/facegan/gan/losses.py"
-    code = block("Append to `src/facegan/gan/losses.py`:")
-    write(losses, f"{losses.read_text(encoding='utf-8')}\n\n{code}")
     function = block(f"Insert before `METRICS` in `{METRICS_FILE}`:")
     code = block("Add to the tuple `METRICS`, as its first entry:")
     entry = indent(f"{code.rstrip()},\n", " " * 4)
@@ -73,11 +68,9 @@ def test_the_examples_train_and_are_evaluated(extended: Path) -> None:
         extended,
         "train",
         *("model=lite", "model/generator=mlp", "model/discriminator=mlp"),
-        *("model/loss=relativistic_average", "data=generated", "data.count=1000"),
+        *("data=generated", "data.count=1000"),
         *("trainer.accelerator=cpu", "trainer.max_epochs=1", "hydra.run.dir=run"),
     )
-    config = (extended / "run/config.yaml").read_text(encoding="utf-8")
-    assert "facegan.gan.losses.RelativisticAverage" in config
     curve = (extended / "run/metrics.jsonl").read_text(encoding="utf-8").splitlines()
     assert any(json.loads(line).get("variance_ratio", 0) > 0 for line in curve)
     table = run(extended, "evaluate", "weights=run", "evaluation.faces=100")
@@ -101,8 +94,8 @@ def test_parts_outside_of_the_package_train_and_are_evaluated(extended: Path) ->
 
 def test_the_examples_are_formatted(extended: Path) -> None:
     shutil.copy(REPOSITORY / "pyproject.toml", extended)
-    changed = [extended / "src/facegan/gan/losses.py", extended / METRICS_FILE]
-    files = [*changed, extended / "src/facegan/networks/mlp.py", extended / "my_parts.py"]
+    names = (METRICS_FILE, "src/facegan/networks/mlp.py", "my_parts.py")
+    files = [extended / name for name in names]
     write(files[-1], block("Create `my_parts.py`:"))
     for check in (["check"], ["format", "--check"]):
         command = [sys.executable, "-m", "ruff", *check, *map(str, files)]
