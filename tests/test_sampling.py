@@ -65,12 +65,14 @@ def test_latents_are_standard_normal_and_independent() -> None:
         ({"seeds": [-1]}, "a seed must be .*, got -1"),
         ({"seeds": [math.nan]}, "a seed must be .*, got nan"),
         ({"n": -3}, "give n, at least 0, .* got n=-3"),
-        ({"n": 1, "truncation": math.nan}, "truncation must be a finite number, got nan"),
+        ({"n": 1, "truncation": math.nan}, "truncation must be a number from 0 to 10, got nan"),
+        ({"n": 1, "truncation": 1e308}, "truncation must be .*, got 1e\\+308"),
+        ({"n": 1, "attributes": {"Smiling": "0.5"}}, "Smiling must be .* from 0 to 1, got '0.5'"),
     ],
 )
 def test_wrong_arguments_of_sample(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Generator.from_pretrained("lite-28").sample(**arguments)
+        Generator.from_pretrained("labels-28").sample(**arguments)
 
 
 def test_a_single_seed_is_refused() -> None:

@@ -90,6 +90,7 @@ def test_the_clearest_are_kept() -> None:
     [
         ({"n": -1}, "the number of faces must be a whole number from 1 to 1000000, got -1"),
         ({"upscale": 1000}, "upscale must be a number from 1 to 100, got 1000"),
+        ({"shares": {"Male": "0.5"}}, "Male must be a number from 0 to 1, got '0.5'"),
         ({"filter": "x"}, "filter must be one of nearest, lanczos, got 'x'"),
         ({"size": 1}, "size must be a number of pixels from 28 to 2800 .*, got 1"),
     ],

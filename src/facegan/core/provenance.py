@@ -40,6 +40,7 @@ class Provenance:
 
     def __post_init__(self) -> None:
         check_number("columns", self.columns, 0, 10**6)
+        check_number("truncation", self.truncation, 0, 10, whole=False)
         check_number("upscale", self.upscale, 1, 100, whole=False)
         check_choice("filter", self.filter, ("nearest", "lanczos"))
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from facegan.core.checks import check_number
+from facegan.core.checks import check_number, check_share
 from facegan.core.console import progress_bar
 from facegan.core.errors import FaceganError
 from facegan.core.files import write_json
@@ -163,7 +163,7 @@ def cell_counts(wanted: Mapping[str, float], count: int) -> dict[Cell, int]:
     """How many of `count` faces have each combination of attributes: independent shares."""
     exact: dict[Cell, float] = {(): count}
     for name, share in wanted.items():
-        check_number(name, float(share), 0, 1, whole=False)
+        check_share(name, share)
         parts = [(has, part) for has, part in ((True, share), (False, 1 - share)) if part]
         exact = {(*cell, has): n * part for cell, n in exact.items() for has, part in parts}
     counts = {cell: int(number) for cell, number in exact.items()}

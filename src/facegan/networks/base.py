@@ -1,6 +1,5 @@
 """The contract of every architecture: the base classes of generators and discriminators."""
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facegan.core import pretrained
-from facegan.core.checks import check_choice, check_number
+from facegan.core.checks import check_number
 from facegan.core.console import progress_bar
 from facegan.core.images import to_uint8
 from facegan.core.provenance import Provenance
@@ -122,8 +121,7 @@ class Generator(FaceNetwork):
         attributes: Mapping[str, float] | None = None,
     ) -> Tensor:
         """The latents that `sample` draws, labels included: (N, latent_dim), on the CPU."""
-        if not math.isfinite(truncation):
-            raise ValueError(f"truncation must be a finite number, got {truncation}")
+        check_number("truncation", truncation, 0, 10, whole=False)
         seeds = seed_list(seeds)
         z = latents(seeds, self.latent_dim) * truncation
         if attributes and self.labels is None:
@@ -131,10 +129,6 @@ class Generator(FaceNetwork):
                 f"these weights have no labels to order {', '.join(attributes)} by: take weights "
                 'with labels, such as "labels-28", or search for seeds by facegan.find_seeds'
             )
-        known = () if self.labels is None else self.labels.names
-        for name, share in (attributes or {}).items():
-            check_choice("an attribute", name, known)
-            check_number(name, float(share), 0, 1, whole=False)
         return z if self.labels is None else self.condition(z, self.labels.draw(seeds, attributes))
 
     def condition(self, z: Tensor, labels: Tensor | None) -> Tensor:

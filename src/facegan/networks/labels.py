@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from facegan.core.checks import MANY, check_number
+from facegan.core.checks import MANY, check_choice, check_number, check_share
 
 MAX_COMBINATIONS = 4096  # that a weights file carries
 MAX_LABELS = 1000
@@ -53,8 +53,11 @@ class LabelTable:
 
         `order`: the share of faces, in [0, 1], that have an attribute. The labels without an order
         are drawn from the distribution, given the ordered ones. A seed with the same order has the
-        same labels in every set of seeds. Raises ValueError for an unknown name.
+        same labels in every set of seeds. Raises ValueError for an unknown name or share.
         """
+        for name, share in (order or {}).items():
+            check_choice("an attribute", name, self.names)
+            check_share(name, share)
         columns = [self.names.index(name) for name in order or {}]
         shares = [*(order or {}).values()]
         drawn = [self._draw(int(seed), columns, shares) for seed in seeds]
