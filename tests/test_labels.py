@@ -107,8 +107,27 @@ def test_a_dataset_json(
     assert (found, attributes.tolist()) == (names, expected)
 
 
-@pytest.mark.parametrize("text", ["[]", '{"labels": 3}', '{"labels": [["a"]]}', "{", "[" * 9999])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *["[]", '{"labels": 3}', '{"labels": [["a"]]}', "{", "[" * 9999],
+        '{"labels": [["a", 1%s]]}' % ("0" * 400),
+    ],
+)
 def test_a_broken_dataset_json(tmp_path: Path, text: str) -> None:
     (tmp_path / "dataset.json").write_text(text)
     with pytest.raises(FaceganError, match=r"dataset\.json must be an object"):
         attributes_of(PHOTOS, str(tmp_path / "dataset.json"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("0.png,a\rb\r1.png,c", "is not a readable CSV: new-line"),
+        (f"0.png,{'a' * 200_000}", "is not a readable CSV: field larger"),
+    ],
+)
+def test_a_refused_table(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "labels.csv").write_bytes(text.encode())
+    with pytest.raises(FaceganError, match=f"data.labels=.*{message}"):
+        attributes_of(PHOTOS, str(tmp_path / "labels.csv"))

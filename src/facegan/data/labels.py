@@ -183,7 +183,10 @@ def _table(names: Sequence[str], source: str) -> dict[str, list[str]]:
             "a dataset.json"
         )
     data = path.read_bytes()
-    header, *rows = _read_json(data) if path.suffix == ".json" else _read_csv(data, names)
+    try:
+        header, *rows = _read_json(data) if path.suffix == ".json" else _read_csv(data, names)
+    except csv.Error as error:
+        raise FaceganError(f"data.labels={source} is not a readable CSV: {error}") from error
     table = {row[0]: row[1:] for row in rows}
     empty = [""] * (len(header) - 1)
     normal = [unicodedata.normalize("NFC", name) for name in names]
@@ -227,7 +230,7 @@ def _read_json(data: bytes) -> list[list[str]]:
         cells = [[f"{value:g}" for value in vector] for vector in vectors]
         rows = zip(labels, cells, strict=True)
         return [header, *([name, *row] for (name, _), row in rows if len(row) == width)]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise FaceganError(
             "dataset.json must be an object whose entry labels is a list of pairs of a file name "
             f"and a number or a list of numbers ({error})"
