@@ -75,6 +75,7 @@ def test_a_set_of_faces(cli, workdir: Path) -> None:
         assert path.read_bytes() == (Path("again") / path.name).read_bytes()
     seeds = find_seeds(Generator.from_pretrained("lite-28"), shares, 8, keep=1.0)
     assert seeds == [face["seed"] for face in faces]
+    assert "set are not in its manifest" in cli("sample", *options).err
 
 
 def test_the_clearest_are_kept() -> None:

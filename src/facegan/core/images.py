@@ -119,10 +119,7 @@ def open_image(path: str | Path) -> Image.Image:
 
 
 def save_image(picture: Image.Image, path: str | Path) -> None:
-    """Writes a Pillow image atomically; the suffix of `path` decides the format.
-
-    Raises FaceganError if it has none.
-    """
+    """Writes a Pillow image atomically, by the suffix of `path`. Raises FaceganError for none."""
     if not Path(path).suffix:
         raise FaceganError(f"{path} has no suffix that decides its format, such as {path}.png")
     with atomic_path(Path(path)) as temporary:

@@ -156,6 +156,8 @@ def write_manifest(
     manifest = {**about, **{name: getattr(facts, name) for name in fields}}
     manifest |= {"shares": parse_attributes(facts.attributes), "keep": keep, "faces": faces}
     write_json(folder / "manifest.json", manifest)
+    if others := len([*folder.glob("seed-*.png")]) - len(faces):
+        print(f"warning: {others} seed-*.png in {folder} are not in its manifest", file=sys.stderr)
     return manifest
 
 
