@@ -1,6 +1,7 @@
 """The label table, and how labels are read from tables of every kind."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,7 @@ def test_a_share_of_all_or_none() -> None:
         ("name,kind\n0.png,cat\n1.png,dog\n2.png,cat\n", ["cat", "dog"], "+- -+ +- ??"),
         ("0.png,cat\n1.png,dog\n", ["cat", "dog"], "+- -+ ?? ??"),
         ("name,smiles\n0.png,1\n1.png,0\n3.png,yes\n", ["smiles"], "+ - ? +"),
+        ("name,a,b\n0.png,1.0,nan\n1.png,0.0,NA\n2.png,NaN,1\n", ["a", "b"], "+? -? ?+ ??"),
         (
             "name;a;b;hair\n0.png;1;;red\n1.png;-1;true;\n2.png;0;No;red\n3.png;;;black\n",
             ["a", "b", "hair_black", "hair_red"],
@@ -96,6 +98,7 @@ def test_a_table_of_labels(tmp_path: Path, text: str, names: list[str], expected
     [
         ([["0.png", 6], ["a/1.png", 2]], ["2", "6"], [[-1, 1], [1, -1]]),
         ([["0.png", [0, 1]], ["a/1.png", [1, 1]]], ["0", "1"], [[-1, 1], [1, 1]]),
+        ([["0.png", [0, math.nan]], ["a/1.png", [1, 1]]], ["0", "1"], [[-1, 0], [1, 1]]),
     ],
 )
 def test_a_dataset_json(
@@ -125,9 +128,12 @@ def test_a_broken_dataset_json(tmp_path: Path, text: str) -> None:
     [
         ("0.png,a\rb\r1.png,c", "is not a readable CSV: new-line"),
         (f"0.png,{'a' * 200_000}", "is not a readable CSV: field larger"),
+        ("name,a,b,a\n0.png,1,1,0\n", "has several labels named a;"),
+        ("name,hair,hair_black\n0.png,black,1\n1.png,red,0\n", "labels named hair_black;"),
+        ("name,a\n0.png,1\n0.png,0\n", "has different labels for 0.png;"),
     ],
 )
 def test_a_refused_table(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "labels.csv").write_bytes(text.encode())
-    with pytest.raises(FaceganError, match=f"data.labels=.*{message}"):
+    with pytest.raises(FaceganError, match=message):
         attributes_of(PHOTOS, str(tmp_path / "labels.csv"))

@@ -78,18 +78,15 @@ class PackedDataset:
         if names is None:
             return self
         known = self.labels.attribute_names
-        lower = [name.lower() for name in known]
-        columns = []
-        for name in map(str, names):
-            if name.lower() not in lower:
-                own = ", ".join(known) or "none; set data.labels"
-                raise FaceganError(
-                    f"data.attributes must name labels of the data, got {name!r}; it has {own}"
-                )
-            columns.append(known.index(name) if name in known else lower.index(name.lower()))
-        attributes = self.labels.attributes[:, columns]
-        chosen = tuple(known[column] for column in columns)
-        labels = replace(self.labels, attributes=attributes, attribute_names=chosen)
+        lower = {name.lower(): name for name in known}
+        names = [n if n in known else lower.get(n.lower(), n) for n in map(str, names)]
+        if unknown := [name for name in names if name not in known]:
+            own = ", ".join(known) or "none; set data.labels"
+            raise FaceganError(
+                f"data.attributes must name labels of the data, got {unknown[0]!r}; it has {own}"
+            )
+        attributes = self.labels.attributes[:, [known.index(name) for name in names]]
+        labels = replace(self.labels, attributes=attributes, attribute_names=tuple(names))
         return replace(self, labels=labels)
 
     def release_memory(self) -> None:

@@ -96,7 +96,7 @@ class HubDataset(PhotoSource):
         for column in self.columns:
             cells = {split: _cells(rows, column) for split, rows in self.splits.items()}
             columns[column] = [cells[split][row] for split, row in map(locate, names)]
-        return encode(columns, str(self.labels))
+        return encode([*columns.items()], str(self.labels))
 
 
 def locate(name: str) -> tuple[str, int]:

@@ -5,7 +5,7 @@ import io
 import json
 import unicodedata
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -27,6 +27,8 @@ MAX_STRAY = 0.1  # of the photographs outside of the folders of splits
 SUBFOLDER = "subfolder"
 MAX_CLASSES = 100
 YES_NO = {"1": 1, "true": 1, "yes": 1, "0": -1, "-1": -1, "false": -1, "no": -1}
+UNKNOWN = ("", "nan", "NaN", "NA")
+Columns = Sequence[tuple[str, Sequence[str]]]  # names and cells
 
 
 def held_out_share(count: int) -> float:
@@ -145,36 +147,39 @@ def attributes_of(names: Sequence[str], source: str | None) -> tuple[NDArray[np.
         return encode(_table(names, source), source)
     # the first folder of each name, below train/ or the like
     parts = [p.parts[split_folder(p) is not None : -1] for p in below_common_folder(names)]
-    return encode({"": [folders[0] if folders else "" for folders in parts]}, source)
+    return encode([("", [folders[0] if folders else "" for folders in parts])], source)
 
 
-def encode(columns: Mapping[str, Sequence[str]], source: str) -> tuple[NDArray[np.int8], list[str]]:
-    """Columns of N cells each as attributes: (N, A), and their names.
+def encode(columns: Columns, source: str) -> tuple[NDArray[np.int8], list[str]]:
+    """Named columns of N cells each as attributes: (N, A), and their names.
 
     A column of yes and no is one attribute with its name, any other has one for each of its
-    classes. An empty cell is unknown. Raises FaceganError for too many or no classes.
+    classes. An empty cell is unknown. Raises FaceganError for too many, none, or equal ones.
     """
-    attributes: dict[str, list[int]] = {}
-    for column, cells in columns.items():
+    names, attributes = [], []
+    for column, cells in columns:
         if missing := sum(not cell for cell in cells):
             name = f" in the column {column}" if column else ""
             print(f"{missing} of {len(cells)} photographs have no label{name}", flush=True)
-        values = {cell.lower() for cell in cells} - {""}
-        if column and values <= YES_NO.keys():
-            attributes[column] = [YES_NO.get(cell.lower(), 0) for cell in cells]
+        lower = [cell.lower().removesuffix(".0") for cell in cells]  # pandas writes 1 as 1.0
+        if column and {*lower} - {""} <= YES_NO.keys():
+            names.append(column)
+            attributes.append([YES_NO.get(cell, 0) for cell in lower])
             continue
         prefix = f"{column}_" if len(columns) > 1 else ""
         for name in sorted({*cells} - {""}):
-            attributes[prefix + name] = [0 if not c else 1 if c == name else -1 for c in cells]
-    if not 1 <= len(attributes) <= MAX_CLASSES:
+            names.append(prefix + name)
+            attributes.append([0 if not c else 1 if c == name else -1 for c in cells])
+    if not 1 <= len(names) <= MAX_CLASSES:
         raise FaceganError(
-            f"data.labels={source} gives {len(attributes)} classes; there must be 1 to "
-            f"{MAX_CLASSES}"
+            f"data.labels={source} gives {len(names)} classes; there must be 1 to {MAX_CLASSES}"
         )
-    return np.array([*attributes.values()], dtype=np.int8).T, [*attributes]
+    if same := ", ".join(sorted({name for name in names if names.count(name) > 1})):
+        raise FaceganError(f"data.labels={source} has several labels named {same}; rename a column")
+    return np.array(attributes, dtype=np.int8).T, names
 
 
-def _table(names: Sequence[str], source: str) -> dict[str, list[str]]:
+def _table(names: Sequence[str], source: str) -> Columns:
     """The cells of these photographs, by column; empty for those that the table does not name."""
     path = Path(source).expanduser()
     if not path.is_file():
@@ -187,6 +192,7 @@ def _table(names: Sequence[str], source: str) -> dict[str, list[str]]:
         header, *rows = _read_json(data) if path.suffix == ".json" else _read_csv(data, names)
     except csv.Error as error:
         raise FaceganError(f"data.labels={source} is not a readable CSV: {error}") from error
+    rows = [[row[0], *("" if cell in UNKNOWN else cell for cell in row[1:])] for row in rows]
     table = {row[0]: row[1:] for row in rows}
     empty = [""] * (len(header) - 1)
     normal = [unicodedata.normalize("NFC", name) for name in names]
@@ -196,7 +202,9 @@ def _table(names: Sequence[str], source: str) -> dict[str, list[str]]:
             f"{source} names none of the photographs; its first column must have their file names, "
             f"such as {names[0]}"
         )
-    return dict(zip(header[1:], map(list, zip(*found, strict=True)), strict=True))
+    if other := next((row for row in rows if row[0] and row[1:] != table[row[0]]), None):
+        raise FaceganError(f"{source} has different labels for {other[0]}; keep one of its rows")
+    return list(zip(header[1:], map(list, zip(*found, strict=True)), strict=True))
 
 
 def _read_csv(data: bytes, names: Sequence[str]) -> list[list[str]]:
