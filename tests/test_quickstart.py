@@ -15,7 +15,6 @@ from facegan.networks.dcgan import DCGANGenerator
 from facegan.training import plan as planning
 from facegan.training.plan import Facts, look, next_steps, plan
 
-NAMES = ["train", "evaluate", "export"]  # of the commands after prepare
 FAMILY = Facts(300, 3024, 4032, 24, 23, 22, 900, gpu=False, cores=2)
 
 
@@ -126,36 +125,29 @@ def test_the_commands_follow_each_other(
     assert ("what is left:" in result.out) is stopped
 
 
-def test_a_page_is_only_made_of_new_faces(cli: Cli, photos: Path, monkeypatch) -> None:
+@pytest.mark.parametrize(
+    ("code", "expected", "first"), [(130, 130, " resume="), (0, 2, " trainer.max_images=32000")]
+)
+def test_what_is_left_begins_with_a_resume(
+    code: int, expected: int, first: str, cli: Cli, photos: Path, monkeypatch
+) -> None:
     def run(words: list[str]) -> int:
         folder = Path(words[-1].removeprefix("hydra.run.dir="))
         about = {movement.FACT: "warning: these are still the faces", "images_seen": "16000"}
         if words[0] == "train":
             DCGANGenerator(2, width=8, image_size=8).save_pretrained(folder / WEIGHTS_FILE, about)
-        return 0
+            (folder / "config.yaml").touch()
+        return code if words[0] == "train" else 0
 
     monkeypatch.setattr(quickstart, "run", run)
     result = cli("quickstart", f"photos={photos}")
-    assert result.code == 2
-    assert "no page is made: these are still the faces\nwhat is left:\npython -m" in result.out
     left = result.out.partition("what is left:\n")[2].splitlines()
-    assert [line.split()[2] for line in left] == [f"facegan.{n}" for n in NAMES]
-    assert left[0].endswith("trainer.max_images=32000")
-
-
-def test_an_interrupted_training_is_resumed(cli: Cli, photos: Path, monkeypatch) -> None:
-    def run(words: list[str]) -> int:
-        if words[0] == "train":
-            Path(words[-1].removeprefix("hydra.run.dir="), "config.yaml").touch()
-        return 130 if words[0] == "train" else 0
-
-    monkeypatch.setattr(quickstart, "run", run)
-    left = cli("quickstart", f"photos={photos}").out.partition("what is left:\n")[2].splitlines()
-    assert [line.split()[2] for line in left] == [f"facegan.{n}" for n in NAMES]
-    assert " resume=" in left[0]
+    assert result.code == expected
+    assert [line.split()[2][8:] for line in left] == ["train", "evaluate", "export"]
+    assert first in left[0]
 
 
 def test_what_to_try_next_depends_on_the_report() -> None:
     copied = {"measures": {"memorization": {"value": 0.2}}}
     assert "20% of the faces" in "".join(next_steps(FAMILY, copied, "again"))
-    assert next_steps(FAMILY, {}, "again")[0] == "longer, for sharper faces: again"
+    assert next_steps(FAMILY, {}, "again")[0] == "longer (for sharper faces): again"

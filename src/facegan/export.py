@@ -8,7 +8,6 @@ loads nothing from a network. Needs pip install -e '.[export]'.
 """
 
 import json
-import sys
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -42,8 +41,9 @@ class ExportConfig:
 def main(cfg: DictConfig) -> None:
     from facegan.core.files import write_bytes
     from facegan.deployment.page import build_page
+    from facegan.latent.directions import NO_DIRECTIONS
     from facegan.latent.finding import load_directions
-    from facegan.latent.movement import still_the_start
+    from facegan.latent.movement import FACT
     from facegan.networks.base import Generator  # torch, which --help does not need
 
     try:
@@ -54,11 +54,11 @@ def main(cfg: DictConfig) -> None:
         ) from error
     generator = Generator.from_pretrained(cfg.weights)
     about = describe(cfg.weights, cfg.name, cfg.license)
-    if warning := still_the_start(cfg.weights):
-        print(f"warning: {warning}", file=sys.stderr)
+    if FACT in about:
+        print(about[FACT])
     model = to_onnx(generator, {**about, **_metadata(generator)}).SerializeToString()
     difference = largest_difference(model, generator)
-    directions = load_directions(generator, progress=True) if cfg.directions else None
+    directions = load_directions(generator, progress=True) if cfg.directions else NO_DIRECTIONS
     page = build_page(model, generator, directions, about, cfg.title)
     out = Path(cfg.out)
     for file, data in ((MODEL_FILE, model), (PAGE_FILE, page.encode())):

@@ -26,6 +26,7 @@ OWN = ("photos", "title", "dry_run", "hydra.run.dir")
 NEEDED = ("prepare", "train")  # the others may fail without harm to the weights
 FACES = 2000  # for an evaluation, which few photographs limit more than few faces
 PAGE = "page"  # a folder in the run's
+NO_SLIDERS = "directions=false"  # of attributes such as Attractive, tactless about relatives
 
 
 @dataclass
@@ -78,8 +79,6 @@ def main(cfg: DictConfig) -> None:
     path = folder / "evaluation.json"
     report = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     print("\nlook at", *files, sep="\n  ")
-    if verdict := report.get("facts", {}).get("verdict"):
-        print(verdict)
     print("try next", *next_steps(facts, report, train_longer(folder)), sep="\n  ")
 
 
@@ -90,13 +89,7 @@ def commands(keys: list[str], title: str, folder: Path) -> list[list[str]]:
         ["prepare", *data],
         ["train", *keys, f"hydra.run.dir={folder}"],
         ["evaluate", f"weights={folder}", f"evaluation.faces={FACES}"],
-        [
-            "export",
-            f"weights={folder}",
-            f"out={folder / PAGE}",
-            f"title={title}",
-            "directions=false",
-        ],
+        ["export", f"weights={folder}", f"out={folder / PAGE}", f"title={title}", NO_SLIDERS],
     ]
 
 

@@ -24,7 +24,7 @@ SHARED_EFFECT = 0.45  # of an attribute's effect on itself
 def build_page(
     model: bytes,
     generator: Generator,
-    directions: Directions | None,
+    directions: Directions,
     about: dict[str, str],
     title: str | None = None,
 ) -> str:
@@ -55,7 +55,7 @@ def build_page(
     return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], template)
 
 
-def _config(generator: Generator, directions: Directions | None, about: dict[str, str]) -> str:
+def _config(generator: Generator, directions: Directions, about: dict[str, str]) -> str:
     """The constants of the page's scripts, as JSON that may stand in a script element."""
     # of saved PNG files; the page replaces these facts
     mark = generator.provenance([0], edit="none", motion="none")
@@ -66,21 +66,17 @@ def _config(generator: Generator, directions: Directions | None, about: dict[str
         "channels": generator.channels,
         "latentDim": generator.latent_dim,
         "labels": None if generator.labels is None else generator.labels.config,
-        "directions": [] if directions is None else _sliders(directions),
+        "directions": [
+            {
+                "name": direction,
+                "vector": _base64(directions[direction].numpy().astype("<f4").tobytes()),
+                "also": _also(directions.side_effects(direction, count=2)),
+            }
+            for direction in _best_first(directions)
+        ],
     }
     text = json.dumps(config, ensure_ascii=False, separators=(",", ":"))
     return text.replace("<", "\\u003c")
-
-
-def _sliders(directions: Directions) -> list[dict[str, str]]:
-    return [
-        {
-            "name": direction,
-            "vector": _base64(directions[direction].numpy().astype("<f4").tobytes()),
-            "also": _also(directions.side_effects(direction, count=2)),
-        }
-        for direction in _best_first(directions)
-    ]
 
 
 def _best_first(directions: Directions) -> list[str]:

@@ -95,6 +95,9 @@ class Directions:
             return cls(tuple(names), vectors, fit, effects, tuple(attributes), weights)
 
 
+NO_DIRECTIONS = Directions((), torch.empty(0), torch.empty(0), torch.empty(0), (), "")
+
+
 def find_name(name: str, known: Sequence[str], kind: str) -> int:
     """The index of `name` in `known`, whatever its case.
 

@@ -11,7 +11,6 @@ from facegan.networks.base import Generator
 SEEDS = range(64)
 LITTLE = 0.5  # of the difference between two seeds
 ENOUGH = 20_000  # images until faces are the photographs' (benchmarks/notes.md)
-LEAST = 10_000  # images before which little movement is a lack of training
 FACT = "moved"  # in the metadata of weights, the text of `movement`
 WARNING = "warning: "
 
@@ -19,20 +18,18 @@ WARNING = "warning: "
 def movement(init: str, start: Tensor, generator: Generator, images: int) -> str:
     """How far the faces of SEEDS have moved from `start`, (64, C, H, W) uint8, after `images`.
 
-    The text begins with WARNING if they are still the faces of the weights `init`, by the mean
-    absolute differences of pixels, for lack of training. Of a path, the text has the last part
-    only, since weights carry it.
+    By mean absolute differences of pixels. The text begins with WARNING if the training was too
+    short. Of the path `init`, it has the last part only, since weights carry it.
     """
     name = Path(init).name
     moved = _difference(start, generator.sample(seeds=SEEDS))
     apart = _difference(start, start.roll(1, 0))  # of different seeds
     text = f"faces have moved by {moved:.0f} grey levels; two seeds differ by {apart:.0f}"
-    if moved < LITTLE * apart and images >= LEAST:
-        reason = "as they will if the photographs are like these"
-        return f"the faces still resemble those of init={name}, {reason}: {text}"
-    if moved < LITTLE * apart:
-        return f"{WARNING}these are still the faces of init={name}; train longer: {text}"
-    return f"the faces are no longer those of init={name}: {text}"
+    if moved >= LITTLE * apart:
+        return f"the faces are no longer those of init={name}: {text}"
+    if images >= ENOUGH // 2:  # it is no lack of training
+        return f"the faces still resemble those of init={name}; so may the photographs: {text}"
+    return f"{WARNING}these are still the faces of init={name}; train longer: {text}"
 
 
 def still_the_start(weights: str | Path) -> str:

@@ -114,14 +114,11 @@ def _epoch_and_images(path: Path) -> tuple[int, float]:
 
 
 class WatchMovement(Callback):
-    """Prints after every epoch how far the faces have moved from the weights of `init`.
-
-    The text becomes FACT in `about`, the metadata of the weights files.
-    """
+    """Prints after every epoch how far the faces have moved from `init`, FACT of weights files."""
 
     def __init__(self, init: str, about: dict[str, str]) -> None:
-        self.init = init
-        self.about = about
+        """`about`: the metadata of the weights files."""
+        self.init, self.about = init, about
 
     @rank_zero_only
     def on_fit_start(self, trainer: pl.Trainer, gan: GAN) -> None:

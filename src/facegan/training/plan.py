@@ -18,7 +18,6 @@ from facegan.latent.movement import ENOUGH
 from facegan.training.build import uses_cuda
 from facegan.training.evaluation import MEMORIZED
 
-BUDGETS = ("max_epochs", "max_images", "max_time")
 LOOKED_AT = 24  # photographs
 SIDE = 1600  # pixels of the longer side in which faces are searched, at least
 START = {28: "full-28", 64: "full-64"}  # bundled weights with a discriminator, by image size
@@ -28,7 +27,7 @@ IMAGES = 200_000  # of a training from random weights, as ten minutes of a quiet
 REPLACED = {  # keys of the user -> choices that do not fit them
     "data.align": ["data.crop"],
     "model": ["init", "model.batch_size"],
-    **{f"trainer.{name}": ["trainer.max_images"] for name in BUDGETS},
+    **{key: ["trainer.max_images"] for key in ("trainer.max_epochs", "trainer.max_time")},
 }
 
 
@@ -151,13 +150,12 @@ def _augmentation(facts: Facts) -> Choice:
 
 
 def _budget(facts: Facts, from_weights: bool) -> Choice:
-    if facts.gpu:
-        return Choice("length", f"trainer.max_images={IMAGES}", "a minute or two of a GPU")
     images = ENOUGH if from_weights else IMAGES
-    if facts.photographs < FEW:
-        reason = "few photographs are soon copied"
-        return Choice("length", f"trainer.max_images={images // 2}", reason)
     reason = "about ten minutes of a quiet CPU core; the training prints the remaining time"
+    if facts.gpu:
+        images, reason = IMAGES, "a minute or two of a GPU"
+    elif facts.photographs < FEW:
+        images, reason = images // 2, "few photographs are soon copied"
     return Choice("length", f"trainer.max_images={images}", reason)
 
 
@@ -166,7 +164,7 @@ def next_steps(facts: Facts, report: Mapping[str, Any], longer: str) -> list[str
 
     `longer`: the command that trains longer.
     """
-    steps = [f"longer, for sharper faces: {longer}"]
+    steps = [f"longer ({report.get('facts', {}).get('verdict', 'for sharper faces')}): {longer}"]
     copied = report.get("measures", {}).get("memorization", {}).get("value", 0)
     if copied > MEMORIZED:
         steps.append(f"{copied:.0%} of the faces are close to a photograph: add photographs")
