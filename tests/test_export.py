@@ -225,7 +225,7 @@ def test_wall_sliders_and_enlargement(opened: Any, generator: Generator) -> None
 def test_the_wall_has_no_end(opened: Any) -> None:
     for count in (120, 180):
         opened.evaluate("scrollTo(0, document.body.scrollHeight)")
-        opened.wait_for_function(f"tiles.size >= {count}")
+        opened.locator(f".face >> nth={count - 1}").wait_for(state="attached")
     start_at(opened, 4_000_000_000)
     assert opened.locator(".face").first.get_attribute("aria-label") == "Face 4000000000, enlarge"
 
