@@ -28,6 +28,7 @@ from facegan.gan.losses import AdversarialLoss, Hinge, NonSaturating, Relativist
 from facegan.gan.module import GAN, frozen
 from facegan.gan.optimizers import SpectralDescent
 from facegan.gan.penalties import R1, GradientPenalty, NoPenalty, Penalty
+from facegan.networks.base import Discriminator
 from facegan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 
 SIZE, LATENT, BATCH = 14, 3, 4
@@ -427,3 +428,17 @@ def test_second_derivatives_of_penalties_are_in_fp32_under_autocast() -> None:
         with MatrixProducts() as products:
             gan.update("discriminator", value)
     assert products.types == {torch.float32}
+
+
+def test_a_discriminator_without_labels_needs_a_forward_of_images_only() -> None:
+    class Mean(Discriminator):
+        def __init__(self) -> None:
+            super().__init__(SIZE, 3)
+            self.scale = nn.Parameter(torch.ones(()))
+
+        def forward(self, images: Tensor) -> Tensor:  # type: ignore[override]
+            return self.scale * images.mean(dim=(1, 2, 3))
+
+    gan = tiny(discriminator=Mean())
+    train(gan, steps=1)
+    assert gan.discriminator.scale != 1

@@ -132,7 +132,8 @@ class GAN(pl.LightningModule):
 
     def logits(self, images: Tensor, labels: Tensor | None) -> Tensor:
         """Of augmented images: (B,), or (B, B) with the labels of every image of the batch."""
-        return self.discriminator(self.augment(images), labels)
+        given = () if labels is None else (labels,)  # not every discriminator takes labels
+        return self.discriminator(self.augment(images), *given)
 
     def discriminator_step(
         self, step: int, critic: Critic, real: Tensor, fake: Tensor, labels: Tensor | None
