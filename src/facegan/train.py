@@ -70,7 +70,7 @@ class TrainConfig:
     evaluate_every: int = number(0, 10**6)
     sample_every: float | None = number(0, 10**6)
     resume: str | None = MISSING
-    replay: str | None = MISSING
+    replay: str | None = None  # which runs of earlier versions lack
     init: str | None = MISSING
     freeze_d: int = number(0, 1000)
     trust: Any = None
