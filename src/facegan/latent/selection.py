@@ -57,7 +57,6 @@ def find_seeds(
     of a conditional generator are drawn with; they decide instead of the classifiers. `progress`
     shows a bar. Raises FaceganError for an unknown attribute, ValueError for impossible numbers.
     """
-    check_number("the number of faces", count, 1, MAX_SEEDS)
     check_number("keep", 1 if keep is None else keep, 0.01, 1, whole=False)
     sizes = BUNDLED_SIZES if keep else (generator.image_size,)
     classifiers = [bundled_classifier(size).to(generator.device) for size in sizes]
@@ -163,6 +162,7 @@ def write_manifest(
 
 def cell_counts(wanted: Mapping[str, float], count: int) -> dict[Cell, int]:
     """How many of `count` faces have each combination of attributes: independent shares."""
+    check_number("the number of faces", count, 1, MAX_SEEDS)
     exact: dict[Cell, float] = {(): count}
     for name, share in wanted.items():
         check_share(name, share)
