@@ -11,6 +11,7 @@ from facegan.networks.base import Generator
 SEEDS = range(64)
 LITTLE = 0.5  # of the difference between two seeds
 ENOUGH = 20_000  # images until faces are the photographs' (benchmarks/notes.md)
+LEAST = 10_000  # images before which little movement is a lack of training
 FACT = "moved"  # in the metadata of weights, the text of `movement`
 WARNING = "warning: "
 
@@ -27,7 +28,7 @@ def movement(init: str, start: Tensor, generator: Generator, images: int) -> str
     text = f"faces have moved by {moved:.0f} grey levels; two seeds differ by {apart:.0f}"
     if moved >= LITTLE * apart:
         return f"the faces are no longer those of init={name}: {text}"
-    if images >= ENOUGH // 2:  # it is no lack of training
+    if images >= LEAST:
         return f"the faces still resemble those of init={name}; so may the photographs: {text}"
     return f"{WARNING}these are still the faces of init={name}; train longer: {text}"
 

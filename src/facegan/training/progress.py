@@ -14,6 +14,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from facegan.data.datamodule import FaceDataModule
 from facegan.gan.module import GAN
+from facegan.latent.movement import LEAST
 from facegan.training.metrics import MetricsLogger, print_line
 from facegan.training.schedule import Budget
 
@@ -21,7 +22,6 @@ WARMUP_STEPS = 2  # of an epoch, which are not timed
 FIRST_ESTIMATE, LINE_INTERVAL = 5.0, 10.0  # seconds
 # images of 28x28 until a new generator draws eyes, nose and mouth (docs/for-students.md)
 ENOUGH = 20_000
-FROM_WEIGHTS = 0.5  # of it, with init
 SIZES = (64, 56, 32, 28)  # to suggest
 
 
@@ -36,9 +36,13 @@ def print_summary(gan: GAN, data: FaceDataModule, trainer: pl.Trainer) -> None:
     }
     batches, limit = data.passes * counts["train"] // gan.batch_size, trainer.limit_train_batches
     batches = int(batches * limit) if isinstance(limit, float) else min(batches, limit)
+    device = describe_device(trainer.strategy.root_device)
+    if trainer.strategy.root_device.type == "cpu":
+        gpu = "a GPU is not used" if torch.cuda.is_available() else "no GPU was found"
+        device += f"; {gpu}, which is fine for small models"
     faces = f"faces of {dataset.image_size}x{dataset.image_size}"
     lines = {
-        "device": f"{describe_device(trainer.strategy.root_device)}; {trainer.precision}",
+        "device": f"{device}; {trainer.precision}",
         "data": ", ".join(f"{n:,} {split}" for split, n in counts.items()) + f" {faces}",
         "parameters": ", ".join(f"{n} {size / 1e6:.2f}M" for n, size in sizes.items() if size),
         "epoch": f"{batches * gan.batch_size:,} images in batches of {gan.batch_size}",
@@ -62,11 +66,10 @@ def warn_of_busy_cores() -> None:
 
 
 def describe_device(device: torch.device) -> str:
-    """The device's name and, on CUDA, its memory."""
+    """The device's name, with the threads of a CPU and the memory of a GPU."""
     if device.type == "cpu":
         threads = torch.get_num_threads()
-        gpu = "a GPU is not used" if torch.cuda.is_available() else "no GPU was found"
-        return f"CPU, {threads} thread{'s' * (threads > 1)}; {gpu}, which is fine for small models"
+        return f"CPU, {threads} thread{'s' * (threads > 1)}"
     if device.type != "cuda":
         return device.type.upper()
     properties = torch.cuda.get_device_properties(device)
@@ -183,7 +186,7 @@ def too_short(
     """
 
     def enough(size: int) -> float:
-        return ENOUGH * (FROM_WEIGHTS if from_weights else 1) * (size / 28) ** 2
+        return (LEAST if from_weights else ENOUGH) * (size / 28) ** 2
 
     def possible(size: int) -> float:
         return total * ((image_size / size) ** 2 if faster else 1)

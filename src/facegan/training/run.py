@@ -254,7 +254,7 @@ def environment(trainer: pl.Trainer) -> dict[str, str]:
     return {
         "command": shlex.join(sys.orig_argv),
         "precision": str(trainer.precision),
-        "device": describe_device(trainer.strategy.root_device).partition(";")[0],
+        "device": describe_device(trainer.strategy.root_device),
         **{name: version(name) for name in ("facegan", "torch", "pytorch_lightning")},
         "commit": subprocess.getoutput(f"{describe} 2>{os.devnull}"),  # empty without a repository
     }
