@@ -1,7 +1,6 @@
 """Broken files and commands: one message with exit code 2, and no file is changed."""
 
 import errno
-import json
 import os
 import pickle
 import shutil
@@ -12,10 +11,7 @@ import pytest
 import torch
 from conftest import SMALL_RUN, Cli
 from omegaconf import OmegaConf
-from safetensors.torch import load_file, save_file
 
-from facegan.core.files import CHECKSUM
-from facegan.core.pretrained import metadata
 from facegan.training.checkpoints import AtomicCheckpointIO, read_checkpoint
 
 Break = Callable[[], object]
@@ -93,13 +89,6 @@ def replace_by_folder(path: Path) -> None:
     path.mkdir()
 
 
-def change_weights(scale: float = 1.0, **config: object) -> None:
-    """Rewrites the weights without their checksum, as another program would."""
-    about = {name: text for name, text in metadata(WEIGHTS).items() if name not in CHECKSUM}
-    about["config"] = json.dumps({**json.loads(about["config"]), **config})
-    save_file({name: (x * scale).to(x) for name, x in load_file(WEIGHTS).items()}, WEIGHTS, about)
-
-
 def break_packed(name: str, change: Callable[[Path], object]) -> Break:
     return lambda: change(next(Path("data/packed").glob("folder-8-*")) / name)
 
@@ -122,15 +111,12 @@ RUNS: dict[str, tuple[Break, str]] = {
     ),
     "interpolation": (write(CONFIG, b"seed: ${oc.env:HOME}\n"), "is an interpolation"),
     "edited seed": (edit("seed", 5), "checkpoint"),
-    "edited width": (edit("model.generator.width", 16), "checkpoint"),
     "flipped bit": (every_checkpoint(flip_bit), "checksum"),
     "cut checkpoint": (every_checkpoint(cut), "checksum"),
-    "empty checkpoint": (every_checkpoint(lambda path: path.write_bytes(b"")), "checksum"),
     "pickle": (
         every_checkpoint(lambda path: path.write_bytes(pickle.dumps({"a": 1}))),
         "checksum",
     ),
-    "plain torch.save": (every_checkpoint(lambda path: torch.save({}, path)), "checksum"),
     "without Lightning's keys": (checkpoint_of({"images_seen": 1}), "checkpoint"),
     "code in a checkpoint": (checkpoint_of({"f": os.system}), "checkpoint"),
     "images of text": (edit_checkpoint("images_seen", value="x"), "images_seen is 'x'"),
@@ -140,10 +126,7 @@ RUNS: dict[str, tuple[Break, str]] = {
     "deep config": (lambda: CONFIG.write_text("- " * 20_000), "config.yaml is damaged"),
     "no checkpoints": (lambda: shutil.rmtree(RUN / "checkpoints"), "checkpoints"),
     "folders as checkpoints": (every_checkpoint(replace_by_folder), "checkpoints"),
-    "cut images": (break_packed("images.npy", cut), "damaged"),
     "no manifest": (break_packed("manifest.json", Path.unlink), "damaged"),
-    "no JSON": (break_packed("manifest.json", lambda p: p.write_text("{")), "damaged"),
-    "labels of text": (break_packed("labels.npz", lambda p: p.write_text("x")), "damaged"),
 }
 
 
@@ -175,22 +158,6 @@ def test_a_checkpoint_that_cannot_be_restored_is_named(
     assert "last.ckpt is damaged, or of another kind (its entries do not fit" in result.err
 
 
-WEIGHT_FILES: dict[str, tuple[Break, str]] = {  # more in test_pretrained.py
-    "cut": (lambda: cut(WEIGHTS), "pickles such as .pt and .ckpt are never loaded"),
-    "flipped bit": (lambda: flip_bit(WEIGHTS), "is damaged: its checksum does not match"),
-    "NaN": (lambda: change_weights(scale=float("nan")), "contain NaN or infinity"),
-    "foreign target": (lambda: change_weights(_target_="os.system"), "names 'os.system'"),
-    "huge width": (lambda: change_weights(width=2**40), "do not fit the network"),
-}
-
-
-@pytest.mark.parametrize("case", WEIGHT_FILES)
-def test_sample_refuses_broken_weights(case: str, cli: Cli, home: Path) -> None:
-    change, words = WEIGHT_FILES[case]
-    change()
-    assert words in refused(cli, home, SAMPLE)
-
-
 COMMANDS: list[tuple[tuple[str, ...], str]] = [
     (("train", "resume=nowhere"), "run folder"),
     (("train", "replay=nowhere"), "No such file"),
@@ -202,23 +169,17 @@ COMMANDS: list[tuple[tuple[str, ...], str]] = [
     ((*RESUME, "checkpoint.every=nan"), "checkpoint.every must be a number"),
     (("train", *SMALL_RUN, "seed=3", "hydra.run.dir=run"), "/run"),
     ((*TRAIN, "data.root=run/config.yaml"), "config.yaml"),
-    ((*TRAIN, "checkpoint.keep=0"), "checkpoint.keep must be"),
     ((*TRAIN, "health.rollback=true", "trainer.devices=2"), "one device"),
-    ((*TRAIN, "trust=true"), "is not a module's name"),
-    ((*TRAIN, f"trainer.max_time={'9' * 20}:00:00"), "HH:MM:SS"),
     ((*TRAIN, "trainer.max_images=9", "trainer.max_time=00:01:00"), "two budgets"),
     ((*TRAIN, "model.batch_size=1000"), "model.batch_size"),
     ((*TRAIN, "model.generator.channels=1", "model.discriminator.channels=1"), "has (3, 8, 8)"),
     ((*TRAIN, "trainer.max_time=00:00:10", "trainer.devices=2"), "trainer.max_epochs"),
     (("train", *SMALL_RUN, "hydra.run.dir=photos/00.png/run"), "0.png/run: Not a directory"),
     (("train", *SMALL_RUN, f"hydra.run.dir={'x' * 300}"), "File name too long"),
-    ((*SAMPLE[:3], "out="), "out= has no value"),
     (("sample", f"weights={LAST}"), "pickles such as .pt and .ckpt are never loaded"),
     (("sample", "weights=\udcff\udcfe"), "there is no file"),
     ((*SAMPLE[:2], "seeds=a-b"), "seeds"),
     ((*SAMPLE[:2], "seeds=0-4294967295"), "at most 1,000,000 seeds at a time"),
-    ((*SAMPLE[:2], "seeds=4294967296"), "from 0 to 4294967295"),
-    ((*SAMPLE, "interpolate=1,2", "video=avi"), "avi"),
     ((*EVALUATE, "evaluation.faces=3"), "evaluation.faces"),
     ((*EVALUATE, "evaluation.split=training"), "val, train, all"),
     (("evaluate", "images=nowhere", "out=out"), "nowhere"),

@@ -79,26 +79,6 @@ def test_a_sweep_over_several_devices_is_refused(cli: Cli, small_photos: tuple[s
     assert (result.code, "trainer.devices=2" in result.err) == (2, True)
 
 
-@pytest.mark.parametrize(
-    ("argument", "words"),
-    [
-        ("n=0", "n must be a whole number from 1 to 1000000, got 0"),
-        ("truncation=nan", "truncation must be a number from 0 to 10, got nan"),
-        ("truncation=inf", "truncation must be a number from 0 to 10, got inf"),
-        ("upscale=0", "upscale must be a whole number from 1 to 100, got 0"),
-        ("fps=0", "fps must be a number from 0.01 to 100, got 0"),
-        ("frames=1", "frames must be a whole number from 2 to 100000, got 1"),
-        ("grid=maybe", "grid: Value 'maybe' is not a valid bool"),
-        ("weights=nowhere", "a run folder"),
-    ],
-)
-def test_sample_refuses(argument: str, words: str, cli: Cli) -> None:
-    result = cli("sample", argument)
-    assert result.code == 2
-    assert result.err.startswith("facegan.sample: ")
-    assert words in result.err
-
-
 def python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, timeout=60

@@ -77,13 +77,6 @@ def test_the_runtime_is_that_of_npm() -> None:
     assert f'"{page.RUNTIME_VERSION}"'.encode() in files[SCRIPTS[0]]
 
 
-def test_the_runtime_loads_without_modules() -> None:
-    scripts = [page._classic_script(page.RUNTIME / name) for name in SCRIPTS]
-    for word in ("import.meta", "export default", "</script"):
-        assert not any(word in script for script in scripts)
-    assert scripts[1].startswith("async function ortWasmThreaded(")
-
-
 def tiny(**arguments: Any) -> Generator:
     torch.manual_seed(0)
     return DCGANGenerator(latent_dim=20, width=8, image_size=8, **arguments).eval()

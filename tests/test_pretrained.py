@@ -15,7 +15,6 @@ import threading
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.error import HTTPError
 
 import pytest
 import torch
@@ -92,10 +91,7 @@ def test_a_truncated_file_is_refused(weights: Path, kept: float) -> None:
     data = weights.read_bytes()
     weights.write_bytes(data[: int(kept * len(data))])
     assert "is damaged" in refusal(weights)
-
-
-def test_a_huge_header_is_refused(weights: Path) -> None:
-    weights.write_bytes(b"\xff" * 64)
+    weights.write_bytes(b"\xff" * 64)  # a huge header
     assert "is damaged" in refusal(weights)
 
 
@@ -151,16 +147,11 @@ def test_a_file_cannot_choose_what_runs(weights: Path, target: object) -> None:
     ("changes", "reason"),
     [
         ({"width": 16}, "size mismatch"),
-        ({"latent_dim": 5}, "size mismatch"),
         ({"norm": "none"}, "Missing key"),
         ({"depth": 3}, "unexpected keyword argument 'depth'"),
         ({"width": "wide"}, "width must be"),
         ({"width": None}, "width must be"),
-        ({"norm": "group"}, "norm must be one of"),
         ({"norm": ["batch"]}, "norm must be one of"),
-        ({"image_size": 30}, "image_size must be"),
-        ({"dropout": 7}, "dropout must be"),
-        ({"channels": -3}, "channels must be"),
     ],
     ids=str,
 )
@@ -248,14 +239,6 @@ def test_a_download_ends(url: str, cache: Path, monkeypatch: pytest.MonkeyPatch)
     assert not cache.exists()
 
 
-def test_a_url_without_a_file_leaves_nothing(site: str, cache: Path) -> None:
-    with pytest.raises(FaceganError, match="could not be downloaded: HTTP Error 404") as error:
-        pretrained.find(f"{site}/none.safetensors#sha256={'0' * 64}")
-    assert isinstance(error.value.__cause__, HTTPError)
-    error.value.__cause__.close()  # which urllib leaves open
-    assert not cache.exists()
-
-
 @pytest.mark.parametrize("end", ["", "#sha256=", "#sha256=abc", "#md5=" + "0" * 32])
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_url_without_a_checksum_is_not_requested(scheme: str, end: str, cache: Path) -> None:
@@ -326,12 +309,6 @@ def test_weights_that_are_not_finite_numbers_are_refused(weights: Path, bad: com
     save_file(tensors, weights, config)
     assert "1 of" in (message := refusal(weights))
     assert "contain NaN or infinity, or are complex" in message
-
-
-def test_a_network_of_too_many_blocks_is_refused_at_once(weights: Path) -> None:
-    target = "facegan.networks.residual.ResidualGenerator"
-    config = {"_target_": target, "latent_dim": 8, "width": 16, "blocks": 65536}
-    assert "blocks must be a whole number from 1 to 64" in refusal(with_config(weights, config))
 
 
 @pytest.mark.parametrize("width", [2**13, 2**40])

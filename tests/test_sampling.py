@@ -118,7 +118,7 @@ def test_texts_of_the_command_line(parse: Callable, text: str, value: object) ->
 
 REFUSED = {
     parse_seeds: ("", "a", "-3", "3-1", "1-2-3", "1,,2", "1.5", "1;2", "3-", str(2**32)),
-    parse_attributes: (",", "Smiling,,Male", "-", "Male,-Male"),
+    parse_attributes: (",", "Smiling,,Male", "-", "Male,-Male", "Male:half", "Male:1.5"),
     parse_edit: ("", ":2", "Smiling:", "Smiling:a", "a:nan", "a:1,a:2", "a:101", "1:2:3"),
     parse_sweep: ("", "3", ":", "a:1", "3:nan", "-101:3", "1:2:3"),
 }

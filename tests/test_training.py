@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import ANY
 
-import numpy as np
 import pytest
 import torch
 from conftest import Cli, Compose, logged, options
@@ -23,7 +22,6 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from facegan import Generator
 from facegan.cli.config import validate
 from facegan.core.errors import FaceganError
-from facegan.core.images import to_pil
 from facegan.core.pretrained import metadata
 from facegan.data.recorded import read_record
 from facegan.evaluation.features import AttributeFeatures
@@ -192,17 +190,6 @@ def test_the_norms_of_the_moving_average_have_the_statistics_of_its_activations(
     assert not torch.allclose(norm.running_var, trained, rtol=0.02)
 
 
-def test_sample_draws_from_a_run(cli: Cli, trained_run: Path) -> None:
-    run = f"weights={trained_run}"
-    result = cli("sample", run, "seeds=0-3,7", "out=faces", "grid=true", "upscale=3")
-    assert (result.code, result.err) == (0, "")
-    names = {path.name for path in Path("faces").iterdir()}
-    assert names == {*(f"seed-{seed:04}.png" for seed in (0, 1, 2, 3, 7)), "grid.png"}
-    faces = Generator.from_pretrained(trained_run).sample(seeds=[7])
-    with Image.open("faces/seed-0007.png") as picture:
-        assert np.array_equal(np.asarray(picture), np.asarray(to_pil(faces[0], 3)))
-
-
 @pytest.mark.parametrize(
     ("device", "native", "precision"),
     [
@@ -258,12 +245,9 @@ def test_the_networks_are_compiled_on_demand(tiny: Any, monkeypatch: pytest.Monk
         ("trainer.compile=maybe", "trainer.compile must be true or false, got maybe"),
         ("trainer.restart_schedule=1", "trainer.restart_schedule must be true or false, got 1"),
         ("trainer.log_every_n_steps=0", "log_every_n_steps must be a whole number from 1"),
-        ("trainer.log_every_n_steps=often", "log_every_n_steps must be .*, got 'often'"),
         ("trainer.max_images=0", "trainer.max_images must be a whole number from 1"),
-        ("trainer.max_images=many", "1000000000000, got 'many'"),
         ("trainer.max_epochs=0", "trainer.max_epochs must be a whole number from 1"),
         ("trainer.max_time=soon", "trainer.max_time must read HH:MM:SS"),
-        ("trainer.max_time=00:00:00", "trainer.max_time must read HH:MM:SS"),
         ("trainer.precision=64-true", "trainer.precision must be one of 32-true, bf16-mixed"),
         ("trainer.accelerator=abacus", "trainer: .*abacus"),
         ("trainer.accelerator=tpu", "trainer: .*torch_xla"),
@@ -272,8 +256,6 @@ def test_the_networks_are_compiled_on_demand(tiny: Any, monkeypatch: pytest.Monk
         ("+trainer.limit_train_batches=0", "limit_train_batches must be above 0, got 0"),
         ("+trainer.strategy=ddp", "trainer.strategy must be left out: the run sets it"),
         ("+trainer.gradient_clip_val=1", "trainer.gradient_clip_val must be left out"),
-        ("model.final_lr_factor=-1", "model.final_lr_factor must be a number from 0 to 100"),
-        ("model.lr_schedule=linear", "model.lr_schedule must be one of cosine, cooldown"),
         ("freeze_d=1", "freeze_d=1 keeps layers as they are"),
     ],
 )
