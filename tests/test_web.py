@@ -30,7 +30,7 @@ from facegan.latent.verification import compare
 from facegan.networks.base import Generator
 from facegan.networks.dcgan import DCGANGenerator
 from facegan.networks.latents import MAX_SEED
-from facegan.web import faces, photograph, training
+from facegan.web import faces, training
 from facegan.web.training import GENERATED, HEALTHY, PHOTOGRAPHS, PRESETS, Training
 
 
@@ -103,8 +103,8 @@ REFUSED = [
     (faces.order, (["Bald", "Heavy_Makeup", "Wearing_Hat"], [], 0, 1.0), "none of the 960 faces"),
     (faces.edit, (-1,), "first seed must be"),
     *((faces.interpolate, (seeds, 1.0), "seeds") for seeds in ("3", "a,b", "0-6", "3,-1", "")),
-    (photograph.project_photograph, (None, False, 50), "choose a photograph"),
-    (photograph.project_photograph, (__file__, False, 50), "cannot be read"),
+    (faces.project_photograph, (None, False, 50), "choose a photograph"),
+    (faces.project_photograph, (__file__, False, 50), "cannot be read"),
 ]
 
 
@@ -123,10 +123,10 @@ def photo(tmp_path: Path) -> str:
 
 
 def test_a_photograph_is_projected_and_edited(photo: str) -> None:
-    projected, shown, text = photograph.project_photograph("lite-28", photo, False, 30)
+    projected, shown, text = faces.project_photograph("lite-28", photo, False, 30)
     assert len(uris(shown)) == 2
     assert int(re.findall(r"(\d+)%", text)[0]) < 20
-    edited = uris(photograph.edit_projected(projected, "Smiling", 2, "", 0, "", 0))
+    edited = uris(faces.edit_projected(projected, "Smiling", 2, "", 0, "", 0))
     assert edited[:2] == uris(shown)
     assert edited[2] != edited[1]
 
@@ -134,14 +134,14 @@ def test_a_photograph_is_projected_and_edited(photo: str) -> None:
 def test_large_files_and_edits_without_a_projection_are_errors(photo: str, monkeypatch) -> None:
     for module, limit, message in (
         (decode, "MAX_MEMORY", "280x280 pixels are too many to decode"),
-        (photograph, "MAX_BYTES", "smaller than"),
+        (faces, "MAX_BYTES", "smaller than"),
     ):
         monkeypatch.setattr(module, limit, 5)
         for find_face in (False, True):
             with pytest.raises(FaceganError, match=message):
-                photograph.project_photograph("lite-28", photo, find_face, 50)
+                faces.project_photograph("lite-28", photo, find_face, 50)
     with pytest.raises(FaceganError, match="project a photograph first"):
-        photograph.edit_projected(None)
+        faces.edit_projected(None)
 
 
 def test_photographs_are_cropped_as_the_training_images_were(tmp_path: Path) -> None:
@@ -204,8 +204,6 @@ def test_a_training_is_started_stopped_and_resumed_by_ordinary_commands(
     run_script(monkeypatch, f"import time; print('{lines}', flush=True); time.sleep(600)")
     runner = Training(tmp_path, photographs=None)
     assert "No training yet" in runner.status()
-    with pytest.raises(FaceganError, match="no stopped training"):
-        runner.resume()
     assert "Starting" in runner.start(GENERATED, 63)
     assert runner.process is not None
     assert "trainer.max_time=01:03:00" in runner.process.args
@@ -254,8 +252,6 @@ def test_the_remedy_goes_on_from_the_failed_run(tmp_path: Path, monkeypatch) -> 
     runner.start("collapse", 1)
     wait(runner)
     failed = runner.runs[-1]
-    with pytest.raises(FaceganError, match="no failed training"):
-        runner.remedy()
     (failed / "generator.safetensors").touch()
     runner.remedy()
     wait(runner)

@@ -29,8 +29,8 @@ class AppConfig:
 
 @command("app", AppConfig)
 def main(cfg: DictConfig) -> None:
+    from facegan.web.faces import MAX_BYTES  # seconds of imports, which --help does not need
     from facegan.web.markup import CSS
-    from facegan.web.photograph import MAX_BYTES  # seconds of imports, which --help does not need
     from facegan.web.training import Training
 
     try:
@@ -40,9 +40,8 @@ def main(cfg: DictConfig) -> None:
         from facegan.web.page import SESSIONS, build_page
     except ImportError as error:
         raise FaceganError(f"facegan.app needs {error.name}: pip install -e '.[app]'") from error
-    photos = Path(cfg.photos).absolute() if cfg.photos is not None else None
     outputs = Path(cfg.outputs).absolute()
-    training = Training(outputs, photos)
+    training = Training(outputs, cfg.photos)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # Gradio's own requests
     with tempfile.TemporaryDirectory(prefix="facegan-app-") as files:
         os.environ["GRADIO_TEMP_DIR"] = tempfile.tempdir = files  # uploads, also unfinished ones

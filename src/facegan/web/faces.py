@@ -7,14 +7,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from facegan.core import pretrained
 from facegan.core.checks import check_number
 from facegan.core.errors import FaceganError
 from facegan.core.images import data_uri, image_uri, legible, to_pil, write_gif
+from facegan.data.framing import read_face
 from facegan.latent.finding import directions_path, load_directions
 from facegan.latent.interpolation import slerp_loop, slerp_path
+from facegan.latent.projection import project
 from facegan.latent.selection import attributes_text, find_seeds
 from facegan.networks.attributes import bundled_classifier
 from facegan.networks.base import Generator
@@ -31,6 +34,11 @@ FRAMES = 16  # of a walk's animation, for each seed
 MAX_KEYFRAMES = 6
 PREVIEW = 8  # faces of an edit
 FPS = 12  # of a walk's animation
+MAX_BYTES = 10_000_000  # of a photograph
+MAX_SECONDS = 30.0  # of a projection; others wait for it
+CAPTIONS = ("photograph", "projection", "edited")
+
+Projected = tuple[str, Tensor, Tensor]  # the weights, the target (C, H, W) uint8, its latent
 
 
 def choices(outputs: Path) -> list[str]:
@@ -109,11 +117,11 @@ def _with_seeds(
     order: Mapping[str, bool] | None = None,
 ) -> list[Face]:
     z = generator.latents(seeds, truncation, order if generator.labels is not None else None)
-    faces = generator.draw(move(generator, z, pairs))
-    text = ",".join(f"{n}:{by}" for n, by in zip(pairs[::2], pairs[1::2], strict=True) if n)
+    faces = generator.draw(_moved(generator, z, pairs))
+    edited = ",".join(f"{name}:{by}" for name, by in _amounts(pairs).items())
     ordered = attributes_text(order or {})
-    facts = generator.provenance(truncation=truncation, edit=text, attributes=ordered)
-    marks = [replace(facts, seeds=str(seed)) for seed in seeds]
+    facts = generator.provenance(truncation=truncation, edit=edited, attributes=ordered)
+    marks = (replace(facts, seeds=str(seed)) for seed in seeds)
     return [(image_uri(f, facts=m), s) for f, m, s in zip(faces, marks, seeds, strict=True)]
 
 
@@ -130,10 +138,8 @@ def interpolate(name: str, text: str, truncation: float) -> tuple[str, str]:
     walk = strip([[image_uri(step, facts=facts)] for step in steps], phone=3)
     gif, scale = io.BytesIO(), legible(generator.image_size)
     write_gif([to_pil(frame, scale, facts=facts) for frame in frames], gif, FPS)
-    return (
-        walk,
-        f'<img alt="a walk through the faces" src="{data_uri(gif.getvalue(), "image/gif")}">',
-    )
+    animation = data_uri(gif.getvalue(), "image/gif")
+    return walk, f'<img alt="a walk through the faces" src="{animation}">'
 
 
 def edit(name: str, first: int, *pairs: Any) -> str:
@@ -147,9 +153,46 @@ def edit(name: str, first: int, *pairs: Any) -> str:
     return strip([[face for face, _ in column] for column in zip(*rows, strict=True)], phone=4)
 
 
-def move(generator: Generator, z: Tensor, pairs: Sequence[Any]) -> Tensor:
+def project_photograph(
+    name: str, path: str | None, find_face: bool, steps: int
+) -> tuple[Projected, str, str]:
+    """The latent nearest to a photograph; both images side by side; a sentence."""
+    if path is None:
+        raise FaceganError("choose a photograph first")
+    if Path(path).stat().st_size > MAX_BYTES:
+        raise FaceganError(f"the photograph must be smaller than {MAX_BYTES / 1e6:.0f} MB")
+    generator = load(name)
+    target = read_face(Path(path), name, generator, find_face)
+    found = project(generator, target, steps, MAX_SECONDS)
+    share = found.distance / found.unrelated
+    text = f"The distance is {share:.0%} of that of an unrelated face of this generator."
+    return (name, target, found.latent), _pictures(generator, target, found.latent), text
+
+
+def edit_projected(projected: Projected | None, *pairs: Any) -> str:
+    """The photograph's face, its projection, and this one moved by `pairs` of `edit`."""
+    if projected is None:
+        raise FaceganError("project a photograph first")
+    name, target, latent = projected
+    generator = load(name)
+    return _pictures(generator, target, latent, _moved(generator, latent[None], pairs)[0])
+
+
+def _pictures(generator: Generator, target: Tensor, *z: Tensor) -> str:
+    """The target, then the images of latents (latent_dim,), in a row."""
+    facts = generator.provenance()  # no seed has these latents
+    drawn = [[image_uri(face, facts=facts)] for face in generator.draw(torch.stack(z))]
+    return strip([[image_uri(target)], *drawn], 3, CAPTIONS[: 1 + len(drawn)])
+
+
+def _amounts(pairs: Sequence[Any]) -> dict[str, float]:
+    """The `pairs` of `edit`, a direction that is given twice with its last amount."""
+    return {name: by for name, by in zip(pairs[::2], pairs[1::2], strict=True) if name}
+
+
+def _moved(generator: Generator, z: Tensor, pairs: Sequence[Any]) -> Tensor:
     """Latents (N, latent_dim), moved by `pairs` of `edit`."""
-    amounts = {name: by for name, by in zip(pairs[::2], pairs[1::2], strict=True) if name}
+    amounts = _amounts(pairs)
     return load_directions(generator, wanted=amounts).edit(z, amounts) if amounts else z
 
 

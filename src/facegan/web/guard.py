@@ -10,7 +10,7 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from facegan.web.photograph import MAX_BYTES
+from facegan.web.faces import MAX_BYTES
 
 MAX_BODY = MAX_BYTES + 100_000  # of a request: one photograph, and what surrounds it
 MAX_STORED = 20 * MAX_BYTES  # of all uploads together; more replace the oldest

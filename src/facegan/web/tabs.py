@@ -10,7 +10,6 @@ import gradio as gr
 from facegan.core import pretrained
 from facegan.core.errors import FaceganError
 from facegan.web import faces
-from facegan.web.photograph import edit_projected, project_photograph
 
 DEFAULT_WEIGHTS = "full-64"
 DEFAULT_ORDER = ("Smiling", "Eyeglasses")  # with, without
@@ -99,8 +98,8 @@ def photograph_tab(weights: gr.Dropdown) -> None:
     rows = _direction_rows(weights)
     change = gr.Button("Edit the projection", elem_id="edit-projection")
     inputs = [weights, photo, face, steps]
-    on(button.click, project_photograph, inputs, [state, shown, text], api_name="project")
-    on(change.click, edit_projected, [state, *rows], shown, api_name="edit_projection")
+    on(button.click, faces.project_photograph, inputs, [state, shown, text], api_name="project")
+    on(change.click, faces.edit_projected, [state, *rows], shown, api_name="edit_projection")
 
 
 def report(name: str) -> str:

@@ -40,7 +40,7 @@ LIVE = ["sample_every=3", "trainer.log_every_n_steps=10"]
 class Training:
     """At most one training at a time, in a separate process, under `outputs`/app."""
 
-    def __init__(self, outputs: Path, photographs: Path | None) -> None:
+    def __init__(self, outputs: Path, photographs: str | None) -> None:
         self.outputs = outputs / "app"
         self.name = ""  # what is trained
         self.runs: list[Path] = []  # the run, after those whose weights it goes on from
@@ -50,7 +50,8 @@ class Training:
         if photographs is not None:
             self.data[PHOTOGRAPHS] = ["data=folder", f"data.root={photographs}"]
         if begun := sorted(path.parent for path in self.outputs.glob("*/config.yaml")):
-            self.runs, self.stopped = begun[-1:], True  # by an earlier app
+            self.runs = begun[-1:]  # of an earlier app
+            self.stopped = read_record(begun[-1]).get("finished") is not True
             self.name = begun[-1].name.split("_", 2)[-1].replace("-", " ")
 
     def start(self, name: str, minutes: int) -> str:
@@ -67,15 +68,11 @@ class Training:
 
     def remedy(self) -> str:
         """Goes on from the weights of a failed run, with the settings of the healthy one."""
-        if not self.can_be_remedied:
-            raise FaceganError("there is no failed training to go on from")
         recipe = [f"experiment=teaching/{HEALTHY}", f"init={self.runs[-1]}"]
         return self._begin(f"{self.name} with the remedy", recipe, self.runs)
 
     def resume(self) -> str:
         """Resumes the run that was stopped."""
-        if not self.can_be_resumed:
-            raise FaceganError("there is no stopped training to resume")
         return self._run(self.name, self.runs, [f"resume={self.runs[-1]}"])
 
     def stop(self) -> str:
@@ -92,8 +89,8 @@ class Training:
     @property
     def can_be_resumed(self) -> bool:
         """Whether the run has begun, and was stopped before its end."""
-        begun = self.stopped and not self.running and (self.runs[-1] / "config.yaml").is_file()
-        return begun and read_record(self.runs[-1]).get("finished") is not True
+        ended_early = self.process is None or bool(self.process.poll())
+        return self.stopped and ended_early and (self.runs[-1] / "config.yaml").is_file()
 
     @property
     def can_be_remedied(self) -> bool:
@@ -124,13 +121,12 @@ class Training:
         if self.can_be_resumed:
             return f"Stopped: {self.name}. Resume continues from here."
         code = self.process.poll() if self.process else 0
-        if self.stopped and code != 0:
-            saving = "Stopping: the training saves its state."
-            return (
-                saving if code is None else f"Stopped: {self.name} had not begun; start it again."
-            )
         if code == 0:
             return f"{self.name} has finished. Its run folder is {relative(self.runs[-1])}."
+        if self.stopped and code is None:
+            return "Stopping: the training saves its state."
+        if self.stopped:
+            return f"Stopped: {self.name} had not begun; start it again."
         log = (self.runs[-1] / LOG).read_text(encoding="utf-8", errors="replace")
         lines = log.splitlines()
         if code is None:

@@ -143,11 +143,10 @@ def plot(chart: Chart, entries: Sequence[Entry], healthy: Sequence[Entry]) -> gr
     """The curves of a run, and the healthy one's first in grey."""
     first = chart.metrics[0]
     logged = thin([entry for entry in entries if first in entry], POINTS)
-    values = pd.DataFrame(logged, columns=["images", *chart.metrics], dtype=float)
-    points = values.melt("images", var_name="metric")
+    rows = [(entry["images"], name, entry.get(name)) for name in chart.metrics for entry in logged]
     if chart.beside:
-        grey = [(entry["images"], HEALTHY, entry[first]) for entry in healthy if first in entry]
-        points = pd.concat([points, pd.DataFrame(grey, columns=points.columns)])
+        rows += [(entry["images"], HEALTHY, entry[first]) for entry in healthy if first in entry]
+    points = pd.DataFrame(rows, columns=["images", "metric", "value"])
     points = points.astype({"images": float, "value": float})  # else the axes show categories
     return gr.LinePlot(
         points,
