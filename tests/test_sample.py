@@ -75,7 +75,7 @@ def test_stream_runs_until_it_is_stopped(
     ("argument", "words"),
     [
         ("filter=cubic", "nearest, lanczos"),
-        ("video=avi", "gif, mp4"),
+        ("weights=lite-28 interpolate=3,7 video=avi", "must end in .gif or .mp4"),
         ("size=256 upscale=4", "size and upscale exclude each other"),
         ("size=32", "from 64 to 6400 for faces of 64 pixels, got 32"),
         ("attributes=Female", "Female is not an attribute; it is the lack of Male: -Male"),

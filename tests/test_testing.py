@@ -40,6 +40,8 @@ def test_faces_to_order(face_png) -> None:
     generator = Generator.from_pretrained("labels-28")
     assert verification.compare(data, {digest(generator): generator}) == "the same"
     assert data != face_png(7, attributes="-Smiling,-Eyeglasses", size=100)
+    with pytest.raises(ValueError, match="upscale must be"):
+        face_png(7, upscale=0)
     with pytest.raises(ValueError, match="no labels to order Smiling by"):
         face_png(7, weights="lite-28", attributes="Smiling")
 

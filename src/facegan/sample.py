@@ -15,7 +15,7 @@ python -m facegan.sample latent=FILE edit=Smiling:2          the face of facegan
 import itertools
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,13 +96,14 @@ class Drawing:
         self.filter = cfg.filter or ("lanczos" if cfg.size else "nearest")
         self.amounts = parse_edit(cfg.edit) if cfg.edit else {}
         if self.amounts:
-            self.directions = load_directions(self.generator, True, self.amounts)
-        wanted = parse_attributes(cfg.attributes)
-        self.order = label_order(self.generator, wanted)
-        self.seeds = () if cfg.latent is not None else self._seeds(wanted)
+            self.directions = load_directions(generator, True, self.amounts)
+        self.wanted = parse_attributes(cfg.attributes)
+        self.order = label_order(generator, self.wanted)
+        self.seeds = () if cfg.latent is not None else self._seeds()
         motion = "interpolation" if cfg.interpolate else "sweep" if cfg.sweep else ""
         facts = {"edit": cfg.edit or "", "attributes": cfg.attributes or "", "motion": motion}
-        self.facts = self.generator.provenance(self.seeds, cfg.truncation, **facts)
+        facts |= {"upscale": self.upscale or 1, "filter": self.filter}
+        self.facts = generator.provenance(self.seeds, cfg.truncation, **facts)
 
     def save_images(self) -> None:
         """A PNG for each seed, one of all, and with `keep` a manifest."""
@@ -122,8 +123,7 @@ class Drawing:
             scale = legible(self.generator.image_size)
             self.save_image(grid(torch.stack(kept)), "grid", self.facts.seeds, scale)
         if cfg.keep is not None:
-            facts = replace(self.facts, upscale=self.upscale or 1, filter=self.filter)
-            write_manifest(Path(cfg.out), facts, cfg.keep, self.seeds, torch.stack(kept))
+            write_manifest(Path(cfg.out), self.facts, cfg.keep, self.seeds, torch.stack(kept))
         shown = f"; {Path(cfg.out) / 'grid.png'} shows them" if with_grid else ""
         print(f"{len(z)} face{'s' if len(z) > 1 else ''} in {cfg.out}{shown}")
 
@@ -187,13 +187,13 @@ class Drawing:
         picture = to_pil(image, scale, self.filter, facts)
         save_image(picture, Path(self.cfg.out) / f"{name}.png")
 
-    def _seeds(self, wanted: Mapping[str, float]) -> Sequence[int]:
+    def _seeds(self) -> Sequence[int]:
         """The seeds of `seeds` or `n`; with `keep`, or without labels, those that are wanted."""
         from facegan.latent.selection import check_found, find_seeds
         from facegan.networks.latents import parse_seeds
 
         cfg, text = self.cfg, self.cfg.interpolate or self.cfg.seeds
-        if cfg.keep is None and (self.order is not None or not wanted):
+        if cfg.keep is None and (self.order is not None or not self.wanted):
             return range(cfg.n) if text is None else parse_seeds(text)
         if text is not None or cfg.stream:
             raise ConfigError(
@@ -201,22 +201,23 @@ class Drawing:
                 "give neither seeds nor stream nor interpolate"
             )
         how = {"truncation": cfg.truncation, "keep": cfg.keep, "order": self.order}
-        found = find_seeds(self.generator, wanted, cfg.n, **how, progress=True)
+        found = find_seeds(self.generator, self.wanted, cfg.n, **how, progress=True)
         check_found(found, cfg.n, cfg.attributes)
         return found
 
 
 def _check(cfg: DictConfig) -> None:
-    """Raises ConfigError for keys that exclude each other, and for unknown choices."""
+    """Raises ConfigError for keys that exclude each other, and for an unknown filter."""
+    from facegan.core.images import FILTERS
+
     for name, others in EXCLUDED.items():
         for other in others:
             if cfg[name] and cfg[other]:
                 raise ConfigError(f"{name} and {other} exclude each other; give one of them")
     if cfg.sweep is not None and cfg.edit is None:
         raise ConfigError("sweep needs edit=Smiling or another")
-    for name, choices in (("filter", ("nearest", "lanczos")), ("video", ("gif", "mp4"))):
-        if cfg[name] not in (*choices, None):
-            raise ConfigError(f"{name} must be one of {', '.join(choices)}, got {cfg[name]}")
+    if cfg.filter not in (None, *FILTERS):
+        raise ConfigError(f"filter must be one of {', '.join(FILTERS)}, got {cfg.filter}")
 
 
 if __name__ == "__main__":

@@ -34,7 +34,8 @@ def face_png(
     wanted = parse_attributes(attributes)
     (image,) = generator.sample(seeds=[seed], attributes=label_order(generator, wanted) or wanted)
     facts = generator.provenance([seed], attributes=attributes or "")
-    return png(image, upscale or enlargement(generator.image_size, size), "lanczos", facts)
+    upscale = enlargement(generator.image_size, size) if upscale is None else upscale
+    return png(image, upscale, "lanczos", facts)
 
 
 @functools.cache

@@ -129,8 +129,8 @@ def avatars(
     generator, wanted = Generator.from_pretrained(weights), dict(shares or {})
     upscale = enlargement(generator.image_size, size) if upscale is None else upscale
     order, text = label_order(generator, wanted), attributes_text(wanted)
-    facts = generator.provenance(truncation=truncation, attributes=text)
-    facts = replace(facts, upscale=upscale, filter=filter)  # refuses wrong ones before the search
+    how: dict[str, Any] = {"upscale": upscale, "filter": filter}  # checked before the search
+    facts = generator.provenance(truncation=truncation, attributes=text, **how)
     seeds = find_seeds(generator, wanted, n, truncation=truncation, keep=keep, order=order)
     check_found(seeds, n, text)
     images = generator.sample(seeds=seeds, truncation=truncation, attributes=order)
