@@ -1,7 +1,9 @@
 """A generator as an ONNX model: latents in, uint8 images out. Needs the extra `export`."""
 
+import json
 import logging
 import warnings
+from importlib.metadata import version
 
 import numpy as np
 import onnx
@@ -11,6 +13,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
+from facegan.core import pretrained
 from facegan.core.errors import FaceganError
 from facegan.core.images import to_uint8
 from facegan.networks.base import Generator
@@ -38,9 +41,8 @@ class _ImageGenerator(nn.Module):
 def to_onnx(generator: Generator, about: dict[str, str]) -> onnx.ModelProto:
     """The model: input `latents` (N, latent_dim), output `images` (N, H, W, C), metadata `about`.
 
-    A conditional generator's has a second input, `labels` (N, A).
-
-    Weights that are exact in half precision are stored in it, as in the bundled files.
+    A conditional generator's has a second input, `labels` (N, A). Weights that are exact in half
+    precision are stored in it, as in the bundled files.
     """
     for name in ("torch.onnx", "onnxscript", "onnx_ir"):  # they report every optimization
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -63,9 +65,23 @@ def to_onnx(generator: Generator, about: dict[str, str]) -> onnx.ModelProto:
     model: onnx.ModelProto = program.model_proto
     _remove_traces(model)
     _store_in_half_precision(model.graph)
-    helper.set_model_props(model, about)
+    helper.set_model_props(model, {**about, **_metadata(generator)})
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def _metadata(generator: Generator) -> dict[str, str]:
+    labels = {"labels": json.dumps(generator.labels.config)} if generator.labels else {}
+    return {
+        "image_size": str(generator.image_size),
+        "channels": str(generator.channels),
+        "latent_dim": str(generator.latent_dim),
+        "input": "latents (N, latent_dim), float32, drawn from N(0, 1)",
+        **labels,
+        "output": "images (N, image_size, image_size, channels), uint8",
+        "facegan": version("facegan"),
+        "weights": pretrained.digest(generator),
+    }
 
 
 def model_inputs(generator: Generator, count: int) -> dict[str, Tensor]:

@@ -46,10 +46,7 @@ def build_page(
         "runtime_loader": _classic_script(RUNTIME / "ort-wasm-simd-threaded.mjs"),
         "runtime": _classic_script(RUNTIME / "ort.wasm.min.js"),
         "css": (STATIC / "page.css").read_text(encoding="utf-8"),
-        **{
-            name: (STATIC / f"{name}.js").read_text(encoding="utf-8")
-            for name in ("latents", "engine", "app")
-        },
+        **{path.stem: path.read_text(encoding="utf-8") for path in STATIC.glob("*.js")},
     }
     template = (STATIC / "page.html").read_text(encoding="utf-8")
     return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], template)
