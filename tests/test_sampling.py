@@ -75,13 +75,6 @@ def test_wrong_arguments_of_sample(arguments: dict[str, Any], message: str) -> N
         Generator.from_pretrained("labels-28").sample(**arguments)
 
 
-def test_a_single_seed_is_refused() -> None:
-    generator = Generator.from_pretrained("lite-28")
-    for draw in (lambda: generator.sample(seeds=7), lambda: generator.provenance(7)):
-        with pytest.raises(ValueError, match=r"a list or a range, got 7; one face: \[7\]"):
-            draw()
-
-
 def test_seeds_of_any_kind_of_whole_number() -> None:
     expected = latents([3], 8)
     for seed in (np.int64(3), torch.tensor(3), 3.0):

@@ -26,7 +26,6 @@ LEARNING_RATE = 0.1  # of Adam, at the first step; latents have unit variance
 PIXELS = 2.0  # weight of the pixels' mean squared difference; that of the features is 1
 PRIOR = 0.05  # weight of the latent's mean square: images far from the mean look worse
 
-
 T = TypeVar("T")
 
 
@@ -41,9 +40,8 @@ class Projection:
     def save(self, path: Path, generator: Generator, **facts: Any) -> None:
         """Writes a JSON file, atomically; `facts`: what else it says."""
         latent = {"weights": pretrained.digest(generator), "latent": self.latent.tolist()}
-        write_json(
-            path, {**latent, "distance": self.distance, "unrelated": self.unrelated, **facts}
-        )
+        distances = {"distance": self.distance, "unrelated": self.unrelated}
+        write_json(path, {**latent, **distances, **facts})
 
 
 def load_latent(path: Path, generator: Generator) -> Tensor:

@@ -15,7 +15,7 @@ from facegan.core.console import progress_bar
 from facegan.core.images import to_uint8
 from facegan.core.provenance import Provenance
 from facegan.networks.labels import LabelTable
-from facegan.networks.latents import latents, seed_list
+from facegan.networks.latents import latents
 
 CPU_BATCH, GPU_BATCH = 4, 64  # images of a forward pass of `draw`; one face costs as much as four
 
@@ -122,7 +122,7 @@ class Generator(FaceNetwork):
     ) -> Tensor:
         """The latents that `sample` draws, labels included: (N, latent_dim), on the CPU."""
         check_number("truncation", truncation, 0, 10, whole=False)
-        seeds = seed_list(seeds)
+        seeds = [*seeds]
         z = latents(seeds, self.latent_dim) * truncation
         if attributes and self.labels is None:
             raise ValueError(
@@ -142,7 +142,7 @@ class Generator(FaceNetwork):
         self, seeds: Iterable[int] = (), truncation: float = 1.0, **facts: Any
     ) -> Provenance:
         """The facts of sampled faces, for the mark of their file; `facts`: others, such as edit."""
-        weights, text = pretrained.digest(self), ",".join(map(str, seed_list(seeds)))
+        weights, text = pretrained.digest(self), ",".join(map(str, seeds))
         return Provenance(weights, text, float(truncation), license=self.license, **facts)
 
     @torch.no_grad()

@@ -55,19 +55,17 @@ class LabelTable:
         are drawn from the distribution, given the ordered ones. A seed with the same order has the
         same labels in every set of seeds. Raises ValueError for an unknown name or share.
         """
+        shares: dict[int, float] = {}  # by column
         for name, share in (order or {}).items():
             check_choice("an attribute", name, self.names)
             check_share(name, share)
-        columns = [self.names.index(name) for name in order or {}]
-        shares = [*(order or {}).values()]
-        drawn = [self._draw(int(seed), columns, shares) for seed in seeds]
+            shares[self.names.index(name)] = share
+        drawn = [self._draw(int(seed), shares) for seed in seeds]
         return torch.stack(drawn) if drawn else torch.empty(0, len(self.names))
 
-    def _draw(self, seed: int, columns: list[int], shares: list[float]) -> Tensor:
-        order = zip(shares, columns, strict=True)
-        wanted = torch.tensor(
-            [1.0 if has(share, seed, column) else -1.0 for share, column in order]
-        )
+    def _draw(self, seed: int, shares: Mapping[int, float]) -> Tensor:
+        columns = [*shares]
+        wanted = torch.tensor([1.0 if has(shares[c], seed, c) else -1.0 for c in columns])
         # the least of exponential variables with these rates: a draw in proportion to the counts
         stream = torch.Generator().manual_seed(seed ^ STREAM)
         times = -torch.rand(len(self.counts), generator=stream).log() / self.counts

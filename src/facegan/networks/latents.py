@@ -18,16 +18,9 @@ def latents(seeds: Iterable[int], latent_dim: int) -> Tensor:
     """
     drawn = [
         torch.randn(latent_dim, generator=torch.Generator().manual_seed(_checked(seed)))
-        for seed in seed_list(seeds)
+        for seed in seeds
     ]
     return torch.stack(drawn) if drawn else torch.empty(0, latent_dim)
-
-
-def seed_list(seeds: Iterable[int]) -> list[int]:
-    """`seeds` as a list. Raises ValueError for a single number."""
-    if not isinstance(seeds, Iterable):
-        raise ValueError(f"seeds must be a list or a range, got {seeds}; one face: [{seeds}]")
-    return [*seeds]
 
 
 def _checked(seed: int) -> int:
