@@ -192,6 +192,7 @@ def test_a_sweep_over_literal_keys(cli: Cli, workdir: Path, small_photos) -> Non
     assert result.code == 0, result.err
     names = sorted(path.name for path in (workdir / "a sweep").iterdir() if path.is_dir())
     assert names == ["0-data.root=Smith,-John", "1-data.root=Müller"]
+    assert len(list(Path("a sweep").glob("*/generator.safetensors"))) == 2
 
 
 def test_make_board_without_runs(tmp_path: Path) -> None:

@@ -149,7 +149,3 @@ def test_bundled_generators_have_a_discriminator(name: str) -> None:
     with torch.no_grad():
         logits = discriminator(generator(torch.zeros(8, generator.latent_dim)))
     assert logits.isfinite().all()
-
-
-def test_discriminators_are_no_bundled_weights() -> None:
-    assert not any("discriminator" in name for name in pretrained.bundled())

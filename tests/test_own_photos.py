@@ -322,12 +322,6 @@ def test_a_jpeg_larger_than_pillows_limit_is_read(
     assert Image.MAX_IMAGE_PIXELS == 1_000_000
 
 
-def test_decoded_pixels_are_bounded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    Image.new("RGB", (300, 200)).save(folder / "huge.png")
-    monkeypatch.setattr(decoding, "MAX_MEMORY", 4 * 300 * 200 - 1)
-    assert "300x200 pixels are too many" in left_out(packed(folder))["huge.png"]
-
-
 def test_unpacked_bytes_are_bounded_and_nothing_is_written_outside(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,5 @@
 """The mark of synthetic images, and its check: read by Pillow, by exiftool, by facegan.verify."""
 
-import base64
 import io
 import json
 import re
@@ -18,7 +17,6 @@ from facegan.core import pretrained
 from facegan.core.images import grid, open_image, save_grid, to_pil
 from facegan.core.provenance import GENERATED, PNG_KEY, Provenance
 from facegan.networks.base import Generator
-from facegan.web import faces
 
 FACTS = Provenance("0123456789", "3,7", 0.0, "Smiling:2", "-Hat", "sweep", 'terms "<&\x00é', 2, 4)
 
@@ -100,15 +98,6 @@ def test_a_training_marks_its_grids(home: Path, cli) -> None:
     result = cli("verify", *map(str, grids), "weights=run")
     assert result.code == 1
     assert re.fullmatch(r".*: weights not at hand .*\n.*: the same\n", result.out)
-
-
-def test_the_app_marks_its_faces() -> None:
-    html, _ = faces.draw("lite-28", 5, 1.0)
-    walk = faces.interpolate("lite-28", "3,7", 1.0)
-    edited = faces.edit("lite-28", 3, "Smiling", 2.0)
-    images = re.findall('src="data:image/[a-z]+;base64,([^"]*)"', "".join([html, *walk, edited]))
-    assert len(images) == faces.FACES + faces.STEPS + 1 + 2 * faces.PREVIEW
-    assert all(GENERATED.encode() in base64.b64decode(image) for image in images)
 
 
 @pytest.mark.parametrize("package", ["comparison", "deployment", "evaluation"])

@@ -300,35 +300,6 @@ def kill() -> None:
     raise KilledError
 
 
-@pytest.mark.parametrize("model", ["lite", "dcgan"])
-def test_a_killed_run_resumes_bit_for_bit(
-    model: str, tiny: Any, resume: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole, parts = Path("outputs/whole"), Path("outputs/parts")
-    cfg = tiny(f"model={model}", "trainer.max_epochs=4")
-    train(cfg, whole, resume=False)
-    with monkeypatch.context() as patch:
-        at_images(80, kill, patch)
-        with pytest.raises(KilledError):
-            train(cfg, parts, resume=False)
-    resume(parts)
-    one, other = checkpoint(whole), checkpoint(parts)
-    for key in ("state_dict", "optimizer_states"):
-        assert_same(one[key], other[key])
-    assert (one["images_seen"], one["epoch"]) == (other["images_seen"], other["epoch"]) == (128, 3)
-    clocks = {"seconds", "images_per_second"}
-    one_lines, other_lines = (
-        [
-            {key: value for key, value in line.items() if key not in clocks}
-            for line in logged(folder)
-        ]
-        for folder in (whole, parts)
-    )
-    assert one_lines == other_lines
-    for picture in ("samples/epoch-001.png", "samples/epoch-004.png", "samples/epochs.gif"):
-        assert (whole / picture).read_bytes() == (parts / picture).read_bytes()
-
-
 @pytest.mark.parametrize(
     ("name", "images"), [("SIGINT", 16), ("SIGTERM", 16), ("SIGHUP", 16), ("SIGTERM", 24)]
 )  # 24: the last step of an epoch of 32
@@ -454,27 +425,11 @@ def test_other_keys_of_a_resume_keep_the_budget(changed: Any) -> None:
     assert (cfg.trainer.max_images, cfg.checkpoint.keep, [*cfg.logger]) == (320, 3, ["csv"])
 
 
-def test_a_resumed_run_drops_metrics_after_its_checkpoint_and_continues_the_clock(
-    tiny: Any, resume: Any
-) -> None:
-    train(tiny("trainer.max_epochs=1"), RUN, resume=False)
-    with (RUN / "metrics.jsonl").open("a") as file:
-        file.write('{"images": 40, "D_loss": 7.0}\n')
-    resume(RUN, "trainer.max_epochs=2")
-    assert [line["images"] for line in logged(RUN)] == list(range(8, 72, 8))
-    seconds = [line["seconds"] for line in logged(RUN)]
-    assert seconds == sorted(seconds)
-
-
-def test_a_seed_repeats_a_training_and_another_does_not(tiny: Any, trained_run: Path) -> None:
-    weights = [checkpoint(trained_run)["state_dict"]]
-    for seed in (0, 1):
-        folder = Path(f"outputs/{seed}")
-        train(tiny("trainer.max_epochs=3", f"seed={seed}"), folder, resume=False)
-        weights.append(checkpoint(folder)["state_dict"])
-    assert_same(weights[0], weights[1])
+def test_another_seed_gives_another_training(tiny: Any, trained_run: Path) -> None:
+    train(tiny("trainer.max_epochs=3", "seed=1"), RUN, resume=False)
+    one, other = (checkpoint(run)["state_dict"] for run in (trained_run, RUN))
     key = "generator.layers.0.weight"
-    assert not torch.equal(weights[0][key], weights[2][key])
+    assert not torch.equal(one[key], other[key])
 
 
 def test_the_command_trains_and_resumes(cli: Cli, small: tuple[str, ...]) -> None:
@@ -486,10 +441,14 @@ def test_the_command_trains_and_resumes(cli: Cli, small: tuple[str, ...]) -> Non
     assert Path("outputs/latest").resolve() == run.resolve()
     config = run / "config.yaml"
     config.write_text(config.read_text().replace("replay: null\n", ""))  # as of earlier versions
+    with (run / "metrics.jsonl").open("a") as file:  # after the checkpoint
+        file.write('{"images": 40, "D_loss": 7.0, "seconds": 0.0}\n')
     result = cli("train", "resume=outputs/latest", "trainer.max_epochs=2")
     assert (result.code, result.err) == (0, "")
     assert list(Path("outputs").glob("2*")) == [run]
     assert [line["images"] for line in logged(run)] == list(range(8, 72, 8))
+    seconds = [line["seconds"] for line in logged(run)]
+    assert seconds == sorted(seconds)
     assert (run / "samples/epoch-002.png").is_file()
 
 
@@ -511,15 +470,3 @@ def test_the_summary_has_the_true_length_of_an_epoch(
     train(tiny("trainer.max_epochs=1", f"+trainer.limit_train_batches={limit}"), RUN, resume=False)
     assert f"{images} images in batches of 8" in capsys.readouterr().out
     assert checkpoint(RUN)["images_seen"] == images
-
-
-def test_a_sweep_trains_every_combination(cli: Cli, small: tuple[str, ...]) -> None:
-    losses = "model/loss=hinge,non_saturating"
-    result = cli("train", "-m", *small, "trainer.max_epochs=1", losses, "data.packed_dir=./a/b")
-    assert result.code == 0
-    (sweep,) = Path("outputs/sweeps").iterdir()
-    configs = sorted(sweep.rglob("config.yaml"))
-    found = {OmegaConf.load(path).model.loss._target_ for path in configs}
-    assert found == {"facegan.gan.losses.Hinge", "facegan.gan.losses.NonSaturating"}
-    assert {path.parent.parent for path in configs} == {sweep}
-    assert all((path.parent / "generator.safetensors").is_file() for path in configs)

@@ -23,6 +23,7 @@ from facegan.core.errors import FaceganError
 from facegan.core.images import data_uri, image_uri, to_pil
 from facegan.core.paths import CONFIG_PATH
 from facegan.core.pretrained import digest
+from facegan.core.provenance import GENERATED as MARK
 from facegan.core.run_files import read_metrics, thin
 from facegan.data import decode
 from facegan.data.framing import framing
@@ -45,6 +46,10 @@ def uris(html: str) -> list[str]:
     return re.findall('src="([^"]*)"', html)
 
 
+def content(uri: str) -> bytes:
+    return base64.b64decode(uri.partition("base64,")[2])
+
+
 def seeds_of(html: str) -> list[int]:
     return [int(seed) for seed in re.findall(r'download="seed-(\d+)\.png"', html)]
 
@@ -62,11 +67,12 @@ def test_walks_and_edits_are_faces_in_columns() -> None:
     drawn = uris(steps)
     first, last = (uri(seed, seeds=[3, 7, 12], motion="interpolation") for seed in (3, 12))
     assert (len(drawn), drawn[0], drawn[-1]) == (9, first, last)
-    gif = base64.b64decode(uris(moving)[0].partition("base64,")[2])
+    (gif,) = map(content, uris(moving))
     assert Image.open(io.BytesIO(gif)).n_frames == 3 * faces.FRAMES
     edited = uris(faces.edit("lite-28", 0, "Smiling", 2, "Young", -1, "", 0))
     assert edited[::2] == [uri(seed) for seed in range(8)]
     assert len(set(edited)) == 16
+    assert all(MARK.encode() in file for file in (gif, *map(content, drawn + edited)))
 
 
 @pytest.mark.parametrize("labels", [False, True])
@@ -83,7 +89,7 @@ def test_faces_to_order(labels: bool, tmp_path: Path) -> None:
     assert len(seeds) == faces.FACES
     assert min(seeds) >= 100
     assert (seeds == [*range(100, 100 + faces.FACES)]) == labels
-    file = base64.b64decode(uris(html)[3].partition("base64,")[2])
+    file = content(uris(html)[3])
     assert compare(file, {digest(generator): generator}) == "the same"
     assert b'facegan:attributes="Smiling,-Male"' in file
     order = {"Smiling": True, "Male": False} if labels else None
