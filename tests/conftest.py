@@ -61,9 +61,6 @@ class Result(NamedTuple):
     err: str
 
 
-Cli = Callable[..., Result]
-
-
 def smooth_images(count: int, image_size: int) -> NDArray[np.uint8]:
     """Images of smooth random colours, (count, size, size, 3), all different."""
     rng = np.random.default_rng(0)
@@ -264,16 +261,34 @@ def run_command(patch: pytest.MonkeyPatch, command: str, *arguments: str) -> int
     return 0
 
 
-@pytest.fixture
-def cli(workdir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
+class Cli:
     """cli("train", "model=lite", …) is `python -m facegan.train model=lite …`, in this process."""
 
-    def run(command: str, *arguments: str) -> Result:
-        capsys.readouterr()
-        code = run_command(monkeypatch, command, *arguments)
-        return Result(code, *capsys.readouterr())
+    def __init__(self, patch: pytest.MonkeyPatch, capture: pytest.CaptureFixture[str]) -> None:
+        self.patch, self.capture = patch, capture
 
-    return run
+    def __call__(self, command: str, *arguments: str) -> Result:
+        self.capture.readouterr()
+        code = run_command(self.patch, command, *arguments)
+        return Result(code, *self.capture.readouterr())
+
+    def output(self, command: str, *arguments: str) -> str:
+        """What the command printed, which must succeed."""
+        result = self(command, *arguments)
+        assert result.code == 0, result.err
+        return result.out
+
+    def refusal(self, command: str, *arguments: str) -> str:
+        """The message of the command, which must end with exit code 2."""
+        result = self(command, *arguments)
+        assert result.code == 2, result
+        assert "Traceback" not in result.err
+        return result.err
+
+
+@pytest.fixture
+def cli(workdir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
+    return Cli(monkeypatch, capsys)
 
 
 @pytest.fixture(scope="session")

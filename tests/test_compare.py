@@ -73,7 +73,7 @@ def test_runs_are_found_by_folder_glob_list_and_sweep(sweep: Path) -> None:
     assert len(find_runs(f"{sweep},{link}")) == 4
 
 
-def test_a_folder_without_runs_is_an_error(cli: Cli, workdir: Path) -> None:
+def test_a_folder_without_runs_is_an_error(cli: Cli) -> None:
     result = cli("compare", "runs=nowhere")
     assert result.code == 2
     assert result.err.startswith("facegan.compare: runs=nowhere names no run folder")

@@ -177,7 +177,7 @@ def test_sweep_on_the_command_line(cli, workdir: Path) -> None:
 
 @pytest.mark.parametrize("arguments", ["edit=Smiling,abc", "edit=abc sweep=-3:3"])
 def test_an_unknown_direction_is_refused_before_directions_are_measured(
-    arguments: str, cli, workdir: Path, monkeypatch: pytest.MonkeyPatch
+    arguments: str, cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     DCGANGenerator(latent_dim=4, width=8, image_size=8).save_pretrained("w.safetensors")
     monkeypatch.setattr(finding, "find_directions", None)  # a call would fail

@@ -95,9 +95,7 @@ def test_aligned_photographs_get_the_crop_of_the_weights() -> None:
         complete([*arguments, "data.crop=108"])
 
 
-def test_the_terms_of_the_weights_are_inherited(
-    cli: Cli, workdir: Path, small_photos: tuple[str, ...]
-) -> None:
+def test_the_terms_of_the_weights_are_inherited(cli: Cli, small_photos: tuple[str, ...]) -> None:
     save_photos(Path("photos"), 40, 28)
     data = (*small_photos, "data.root=photos", "data.image_size=28")
     arguments = ("trainer.accelerator=cpu", "hydra.run.dir=run", "evaluate_every=0")
@@ -127,11 +125,7 @@ def test_weights_with_the_same_activations_need_no_remark(
     ],
 )
 def test_what_cannot_be_started_from(
-    arguments: tuple[str, ...],
-    message: str,
-    cli: Cli,
-    workdir: Path,
-    small_photos: tuple[str, ...],
+    arguments: tuple[str, ...], message: str, cli: Cli, small_photos: tuple[str, ...]
 ) -> None:
     result = cli("train", *TINY, *SHORT, *small_photos, "hydra.run.dir=run", *arguments)
     assert result.code == 2

@@ -68,7 +68,7 @@ def test_sample_marks_faces_grids_and_videos(cli, workdir: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("exiftool") is None, reason="exiftool is not installed")
-def test_exiftool_reads_the_mark(cli, workdir: Path) -> None:
+def test_exiftool_reads_the_mark(cli) -> None:
     lite = ("weights=lite-28", "out=.", "frames=2")
     assert cli("sample", *lite, "seeds=3").code == 0
     for video in ("gif", "mp4"):
@@ -159,6 +159,6 @@ def test_verify_finds_the_changed_pixels_of_an_enlarged_grid(cli, workdir: Path)
 
 
 @pytest.mark.parametrize("arguments", [("nowhere.png",), ()])
-def test_verify_needs_files(cli, workdir: Path, arguments: tuple[str, ...]) -> None:
+def test_verify_needs_files(cli, arguments: tuple[str, ...]) -> None:
     result = cli("verify", *arguments)
     assert (result.code, result.err.count("\n")) == (2, 1)

@@ -60,7 +60,7 @@ def test_shares_are_those_of_the_set() -> None:
     assert cell_counts({}, 7) == {(): 7}
 
 
-def test_a_set_of_faces(cli, workdir: Path) -> None:
+def test_a_set_of_faces(cli) -> None:
     options = ("weights=lite-28", "n=8", "size=100", "keep=1", "out=set")
     assert cli("sample", *options, "grid=false", "attributes=Male:0.5,Smiling:0.25").code == 0
     text = Path("set/manifest.json").read_text()

@@ -123,7 +123,7 @@ def test_a_stored_config_is_small_and_names_nothing_outside(
     load_config(Path("config.yaml"))
 
 
-def test_compare_reads_no_aliases(cli: Cli, workdir: Path) -> None:
+def test_compare_reads_no_aliases(cli: Cli) -> None:
     Path("run").mkdir()
     Path("run/config.yaml").write_text(BILLIONS)
     result = cli("compare", "runs=run")
