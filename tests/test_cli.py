@@ -15,12 +15,10 @@ from facegan.cli.command import ending_signals
 
 def check_message(cli: Cli, arguments: tuple[str, ...], *parts: str) -> None:
     """One message with `parts` in it, exit code 2, and no run folder."""
-    result = cli("train", *arguments)
-    assert result.code == 2
-    assert result.err.startswith("facegan.train: ")
+    message = cli.refusal("train", *arguments)
+    assert message.startswith("facegan.train: ")
     for part in parts:
-        assert part in result.err
-    assert "Traceback" not in result.err
+        assert part in message
     assert list(Path("outputs").glob("*")) == []
 
 
@@ -57,13 +55,8 @@ def test_a_wrong_key_or_value(
     ("arguments", "parts"),
     [
         (("data=generated", "data.image_size=56"), ("full-56", "full-28, full-64")),
-        (("data=generated", "data.weights=nowhere"), ("weights=nowhere", "lite-28")),
         (("data=folder",), ("data.root", "must be set")),
         (("data=folder", "data.root=nowhere"), ("/nowhere", "exist")),
-        (
-            ("data=celeba", "data.root=nowhere", "data.verify=false"),
-            ("nowhere/celeba", "list_eval_partition.txt", "verify=true"),
-        ),
     ],
 )
 def test_data_that_cannot_be_used(

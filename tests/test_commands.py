@@ -85,7 +85,7 @@ def test_short_work_prints_no_progress(capsys) -> None:
 def test_an_ascii_console_loses_nothing(cli, workdir: Path, monkeypatch) -> None:
     with (workdir / "out.txt").open("w", encoding="ascii") as stream:
         monkeypatch.setattr(sys, "stdout", stream)
-        assert cli("sample", "n=1", "out=Müller").code == 0
+        cli.ok("sample", "n=1", "out=Müller")
         sys.stdout.flush()
     assert "M\\xfcller" in (workdir / "out.txt").read_text()
 

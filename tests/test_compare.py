@@ -12,13 +12,12 @@ from conftest import Cli
 from PIL import Image
 
 from facegan.comparison import output
-from facegan.comparison.differences import describe, distinguishing_keys, group
+from facegan.comparison.differences import describe, distinguishing_keys
 from facegan.comparison.output import charts, html_page
 from facegan.comparison.runs import find_runs, read_run
 from facegan.comparison.significance import Summary, difference, format_number, round_to_error
 from facegan.comparison.table import Table, build_table
 from facegan.core import run_files, tables
-from facegan.core.nested import flatten
 from facegan.core.tables import latex_table, markdown_table, table_text
 
 LOSS = "facegan.gan.losses."
@@ -74,9 +73,8 @@ def test_runs_are_found_by_folder_glob_list_and_sweep(sweep: Path) -> None:
 
 
 def test_a_folder_without_runs_is_an_error(cli: Cli) -> None:
-    result = cli("compare", "runs=nowhere")
-    assert result.code == 2
-    assert result.err.startswith("facegan.compare: runs=nowhere names no run folder")
+    message = cli.refusal("compare", "runs=nowhere")
+    assert message.startswith("facegan.compare: runs=nowhere names no run folder")
 
 
 def test_an_unfinished_run_is_noted_and_kept(sweep: Path) -> None:
@@ -108,12 +106,6 @@ def test_a_recipe_controls_neither_terminal_nor_spreadsheet(cli: Cli, workdir: P
     assert ",'=HYPERLINK(1)" in (workdir / "out" / "comparison.csv").read_text()
 
 
-def test_nested_configs_are_flattened() -> None:
-    config = {"a": 1, "b": {"c": None, "d": {"e": [2]}}, "f": {}}
-    assert flatten(config) == {"a": 1, "b.c": None, "b.d.e": [2]}
-    assert flatten(config, "/").keys() == {"a", "b/c", "b/d/e"}
-
-
 def test_settings_leave_out_paths_and_what_the_run_writes(tmp_path: Path) -> None:
     run = make_run(tmp_path / "a", "lite", 1, [1.0], loss={"_target_": LOSS + "Hinge", "a": None})
     written = {"data": {"root": "x", "image_size": 28}, "logger": {"_target_": "y"}, "trust": None}
@@ -139,11 +131,6 @@ def test_seeds_and_the_keys_of_recipes_and_classes_do_not_distinguish_runs(tmp_p
     assert keys == ["model.loss"]
     assert describe(runs[0], keys) == "model.loss=Hinge"
     assert describe(runs[0], keys * 6).endswith(", and 2 more")
-
-
-def test_runs_that_differ_only_in_seeds_are_one_group(sweep: Path) -> None:
-    groups = group([read_run(path) for path in find_runs(str(sweep))])
-    assert [[run.folder.name for run in members] for members in groups] == [["0", "1"], ["2", "3"]]
 
 
 @pytest.mark.parametrize(

@@ -51,11 +51,6 @@ def test_lite_follows_the_image_size(
     assert model.penalty.gamma == pytest.approx(gamma)
 
 
-def test_a_width_on_the_command_line_replaces_the_rule(compose: Compose) -> None:
-    cfg = compose("train", "model=lite", "data.image_size=64", "model.generator.width=64")
-    assert cfg.model.generator.width == 64
-
-
 @pytest.mark.parametrize("image_size", [28, 128])
 @pytest.mark.parametrize("model", options("model"))
 def test_every_model_builds(model: str, image_size: int, compose: Compose) -> None:

@@ -159,18 +159,14 @@ def test_a_sweep_goes_there_and_back() -> None:
 
 
 def test_edit_on_the_command_line(cli, workdir: Path) -> None:
-    result = cli("sample", "weights=lite-28", "seeds=7", "edit=Smiling:2,Young:-1", "out=.")
-    assert result.code == 0, result.err
+    cli.ok("sample", "weights=lite-28", "seeds=7", "edit=Smiling:2,Young:-1", "out=.")
     expected = edited_faces(Generator.from_pretrained("lite-28"), [7], {"Smiling": 2, "Young": -1})
     picture = open_image(workdir / "seed-0007.png")
     assert picture.tobytes() == expected[0].permute(1, 2, 0).numpy().tobytes()
 
 
 def test_sweep_on_the_command_line(cli, workdir: Path) -> None:
-    result = cli(
-        "sample", "weights=lite-28", "n=4", "edit=Smiling", "sweep=-3:3", "frames=4", "out=."
-    )
-    assert result.code == 0, result.err
+    cli.ok("sample", "weights=lite-28", "n=4", "edit=Smiling", "sweep=-3:3", "frames=4", "out=.")
     with Image.open(workdir / "sweep-Smiling.gif") as video:
         assert (video.n_frames, video.size) == (4, (285, 285))
 
@@ -181,7 +177,6 @@ def test_an_unknown_direction_is_refused_before_directions_are_measured(
 ) -> None:
     DCGANGenerator(latent_dim=4, width=8, image_size=8).save_pretrained("w.safetensors")
     monkeypatch.setattr(finding, "find_directions", None)  # a call would fail
-    result = cli("sample", "weights=w.safetensors", *arguments.split())
-    assert result.code == 2
-    assert "abc is not a direction of this generator; known: 5_o_Clock_Shadow" in result.err
-    assert result.err.endswith("PCA_4\n")
+    message = cli.refusal("sample", "weights=w.safetensors", *arguments.split())
+    assert "abc is not a direction of this generator; known: 5_o_Clock_Shadow" in message
+    assert message.endswith("PCA_4\n")

@@ -57,7 +57,7 @@ def test_the_table_of_a_resumed_run_keeps_its_rows(train, cli: Cli, workdir: Pat
         )
     )
     assert "CSVLogger" in config.read_text()
-    assert cli("train", "resume=run", "trainer.max_epochs=2").code == 0
+    cli.ok("train", "resume=run", "trainer.max_epochs=2")
     after = table.read_text().splitlines()
     assert after[: len(before)] == before
     assert len(after) == 1 + len(logged(workdir / "run")) > len(before)
@@ -188,8 +188,7 @@ def test_a_sweep_over_literal_keys(cli: Cli, workdir: Path, small_photos) -> Non
         (workdir / name).symlink_to(root)
     data = ("data=folder", 'data.root=["Smith, John",Müller]', "data.image_size=8")
     sweep = ("hydra.sweep.dir=a sweep", "trainer.max_epochs=1")
-    result = cli("train", "-m", *ARGUMENTS[:-1], *data, small_photos[3], *sweep)
-    assert result.code == 0, result.err
+    cli.ok("train", "-m", *ARGUMENTS[:-1], *data, small_photos[3], *sweep)
     names = sorted(path.name for path in (workdir / "a sweep").iterdir() if path.is_dir())
     assert names == ["0-data.root=Smith,-John", "1-data.root=Müller"]
     assert len(list(Path("a sweep").glob("*/generator.safetensors"))) == 2

@@ -302,18 +302,6 @@ def test_the_seed_alone_decides_the_bits() -> None:
     assert not equal_states(one, third)
 
 
-def test_a_step_depends_on_state_seed_and_counter_only() -> None:
-    through = tiny(penalty=GradientPenalty())
-    train(through, 2)
-    resumed = tiny(penalty=GradientPenalty())
-    resumed.load_state_dict(through.state_dict())
-    for mine, theirs in zip(resumed.optimizers(), through.optimizers(), strict=True):
-        mine.load_state_dict(copy.deepcopy(theirs.state_dict()))
-    resumed.images_seen = through.images_seen
-    assert train(through, 2, start=2) == train(resumed, 2, start=2)
-    assert equal_states(through, resumed)
-
-
 def test_devices_and_steps_draw_different_latents(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = []
     for rank in (0, 1):

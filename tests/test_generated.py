@@ -65,8 +65,7 @@ def test_the_recipe_depends_on_weights_and_count(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [28, 64])
 def test_the_default_weights_follow_the_size(size: int, cli: Cli, workdir: Path) -> None:
-    result = cli("prepare", "data=generated", f"data.image_size={size}", "data.count=60")
-    assert result.code == 0, result.err
+    cli.ok("prepare", "data=generated", f"data.image_size={size}", "data.count=60")
     (images,) = workdir.glob("data/packed/*/images.npy")
     expected = Generator.from_pretrained(f"full-{size}").sample(n=60)
     np.testing.assert_array_equal(np.load(images), expected.permute(0, 2, 3, 1).numpy())

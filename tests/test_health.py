@@ -63,9 +63,8 @@ def test_only_finite_weights_are_saved(
     change: Any, cli: Cli, health: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     after_step(monkeypatch, 2 * STEPS, change)  # the last update of the second epoch
-    result = cli("train", *health, "checkpoint.every=0")
-    assert result.code == 2
-    assert "NaN or infinite after 64 images: the training has diverged" in result.err
+    message = cli.refusal("train", *health, "checkpoint.every=0")
+    assert "NaN or infinite after 64 images: the training has diverged" in message
     for path in Path("run/checkpoints").iterdir():
         assert finite(read_checkpoint(path)["state_dict"]), path
     assert finite(load_file("run/generator.safetensors"))
@@ -75,16 +74,15 @@ def test_a_diverged_training_is_rolled_back_with_lower_rates(
     cli: Cli, health: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     after_step(monkeypatch, 2 * STEPS, weights_to_nan)
-    result = cli("train", *health, "health.rollback=true")
-    assert result.code == 0, result.err
-    assert "rollback 1 of 3: the run goes back to" in result.out
+    out = cli.ok("train", *health, "health.rollback=true")
+    assert "rollback 1 of 3: the run goes back to" in out
     (event,) = json.loads(Path("run/run.json").read_text())["rollbacks"]
     assert event["back_to_images"] == 32
     lines = logged(Path("run"))
     rates = [line["learning_rate/generator"] for line in lines]
     assert rates[3] / rates[4] == pytest.approx(2, rel=0.2)
     assert [line["images"] for line in lines] == list(range(8, 104, 8))
-    assert cli("evaluate", "weights=run", "evaluation.faces=50").code == 0
+    cli.ok("evaluate", "weights=run", "evaluation.faces=50")
     facts = json.loads(Path("run/evaluation.json").read_text())["facts"]
     assert facts["rollbacks"].startswith("back to 32 images, since the weights")
     assert facts["rollbacks"] in Path("run/evaluation.html").read_text()
@@ -106,12 +104,9 @@ def test_a_collapse_is_reported_and_rolled_back(
     monkeypatch.setattr("facegan.training.health.EARLY", 0)
     monkeypatch.setattr("facegan.training.health.COLLAPSED", 1e-6)
     after_step(monkeypatch, 2 * STEPS, collapse, times=2)
-    result = cli("train", *health)
-    assert result.code == 0
-    assert "warning: the generator collapses: after 64 images" in result.out
-    rolled = cli("train", *health, "hydra.run.dir=rolled", "health.rollback=true")
-    assert rolled.code == 0
-    assert "rollback 1 of 3" in rolled.out
+    assert "warning: the generator collapses: after 64 images" in cli.ok("train", *health)
+    out = cli.ok("train", *health, "hydra.run.dir=rolled", "health.rollback=true")
+    assert "rollback 1 of 3" in out
 
 
 def test_a_saturated_discriminator_is_reported_once(
@@ -138,11 +133,11 @@ def test_variety() -> None:
 def test_snapshots_are_weights_like_any_other(
     cli: Cli, health: tuple[str, ...], trained_run: Path
 ) -> None:
-    assert cli("train", *health, "snapshots.every=20").code == 0
+    cli.ok("train", *health, "snapshots.every=20")
     names = {path.name for path in Path("run").glob("generator-*.safetensors")}
     images = (24, 40, 64, 80)  # whole batches after each multiple of 20
     assert names == {f"generator-{number}.safetensors" for number in images}
-    assert cli("sample", "weights=run/generator-64.safetensors", "n=1").code == 0
+    cli.ok("sample", "weights=run/generator-64.safetensors", "n=1")
     one, other = (load_file(f"{run}/generator.safetensors") for run in ("run", trained_run))
     assert all(one[name].equal(other[name]) for name in one)
 

@@ -131,6 +131,5 @@ def test_a_missing_data_set_or_package_is_named(
 
 
 def test_the_command(cli: Cli, local: Path) -> None:
-    result = cli("prepare", "data=hub", f"data.name={local}", "data.labels=kind")
-    assert result.code == 0, result.err
-    assert "14 train, 3 val, 4 test faces of 28x28" in result.out
+    out = cli.ok("prepare", "data=hub", f"data.name={local}", "data.labels=kind")
+    assert "14 train, 3 val, 4 test faces of 28x28" in out

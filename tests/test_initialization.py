@@ -77,10 +77,9 @@ def test_a_run_starts_from_another(cli: Cli, small: tuple[str, ...], trained_run
     Path("outputs").mkdir(exist_ok=True)
     Path("outputs/latest").symlink_to(trained_run)  # then at the second run
     arguments = ("hydra.run.dir=second", "init=outputs/latest", "freeze_d=1")
-    result = cli("train", *small, *SHORT[:2], *arguments)
-    assert result.code == 0, result.err
-    assert "init: discriminator of" in result.out
-    assert "start from random" not in result.out
+    out = cli.ok("train", *small, *SHORT[:2], *arguments)
+    assert "init: discriminator of" in out
+    assert "start from random" not in out
     first, second = (load_file(f"{r}/discriminator.safetensors") for r in (trained_run, "second"))
     equal = [name for name in first if torch.equal(first[name], second[name])]
     assert {"layers.0.weight", "layers.0.bias"} <= set(equal) != set(first)
@@ -99,11 +98,10 @@ def test_the_terms_of_the_weights_are_inherited(cli: Cli, small_photos: tuple[st
     save_photos(Path("photos"), 40, 28)
     data = (*small_photos, "data.root=photos", "data.image_size=28")
     arguments = ("trainer.accelerator=cpu", "hydra.run.dir=run", "evaluate_every=0")
-    result = cli("train", *data, *SHORT, *arguments, "init=lite-28")
-    assert result.code == 0, result.err
+    out = cli.ok("train", *data, *SHORT, *arguments, "init=lite-28")
     assert "NonCommercial" in pretrained.metadata("run")["license"]
     # lite-28 is older than lite's ReLUs
-    assert "model.generator.negative_slope=0.2 keeps its activations" in result.out
+    assert "model.generator.negative_slope=0.2 keeps its activations" in out
 
 
 def test_weights_with_the_same_activations_need_no_remark(
@@ -127,9 +125,8 @@ def test_weights_with_the_same_activations_need_no_remark(
 def test_what_cannot_be_started_from(
     arguments: tuple[str, ...], message: str, cli: Cli, small_photos: tuple[str, ...]
 ) -> None:
-    result = cli("train", *TINY, *SHORT, *small_photos, "hydra.run.dir=run", *arguments)
-    assert result.code == 2
-    assert message in result.err
+    refusal = cli.refusal("train", *TINY, *SHORT, *small_photos, "hydra.run.dir=run", *arguments)
+    assert message in refusal
     assert not Path("run").exists()
 
 

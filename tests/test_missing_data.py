@@ -15,8 +15,6 @@ from facegan.data.folder import FolderDataset
 from facegan.data.generated import GeneratedDataset
 from facegan.data.recorded import data_record, source_or_recorded
 
-Go = Callable[..., str]
-
 
 def record(source: FaceSource, run: Path) -> None:
     """Packs the data set of `source`, and writes a run folder's record of it."""
@@ -67,39 +65,26 @@ def test_the_packed_data_set_replaces_missing_weights(tmp_path: Path) -> None:
     assert found.recipe() == source.packed_recipe
 
 
-@pytest.fixture
-def go(cli: Cli) -> Go:
-    """What a command printed, which must have succeeded."""
-
-    def run(*arguments: str) -> str:
-        result = cli(*arguments)
-        assert result.code == 0, result.err
-        return result.out
-
-    return run
-
-
 def test_commands_use_the_packed_data_set(
-    workdir: Path, cli: Cli, go: Go, monkeypatch: pytest.MonkeyPatch
+    workdir: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train = ("train", "resume=run")
     evaluate = ("evaluate", "weights=run", "evaluation.faces=50", "out=report")
     save_photos(workdir / "project" / "photos", 60, 8)
     monkeypatch.chdir("project")
-    data = ("data=folder", "data.root=photos", "data.image_size=8")
-    go("train", *TINY, *data, "model.batch_size=16", "trainer.max_epochs=1", "hydra.run.dir=run")
+    data = ("data=folder", "data.root=photos", "data.image_size=8", "model.batch_size=16")
+    cli.ok("train", *TINY, *data, "trainer.max_epochs=1", "hydra.run.dir=run")
     Path("photos").rename("elsewhere")
-    out = go(*train, "trainer.max_epochs=2", "data.root=elsewhere")
+    out = cli.ok(*train, "trainer.max_epochs=2", "data.root=elsewhere")
     assert "packed data set" not in out
     shutil.rmtree("elsewhere")
-    assert "packed data set" in go(*evaluate)
-    result = cli(*evaluate, "data.root=nowhere")  # other data is not replaced
-    assert result.code == 2
-    assert "nowhere does not exist" in result.err
+    assert "packed data set" in cli.ok(*evaluate)
+    message = cli.refusal(*evaluate, "data.root=nowhere")  # other data is not replaced
+    assert "nowhere does not exist" in message
     monkeypatch.chdir((workdir / "project").rename(workdir / "moved"))
     for command in (evaluate, (*train, "trainer.max_epochs=3")):
         assert "by data.packed_dir=…" in cli(*command).err
-        assert "packed data set" in go(*command, "data.packed_dir=data/packed")
+        assert "packed data set" in cli.ok(*command, "data.packed_dir=data/packed")
 
 
 def test_a_refused_resume_writes_nothing(cli: Cli, home: Path) -> None:

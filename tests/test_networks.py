@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from facegan import Generator
-from facegan.networks.base import FaceNetwork, join
+from facegan.networks.base import FaceNetwork
 from facegan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from facegan.networks.layers import MinibatchStdDev, SelfModulation
 from facegan.networks.magnitude import MPDiscriminator
@@ -291,12 +291,3 @@ def test_draw_is_in_eval_mode_and_restores_the_mode(training: bool) -> None:
     assert torch.equal(generator.draw(noise(3, 5)), generator.draw(noise(3, 5)))
     assert generator.training == training
     assert all(torch.equal(before[name], now) for name, now in generator.state_dict().items())
-
-
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_parts_are_joined_as_by_cat(layout: torch.memory_format) -> None:
-    parts = torch.arange(7 * 3 * 4 * 4).view(7, 3, 4, 4).to(memory_format=layout).split(3)
-    joined, expected = join(iter(parts), 7), torch.cat(parts)
-    assert torch.equal(joined, expected)
-    assert joined.stride() == expected.stride()
-    assert joined.dtype == expected.dtype

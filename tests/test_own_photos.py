@@ -271,12 +271,6 @@ def test_too_few_photographs_are_refused(tmp_path: Path, count: int) -> None:
     assert not any((tmp_path / "packed").iterdir())
 
 
-def test_a_crop_larger_than_the_photographs_is_refused(photo_folder: Path) -> None:
-    with pytest.raises(FaceganError, match=r"9 of 9 photographs.*smaller than data\.crop=108"):
-        packed(photo_folder, crop=108)
-    assert not any((photo_folder.parent / "packed").iterdir())
-
-
 @pytest.mark.parametrize(("background", "value"), [("white", 255), ("black", 0), ("#808080", 128)])
 def test_transparency_is_composited(tmp_path: Path, background: str, value: int) -> None:
     pixels = np.zeros((16, 16, 4), dtype=np.uint8)

@@ -113,11 +113,10 @@ def test_photographs_of_one_person_are_not_duplicates(tiny_celeba: Path) -> None
 
 
 def test_prepare_writes_the_page(cli: Cli, photos: Path) -> None:
-    result = cli("prepare", "data=folder", f"data.root={photos}")
-    assert result.code == 0, result.err
-    assert "29 train, 2 val, 2 test faces of 28x28" in result.out
-    assert "left out: 1 no image, 1 no image format (.txt)\n" in result.out
-    (written,) = re.findall(r"^(.*preview\.html) shows the training images$", result.out, re.M)
+    out = cli.ok("prepare", "data=folder", f"data.root={photos}")
+    assert "29 train, 2 val, 2 test faces of 28x28" in out
+    assert "left out: 1 no image, 1 no image format (.txt)\n" in out
+    (written,) = re.findall(r"^(.*preview\.html) shows the training images$", out, re.M)
     assert Path(written).is_file()
 
 
@@ -128,12 +127,10 @@ def test_a_read_only_data_set(
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
 
     command = ("prepare", "data=folder", f"data.root={photos}")
-    assert cli(*command).code == 0
+    cli.ok(*command)
     monkeypatch.setattr("facegan.core.files.atomic_path", refuse)
     monkeypatch.setattr("facegan.core.images.atomic_path", refuse)
-    result = cli(*command)
-    assert result.code == 0, result.err
-    assert "no preview: " in result.out
+    assert "no preview: " in cli.ok(*command)
     assert len(split_features(dataset, "train", AttributeFeatures())) == 36
 
 

@@ -68,16 +68,15 @@ def test_what_cannot_be_projected_is_refused(generator, image, steps, message) -
 
 def test_a_photograph_is_projected_by_the_command(home: Path, cli: Cli) -> None:
     photo = ("image=photos/03.png", "find_face=false", "steps=2")
-    result = cli("project", *photo, "weights=run", "out=out")
-    assert result.code == 0, result.err
-    assert "% of an unrelated face's" in result.out
-    assert "held-out images" in result.out
+    out = cli.ok("project", *photo, "weights=run", "out=out")
+    assert "% of an unrelated face's" in out
+    assert "held-out images" in out
     content = json.loads(Path("out/latent.json").read_text())
     assert 0 < content["held_out"] < 3 * content["unrelated"]
     generator = Generator.from_pretrained("run")
     drawn = generator.draw(load_latent(Path("out/latent.json"), generator)[None])
     assert torch.equal(pil_to_tensor(Image.open("out/projection.png")), drawn[0])
-    assert cli("sample", "weights=run", "latent=out/latent.json", "out=out").code == 0
+    cli.ok("sample", "weights=run", "latent=out/latent.json", "out=out")
     assert torch.equal(pil_to_tensor(Image.open("out/latent.png")), drawn[0])
     assert "no face" in cli("project", photo[0], "weights=run", "out=new").err
     assert "cannot be read: no image" in cli("project", "image=out/latent.json", "out=new").err
@@ -88,10 +87,10 @@ def test_the_face_of_a_file_is_edited(generator: Generator, cli: Cli, workdir: P
     (z,) = generator.latents([3])
     Projection(z, 1.0, 2.0).save(workdir / "latent.json", generator)
     face = ("sample", "weights=lite-28", "latent=latent.json", "edit=Smiling:2", "out=.")
-    assert cli(*face).code == 0
+    cli.ok(*face)
     drawn = pil_to_tensor(Image.open("latent.png"))
     assert torch.equal(drawn, edited_faces(generator, [3], {"Smiling": 2})[0])
-    assert cli(*face, "sweep=-1:1", "frames=2").code == 0
+    cli.ok(*face, "sweep=-1:1", "frames=2")
     assert Path("sweep-Smiling.gif").is_file()
 
 

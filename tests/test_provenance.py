@@ -53,12 +53,12 @@ def test_a_mark_leaves_the_pixels(tmp_path: Path) -> None:
 def test_sample_marks_faces_grids_and_videos(cli, workdir: Path) -> None:
     lite = ("weights=lite-28", "out=.", "truncation=0.5")
     options = ("edit=Smiling:2", "grid=true", "upscale=3", "filter=lanczos")
-    assert cli("sample", *lite, *options, "seeds=4-5").code == 0
+    cli.ok("sample", *lite, *options, "seeds=4-5")
     expected = Provenance(digest("lite-28"), "5", 0.5, "Smiling:2", upscale=3, filter="lanczos")
     found = facts_of(workdir / "seed-0005.png")
     assert found == Provenance(**{**vars(expected), "license": found.license})
     assert facts_of(workdir / "grid.png").seeds == "4,5"
-    assert cli("sample", *lite, "interpolate=3,7", "frames=2").code == 0
+    cli.ok("sample", *lite, "interpolate=3,7", "frames=2")
     data = (workdir / "interpolation-3-7.gif").read_bytes()
     assert GENERATED.encode() in data
     result = cli("verify", "interpolation-3-7.gif")
@@ -70,9 +70,9 @@ def test_sample_marks_faces_grids_and_videos(cli, workdir: Path) -> None:
 @pytest.mark.skipif(shutil.which("exiftool") is None, reason="exiftool is not installed")
 def test_exiftool_reads_the_mark(cli) -> None:
     lite = ("weights=lite-28", "out=.", "frames=2")
-    assert cli("sample", *lite, "seeds=3").code == 0
+    cli.ok("sample", *lite, "seeds=3")
     for video in ("gif", "mp4"):
-        assert cli("sample", *lite, "interpolate=3,7", f"video={video}").code == 0
+        cli.ok("sample", *lite, "interpolate=3,7", f"video={video}")
     files = ["seed-0003.png", "interpolation-3-7.gif", "interpolation-3-7.mp4"]
     tool = ["exiftool", "-json", "-XMP:all", *files]
     found = json.loads(subprocess.run(tool, capture_output=True, check=True).stdout)
@@ -148,9 +148,9 @@ def test_verify_says_what_a_file_is(cli, workdir: Path, change, facts, code, ver
 
 def test_verify_finds_the_changed_pixels_of_an_enlarged_grid(cli, workdir: Path) -> None:
     options = ("attributes=Smiling", "n=3", "edit=Young:-1", "grid=true", "upscale=8", "out=.")
-    assert cli("sample", *options).code == 0
+    cli.ok("sample", *options)
     names = sorted(path.name for path in workdir.glob("*.png"))
-    assert cli("verify", *names).code == 0
+    cli.ok("verify", *names)
     picture = open_image(workdir / "grid.png")
     picture.paste((0, 255, 0), (20, 30, 25, 33))
     write(workdir / "grid.png", picture, facts_of(workdir / "grid.png"))

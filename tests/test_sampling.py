@@ -26,12 +26,6 @@ def test_latents_are_pinned() -> None:
     assert z[0].tolist() == pytest.approx([1.5409961, -0.2934289, -2.1787894])
 
 
-def test_a_latent_does_not_depend_on_the_other_seeds() -> None:
-    alone = latents([5], 8)
-    assert torch.equal(latents([9, 5, 2], 8)[1:2], alone)
-    assert torch.equal(latents(iter(range(10)), 8)[5:6], alone)
-
-
 @pytest.mark.parametrize("size", [*range(1, 34), 47, 64, 100, 512])
 def test_the_documented_numpy_draws_the_same_latents(size: int) -> None:
     program = (REPOSITORY / "examples" / "serve_onnx.py").read_text("utf-8")
@@ -86,10 +80,6 @@ def test_a_generator_in_bfloat16_draws(name: str) -> None:
     generator = Generator.from_pretrained(name)
     faces = generator.sample(n=2).int()
     assert (generator.to(torch.bfloat16).sample(n=2).int() - faces).abs().float().mean() < 8
-
-
-def test_no_seeds_give_no_latents() -> None:
-    assert latents([], 8).shape == (0, 8)
 
 
 @pytest.mark.parametrize(

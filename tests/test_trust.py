@@ -185,7 +185,7 @@ def test_a_trusted_network_is_used_like_any_other(
     cli: Cli, small_photos: tuple[str, ...], payload: Path
 ) -> None:
     mine = ("model.batch_size=8", "model.generator._target_=payload.Mine", "hydra.run.dir=run")
-    assert cli("train", *TINY, *small_photos, *mine, "trainer.max_epochs=1").code == 0
+    cli.ok("train", *TINY, *small_photos, *mine, "trainer.max_epochs=1")
     resume, sample = ("train", "resume=run", "trainer.max_epochs=2"), ("sample", "weights=run")
     for command in (resume, sample):
         assert cli(*command).code == 2
