@@ -69,10 +69,10 @@ def smooth_images(count: int, image_size: int) -> NDArray[np.uint8]:
     return np.stack([np.asarray(image.resize(size, Image.Resampling.BICUBIC)) for image in coarse])
 
 
-def save_photos(folder: Path, count: int, image_size: int) -> None:
-    """Photographs of smooth random colours: 00.png, 01.png, …."""
+def save_photos(folder: Path, count: int, image_size: int, first: int = 0) -> None:
+    """Photographs of smooth random colours, from the number `first` on: 00.png, 01.png, …."""
     folder.mkdir(parents=True, exist_ok=True)
-    for number, image in enumerate(smooth_images(count, image_size)):
+    for number, image in enumerate(smooth_images(first + count, image_size)[first:]):
         Image.fromarray(image).save(folder / f"{number:02}.png")
 
 

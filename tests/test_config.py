@@ -196,13 +196,6 @@ def test_a_missing_argument_is_named() -> None:
         instantiate(node(_target_="facegan.gan.penalties.R1"), "penalty")
 
 
-def test_an_error_of_the_package_passes_through(tmp_path: Path) -> None:
-    folder = {"root": f"{tmp_path}/nowhere", "packed_dir": "a", "crop": None, "image_size": 28}
-    with pytest.raises(FaceganError, match=r"^data\.root=.* does not exist") as error:
-        instantiate(node(_target_="facegan.data.folder.FolderDataset", **folder), "data")
-    assert not isinstance(error.value, ConfigError)
-
-
 def test_help_names_usage_groups_options_and_keys() -> None:
     text = help_text("train", "Train a face GAN.")
     assert text.startswith("Train a face GAN.")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import Cli, Compose, smooth_images
+from conftest import Cli, Compose, save_photos
 from omegaconf import OmegaConf
 from PIL import Image
 from torch import Tensor
@@ -65,12 +65,6 @@ def compare(fake: Tensor, training: Tensor | None = None) -> Comparison:
 
 def measures_of(comparison: Comparison) -> dict[str, Measure]:
     return {metric.name: value for metric, value in measure(comparison).items()}
-
-
-def save_images(folder: Path, images: np.ndarray) -> None:
-    folder.mkdir()
-    for number, pixels in enumerate(images):
-        Image.fromarray(pixels).save(folder / f"{number}.png")
 
 
 def test_attribute_features_are_the_pooled_last_map(extractor: AttributeFeatures) -> None:
@@ -264,7 +258,9 @@ def test_a_folder_of_images_is_evaluated_and_written_before_it_is_printed(
     cli: Cli, generated_faces: tuple[str, ...], workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (60, 40, 30, 3), dtype=np.uint8)
-    save_images(workdir / "images", noise)
+    Path("images").mkdir()
+    for number, pixels in enumerate(noise):
+        Image.fromarray(pixels).save(f"images/{number}.png")
     save_grid(torch.zeros(4, 3, 8, 8).byte(), "images/faces-grid.png")
     marked = Provenance("0" * 64, "0,1,2,3")
     save_grid(torch.zeros(4, 3, 8, 8).byte(), "images/renamed.png", facts=marked)
@@ -289,7 +285,7 @@ def test_a_folder_of_images_is_evaluated_and_written_before_it_is_printed(
 def test_photographs_that_were_seen_give_distances_as_papers_print_them(
     split: str, against: str, cli: Cli, small_photos: tuple[str, ...]
 ) -> None:
-    save_images(Path("faces"), smooth_images(60, 8))
+    save_photos(Path("faces"), 60, 8)
     arguments = ("images=faces", f"evaluation.split={split}", "out=report")
     out = cli.ok("evaluate", *arguments, *small_photos)
     report = json.loads(Path("report/evaluation.json").read_text())
@@ -303,7 +299,7 @@ def test_photographs_that_were_seen_give_distances_as_papers_print_them(
 def test_few_photographs_are_compared_with_all_by_fewer_metrics(
     cli: Cli, small_photos: tuple[str, ...], workdir: Path
 ) -> None:
-    save_images(workdir / "faces", smooth_images(60, 8))
+    save_photos(workdir / "faces", 60, 8)
     out = cli.ok("evaluate", "images=faces", *small_photos, "out=report")
     assert "compared with the 36 training ones" in out
     assert "only metrics that are meaningful with 36 train ones are shown" in out
@@ -324,7 +320,7 @@ def test_few_photographs_are_compared_with_all_by_fewer_metrics(
 def test_evaluate_refuses(
     cli: Cli, generated_faces: tuple[str, ...], arguments: list[str], words: str
 ) -> None:
-    save_images(Path("faces"), smooth_images(2, 28))
+    save_photos(Path("faces"), 2, 28)
     few = "evaluation.faces=60"
     assert words in cli.refusal("evaluate", "weights=lite-28", *generated_faces, few, *arguments)
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import smooth_images
+from conftest import save_photos, smooth_images
 from PIL import ExifTags, Image, ImageCms
 
 from facegan.core.errors import FaceganError
@@ -42,7 +42,7 @@ NAMES = sorted(  # of photo_folder
 def folder(tmp_path: Path) -> Path:
     """Twenty photographs of 32x32, 00.png to 19.png."""
     root = tmp_path / "photos"
-    save(root, 20)
+    save_photos(root, 20, 32)
     return root
 
 
@@ -56,12 +56,6 @@ def zipped(folder: Path, prefix: str = "") -> Path:
         for photo in sorted(folder.rglob("*"), reverse=True):
             file.write(photo, f"{prefix}{photo.relative_to(folder)}")
     return folder.with_suffix(".zip")
-
-
-def save(root: Path, count: int, first: int = 0) -> None:
-    root.mkdir(parents=True, exist_ok=True)
-    for number, image in enumerate(smooth_images(first + count, 32)[first:]):
-        Image.fromarray(image).save(root / f"{number:02}.png")
 
 
 def source(root: Path, size: int = 8, **options: Any) -> FolderDataset:
@@ -265,7 +259,7 @@ def test_names_may_be_any_bytes(folder: Path) -> None:
 
 @pytest.mark.parametrize("count", [1, 7])
 def test_too_few_photographs_are_refused(tmp_path: Path, count: int) -> None:
-    save(tmp_path / "photos", count)
+    save_photos(tmp_path / "photos", count, 32)
     with pytest.raises(FaceganError, match=rf"{count} faces are too few.*at least 8"):
         packed(tmp_path / "photos")
     assert not any((tmp_path / "packed").iterdir())
@@ -367,7 +361,7 @@ def test_duplicates_are_counted_and_share_a_split(tmp_path: Path) -> None:
 @pytest.mark.parametrize("copies", [1, 2])
 def test_a_group_larger_than_the_share_is_for_training(tmp_path: Path, copies: int) -> None:
     root = tmp_path / "photos"
-    save(root, 40)
+    save_photos(root, 40, 32)
     for number in range(30 * copies):
         (root / f"copy{number}.png").write_bytes((root / f"{number % copies:02}.png").read_bytes())
     dataset = packed(root)
@@ -391,8 +385,8 @@ def test_frames_of_a_fixed_camera_are_one_group() -> None:
 
 def test_duplicates_of_a_given_split_belong_to_training(tmp_path: Path) -> None:
     root = tmp_path / "photos"
-    save(root / "train", 10)
-    save(root / "test", 6, first=8)
+    save_photos(root / "train", 10, 32)
+    save_photos(root / "test", 6, 32, first=8)
     dataset = packed(root)
     assert dataset.manifest["counts"] == {"train": 12, "val": 0, "test": 4}
 
@@ -403,7 +397,7 @@ def test_duplicates_of_a_given_split_belong_to_training(tmp_path: Path) -> None:
 def test_folders_of_splits_are_honoured(tmp_path: Path, names: tuple[str, ...]) -> None:
     counts = dict(zip(SPLITS, (10, 6, 4), strict=True))
     for first, count, name in zip((0, 10, 16), counts.values(), names, strict=True):
-        save(tmp_path / "photos" / name, count, first=first)
+        save_photos(tmp_path / "photos" / name, count, 32, first=first)
     assert packed(tmp_path / "photos").manifest["counts"] == counts
     assert packed(tmp_path / "photos", split=0.1).manifest["counts"]["train"] == 16
 
@@ -411,9 +405,9 @@ def test_folders_of_splits_are_honoured(tmp_path: Path, names: tuple[str, ...]) 
 def test_splits_below_a_common_folder_with_a_stray_photograph(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    save(tmp_path / "photos" / "all" / "Training", 16)
-    save(tmp_path / "photos" / "all" / "eval", 4, first=16)
-    save(tmp_path / "photos" / "all", 1, first=20)
+    save_photos(tmp_path / "photos" / "all" / "Training", 16, 32)
+    save_photos(tmp_path / "photos" / "all" / "eval", 4, 32, first=16)
+    save_photos(tmp_path / "photos" / "all", 1, 32, first=20)
     assert packed(tmp_path / "photos").manifest["counts"] == {"train": 17, "val": 0, "test": 4}
     assert "1 photographs outside of train/ and the like" in capsys.readouterr().out
 
@@ -448,8 +442,8 @@ def test_the_held_out_share_depends_on_the_count(count: int, share: float) -> No
 
 def test_subfolders_are_labels(tmp_path: Path) -> None:
     for first, name in enumerate(("cats", "dogs", "birds")):
-        save(tmp_path / "photos" / "train" / name, 5, first=5 * first)
-    save(tmp_path / "photos" / "test" / "cats", 3, first=15)
+        save_photos(tmp_path / "photos" / "train" / name, 5, 32, first=5 * first)
+    save_photos(tmp_path / "photos" / "test" / "cats", 3, 32, first=15)
     dataset = packed(tmp_path / "photos", labels="subfolder")
     assert dataset.labels.attribute_names == ("birds", "cats", "dogs")
     assert (dataset.labels.attributes > 0).sum(axis=0).tolist() == [5, 8, 5]
@@ -578,7 +572,7 @@ def test_a_tar_gives_the_photographs_of_its_folder(folder: Path, suffix: str) ->
 def test_own_folders_and_tiny_photographs_are_left_out(folder: Path) -> None:
     dataset = source(folder, size=32).dataset()
     shutil.copytree(dataset.path, folder / "packed")
-    save(folder / "run" / "samples", 3)
+    save_photos(folder / "run" / "samples", 3, 32)
     for name in ("config.yaml", "metrics.jsonl"):
         (folder / "run" / name).touch()
     (folder / "@eaDir").mkdir()
