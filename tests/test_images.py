@@ -100,13 +100,6 @@ def test_upscale_repeats_pixels(tmp_path: Path) -> None:
     assert torch.equal(large, image.repeat_interleave(3, 1).repeat_interleave(3, 2))
 
 
-def test_save_grid_is_the_png_of_the_grid(tmp_path: Path) -> None:
-    images = random_images(5)
-    save_grid(images, tmp_path / "faces.png", columns=2)
-    with Image.open(tmp_path / "faces.png") as picture:
-        assert torch.equal(pil_to_tensor(picture), grid(images, columns=2))
-
-
 def test_gif_read_back(tmp_path: Path) -> None:
     colours = [(250, 0, 0), (0, 250, 0), (0, 0, 250)]
     frames = [Image.new("RGB", (6, 4), colour) for colour in colours]

@@ -19,10 +19,6 @@ def normal(count: int, dim: int, seed: int, shift: float = 0.0, scale: float = 1
     return torch.randn(count, dim, generator=generator) * scale + shift
 
 
-def line(*points: float) -> Tensor:
-    return torch.tensor(points)[:, None]
-
-
 def prdc(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, ...]:
     return (*precision_recall(real, fake, k), *density_coverage(real, fake, k))
 
@@ -44,15 +40,6 @@ def naive_prdc(real: Tensor, fake: Tensor, k: int) -> tuple[float, ...]:
         in_real.sum(axis=0).mean() / k,
         in_real.any(axis=1).mean(),
     )
-
-
-def test_prdc_on_a_line_by_hand() -> None:
-    real = line(0, 1, 2, 10)  # distances to the nearest other point: 1, 1, 1, 8
-    fake = line(0.5, 2.5, 30, 31)  # 2, 2, 1, 1
-    # 0.5 is in the balls of 0 and 1, 2.5 in those of 2 and 10, 30 and 31 in none
-    # 0, 1, 2 are in the ball of 0.5 or 2.5, 10 in none
-    assert prdc(real, fake, k=1) == (0.5, 0.75, 1.0, 1.0)
-    assert density_coverage(real, line(0.5, 20, 30, 31), k=1) == (0.5, 0.5)
 
 
 @pytest.mark.parametrize("k", [1, 3, 5])

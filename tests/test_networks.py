@@ -34,7 +34,7 @@ DISCRIMINATORS = [
 every_generator = pytest.mark.parametrize("build", GENERATORS)
 every_discriminator = pytest.mark.parametrize("build", DISCRIMINATORS)
 NETWORKS = [*(partial(build, latent_dim=5) for build in GENERATORS), *DISCRIMINATORS]
-every_size = pytest.mark.parametrize("image_size", [8, 14, 28, 32, 56, 64, 112, 128])
+every_size = pytest.mark.parametrize("image_size", [8, 14, 32, 112])
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
