@@ -14,7 +14,7 @@ from unittest.mock import ANY
 
 import pytest
 import torch
-from conftest import Cli, Compose, logged, options
+from conftest import Cli, compose_config, logged, options
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -49,54 +49,25 @@ def narrow(node: Any) -> None:
 
 
 @pytest.fixture
-def tiny(compose: Compose, small: tuple[str, ...]) -> Any:
+def tiny(small: tuple[str, ...]) -> Any:
     """tiny("seed=1", …) -> the config of a small training."""
-
-    def run(*overrides: str) -> DictConfig:
-        cfg = validate(compose("train", *small, *overrides), TrainConfig)
-        narrow(cfg.model)
-        return cfg
-
-    return run
+    return lambda *overrides: validate(compose_config("train", *small, *overrides), TrainConfig)
 
 
-@pytest.fixture
-def resume(compose: Compose) -> Any:
-    """resume(folder, "trainer.max_epochs=2", …) resumes the run in `folder`."""
-
-    def run(folder: Path, *overrides: str) -> None:
-        cfg = compose("train", *overrides)
-        train(stored_config(folder, cfg, list(overrides)), folder, resume=True)
-
-    return run
+def resume(folder: Path, *overrides: str) -> None:
+    cfg = compose_config("train", *overrides)
+    train(stored_config(folder, cfg, list(overrides)), folder, resume=True)
 
 
 def checkpoint(folder: Path) -> dict[str, Any]:
     return torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
 
 
-def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every tensor and number of nested dicts and lists, with its place."""
-    children = tree.items() if isinstance(tree, dict) else enumerate(tree)
-    for name, child in children:
-        if isinstance(child, dict | list | tuple):
-            yield from leaves(child, f"{path}/{name}")
-        else:
-            yield f"{path}/{name}", child
-
-
-def assert_same(one: Any, other: Any) -> None:
-    ours, theirs = dict(leaves(one)), dict(leaves(other))
-    assert ours.keys() == theirs.keys()
-    for name, value in ours.items():
-        same = torch.equal(value, theirs[name]) if torch.is_tensor(value) else value == theirs[name]
-        assert same, name
-
-
 @pytest.mark.parametrize("model", options("model"))
 def test_every_model_trains_for_a_step(model: str, tiny: Any) -> None:
     few = ("trainer.max_epochs=1", "+trainer.limit_train_batches=1")
     cfg = tiny(f"model={model}", "model.batch_size=8", *few)
+    narrow(cfg.model)
     train(cfg, RUN, resume=False)
     assert checkpoint(RUN)["images_seen"] == 8
     assert list(RUN.glob("*.safetensors"))
@@ -307,7 +278,6 @@ def test_a_signal_ends_a_training_after_a_checkpoint(
     name: str,
     images: int,
     tiny: Any,
-    resume: Any,
     trained_run: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -324,7 +294,9 @@ def test_a_signal_ends_a_training_after_a_checkpoint(
     assert metadata(RUN / "generator.safetensors")["images_seen"] == str(images + 8)
     assert signal.getsignal(signum) == handler
     resume(RUN)
-    assert_same(checkpoint(RUN)["state_dict"], checkpoint(trained_run)["state_dict"])
+    one, other = (checkpoint(run)["state_dict"] for run in (RUN, trained_run))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
     assert [line["images"] for line in logged(RUN)] == list(range(8, 104, 8))
 
 
@@ -382,7 +354,7 @@ def test_a_trained_run_is_not_overwritten(tiny: Any, trained_run: Path) -> None:
     assert (trained_run / "generator.safetensors").read_bytes() == before
 
 
-def test_a_checkpoint_of_a_finished_twin_brings_its_weights(tiny: Any, resume: Any) -> None:
+def test_a_checkpoint_of_a_finished_twin_brings_its_weights(tiny: Any) -> None:
     twin = Path("twin")
     for folder, epochs in ((RUN, 1), (twin, 2)):
         train(tiny(f"trainer.max_epochs={epochs}"), folder, resume=False)
@@ -393,13 +365,13 @@ def test_a_checkpoint_of_a_finished_twin_brings_its_weights(tiny: Any, resume: A
 
 
 @pytest.fixture
-def changed(tiny: Any, compose: Compose) -> Any:
+def changed(tiny: Any) -> Any:
     """changed(old, new) -> the config of a run with the overrides `old`, resumed with `new`."""
 
     def run(old: str, *new: str) -> DictConfig:
         RUN.mkdir(parents=True)
         OmegaConf.save(tiny(old), RUN / "config.yaml", resolve=True)
-        return stored_config(RUN, compose("train", *new), list(new))
+        return stored_config(RUN, compose_config("train", *new), list(new))
 
     return run
 
