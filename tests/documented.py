@@ -13,9 +13,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
-import hydra
-from conftest import REPOSITORY
-from hydra.core.global_hydra import GlobalHydra
+from conftest import REPOSITORY, compose_config
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -194,11 +192,8 @@ def compose_all(name: str, arguments: list[str]) -> None:
 
 @cache
 def compose(name: str, overrides: tuple[str, ...]) -> None:
-    GlobalHydra.instance().clear()
-    with hydra.initialize_config_dir(str(CONFIG_PATH), version_base="1.3"):
-        cfg = hydra.compose(name, list(overrides))
     command = importlib.import_module(f"facegan.{name}")
-    validate(cfg, getattr(command, f"{name.capitalize()}Config"))
+    validate(compose_config(name, *overrides), getattr(command, f"{name.capitalize()}Config"))
 
 
 def _sweep(overrides: list[str]) -> Iterator[list[str]]:
