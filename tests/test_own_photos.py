@@ -141,18 +141,6 @@ def test_marked_images_are_not_photographs(folder: Path) -> None:
     assert left_out(packed(folder)) == dict.fromkeys(("faces.gif", "faces.png"), "drawn by facegan")
 
 
-@pytest.mark.parametrize("kind", ["zip", "tar"])
-@pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_members_that_share_a_name_are_all_packed(folder: Path, kind: str) -> None:
-    path = folder.with_suffix(f".{kind}")
-    with zipfile.ZipFile(path, "w") if kind == "zip" else tarfile.open(path, "w") as file:
-        add = file.write if isinstance(file, zipfile.ZipFile) else file.add
-        for photo in sorted(folder.iterdir()):
-            add(photo, "a/face.png")
-        add(folder / "00.png", "a/face (2).png")
-    assert sum(packed(path).manifest["counts"].values()) == 21
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [

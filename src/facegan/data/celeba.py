@@ -150,34 +150,7 @@ class _Table(NamedTuple):
 
 
 def read_annotations(folder: Path) -> tuple[list[str], Labels]:
-    """File names and labels, from the text files or from Kaggle's CSV files.
-
-    torchvision's class reads the text files if its whole layout exists. It also requires boxes,
-    landmarks and extracted photographs, which are not used here.
-    """
-    return _read_with_torchvision(folder) or _read_tables(folder)
-
-
-def _read_with_torchvision(folder: Path) -> tuple[list[str], Labels] | None:
-    """None if torchvision finds its layout incomplete, or a file with another md5."""
-    if folder.name != "celeba" or not (folder / FOLDER).is_dir():
-        return None
-    from torchvision import datasets  # a second, which other data sets do not need
-
-    try:
-        celeba = datasets.CelebA(folder.parent, split="all", target_type=["attr", "identity"])
-    except (RuntimeError, FileNotFoundError):  # "Dataset not found or corrupted"
-        return None
-    _, splits, _ = _read_table(folder / "list_eval_partition.txt", 0)  # "all" has no splits
-    return celeba.filename, Labels(
-        splits=splits[:, 0].astype(np.uint8),
-        attributes=(2 * celeba.attr.numpy() - 1).astype(np.int8),
-        identities=celeba.identity[:, 0].numpy(),
-        attribute_names=tuple(filter(None, celeba.attr_names)),
-    )
-
-
-def _read_tables(folder: Path) -> tuple[list[str], Labels]:
+    """File names and labels, from the text files or from Kaggle's CSV files."""
     files = annotation_files(folder).items()
     tables = [_read_table(folder / f, n) if (folder / f).is_file() else None for f, n in files]
     splits, signs, people, *_ = [*tables, None]

@@ -2,27 +2,21 @@
 
     fetch(CELEBA_FILES, Path("data/celeba"))
 
-Each file is downloaded to `<name>.part`, which the next source or the next run continues.
+gdown downloads each file to `<name>.part….part`, which the next source or the next run continues.
 """
 
 import hashlib
 import os
-import shutil
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import requests
-
-from facegan.core.console import progress_bar
 from facegan.core.errors import FaceganError
-from facegan.core.files import named_errors
 
 TIMEOUTS = (10.0, 60.0)  # seconds: to connect, between two reads
 PAUSE = 2.0  # seconds before a broken connection is resumed
-CHUNK = 1 << 16  # bytes
 PROJECT_PAGE = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
 UDACITY = "https://s3-us-west-1.amazonaws.com/udacity-dlnfd/datasets/celeba.zip"  # photographs only
 
@@ -40,22 +34,13 @@ and put it at its path. Without a download, data=generated trains on synthetic f
 data=folder data.root=PATH on your own photographs."""
 
 
-class DownloadError(Exception):
-    """A source does not give the file."""
-
-
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file, its md5, and its sources: Google Drive first, then the mirrors."""
+    """A file, its md5, and the addresses of its sources: Google Drive first, then the mirrors."""
 
     name: str
     md5: str
-    drive_id: str
-    mirrors: tuple[str, ...]
-
-    @property
-    def browser_link(self) -> str:
-        return f"https://drive.google.com/file/d/{self.drive_id}/view"
+    sources: tuple[str, ...]
 
 
 # path in the authors' folder, md5, Google Drive id
@@ -69,12 +54,12 @@ Eval/list_eval_partition.txt d32c9cbf5e040fd4025c592c306e6668 0B7EVK8r0v71pY0NSM
 
 def _celeba(path: str, md5: str, drive_id: str) -> RemoteFile:
     name = path.rpartition("/")[2]
-    mirrors = (
+    sources = (
+        f"https://drive.google.com/file/d/{drive_id}/view",
         f"https://archive.org/download/celeba/{path}",
         f"https://graal.ift.ulaval.ca/public/celeba/{name}",
     )
-    more = (UDACITY,) if name.endswith(".zip") else ()
-    return RemoteFile(name, md5, drive_id, mirrors + more)
+    return RemoteFile(name, md5, (*sources, UDACITY) if name.endswith(".zip") else sources)
 
 
 CELEBA_FILES = tuple(_celeba(*row.split()) for row in _CELEBA_TABLE.splitlines())
@@ -121,20 +106,37 @@ def _fetch_one(file: RemoteFile, folder: Path) -> list[str]:
     """Downloads a file; returns a line for each source if all of them failed."""
     part = folder / f"{file.name}.part"
     errors = []
-    for source in (file.browser_link, *file.mirrors):
+    for source in file.sources:
         print(f"{file.name} from {source}", flush=True)
-        try:
-            if source == file.browser_link:
-                _from_google_drive(file, part)
-            else:
-                _from_mirror(source, file.md5, part)
-        except DownloadError as error:
-            errors.append(f"{source}: {error}")
-        else:
-            os.replace(part, folder / file.name)
-            shutil.rmtree(_drive_folder(part), ignore_errors=True)
-            return []
+        if not (error := _complete(part, source)):
+            if md5_of(part) == file.md5:
+                os.replace(part, folder / file.name)
+                return []
+            part.unlink()
+            error = "the file has another md5"
+        errors.append(f"{source}: {error}")
     return errors
+
+
+def _complete(part: Path, source: str) -> str:
+    """Downloads `part`; resumes a broken connection that brought new bytes. Returns an error."""
+    import gdown
+
+    while True:
+        received = _received(part)
+        try:
+            quiet = not sys.stderr.isatty()
+            gdown.download(source, str(part), quiet, resume=True, timeout=TIMEOUTS)
+            return ""
+        except Exception as error:  # Google changes its pages, and gdown breaks in many ways
+            if _received(part) == received:
+                return f"{type(error).__name__} {error.__context__ or error}"
+            time.sleep(PAUSE)
+
+
+def _received(part: Path) -> int:
+    """The bytes of `part` and of gdown's own partial file, whose name begins with it."""
+    return sum(path.stat().st_size for path in part.parent.glob(f"{part.name}*"))
 
 
 def _failure(failed: dict[RemoteFile, list[str]], folder: Path, of: int) -> str:
@@ -143,77 +145,3 @@ def _failure(failed: dict[RemoteFile, list[str]], folder: Path, of: int) -> str:
         lines += ["", f"{(folder / file.name).absolute()} (md5 {file.md5})"]
         lines += [f"  {line}" for line in errors]
     return "\n".join([*lines, REMEDIES])
-
-
-def _from_google_drive(file: RemoteFile, part: Path) -> None:
-    """Downloads a file by gdown, which resumes from its own partial file, to `part`."""
-    import gdown
-
-    output = _drive_folder(part) / part.stem
-    output.parent.mkdir(exist_ok=True)
-    quiet = not sys.stderr.isatty()
-    try:
-        gdown.download(
-            id=file.drive_id, output=str(output), quiet=quiet, resume=True, timeout=TIMEOUTS
-        )
-        found = md5_of(output)
-    except Exception as error:  # Google changes its pages, and gdown breaks in many ways
-        raise DownloadError(f"{type(error).__name__} {error.__context__ or error}") from error
-    finally:
-        if not any(output.parent.iterdir()):
-            output.parent.rmdir()
-    if found != file.md5:
-        output.unlink()
-        raise DownloadError("the file has another md5")
-    os.replace(output, part)
-
-
-def _drive_folder(part: Path) -> Path:
-    """A folder for gdown, which chooses the name of its partial file."""
-    return part.with_suffix(".gdown")
-
-
-def _from_mirror(url: str, md5: str, part: Path) -> None:
-    """Completes `part` from `url`; resumes a broken connection that brought new bytes."""
-    while True:
-        start = _size(part)
-        try:
-            _receive(url, part)
-        except requests.RequestException as error:
-            if _size(part) == start:
-                raise DownloadError(type(error).__name__) from error
-            time.sleep(PAUSE)
-            continue
-        if md5_of(part) == md5:
-            return
-        part.unlink()
-        if start == 0:
-            raise DownloadError("the file has another md5")
-
-
-def _receive(url: str, part: Path) -> None:
-    """Requests the bytes that follow `part`, and appends them."""
-    start = _size(part)
-    headers = {"Accept-Encoding": "identity"}  # offsets count the file's own bytes
-    if start:
-        headers["Range"] = f"bytes={start}-"
-    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUTS) as response:
-        if response.status_code == 416 and start:  # no bytes follow
-            return
-        if not response.ok:
-            raise DownloadError(f"HTTP {response.status_code} {response.reason}")
-        if response.headers.get("Content-Type", "").startswith("text/html"):
-            raise DownloadError("a web page instead of the file (of a quota or a log-in)")
-        total = int(response.headers.get("Content-Length", 0)) or None
-        mode = "ab" if response.status_code == 206 else "wb"  # 200: the server ignores Range
-        with (
-            named_errors(part),
-            part.open(mode) as file,
-            progress_bar(desc=part.stem, total=total, unit="B", unit_scale=True) as bar,
-        ):
-            for chunk in response.iter_content(CHUNK):
-                bar.update(file.write(chunk))
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0

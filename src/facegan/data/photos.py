@@ -123,9 +123,8 @@ class PhotoZip(PhotoStore):
             raise FaceganError(
                 f"{path} is not a complete zip ({error}); remove it and fetch it again"
             ) from error
-        seen = Counter[str]()
         self._members = {  # Windows PowerShell 5 separates folders by backslashes
-            _unique(info.filename.replace("\\", "/"), seen): info for info in self._zip.infolist()
+            info.filename.replace("\\", "/"): info for info in self._zip.infolist()
         }
 
     def _list(self) -> tuple[list[str], list[Unused]]:
@@ -145,27 +144,15 @@ class PhotoTar(PhotoFolder):
     def __init__(self, path: Path) -> None:
         folder = tempfile.mkdtemp(prefix="facegan-")
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        seen = Counter[str]()
 
         def small_file(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo | None:
             """`member` if it is safe to unpack and could be a photograph."""
-            if not member.isfile() or member.size > MAX_FILE_BYTES:
-                return None
-            name = _unique(str(PurePosixPath(member.name)), seen)
-            return tarfile.data_filter(member.replace(name=name, deep=False), folder)
+            small = member.isfile() and member.size <= MAX_FILE_BYTES
+            return tarfile.data_filter(member, folder) if small else None
 
         with tarfile.open(path) as archive:
             archive.extractall(folder, filter=small_file)
         super().__init__(Path(folder))
-
-
-def _unique(name: str, seen: Counter[str]) -> str:
-    """`name`, or "name (2).jpg" and so on for members of an archive that share it."""
-    seen[name] += 1
-    path = PurePosixPath(name)
-    if seen[name] == 1 or name.endswith("/") or not path.name:
-        return name
-    return _unique(str(path.with_stem(f"{path.stem} ({seen[name]})")), seen)
 
 
 def open_photos(root: Path, key: str = "data.root") -> PhotoStore:
