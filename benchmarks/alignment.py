@@ -31,7 +31,7 @@ def detect(path: Path) -> int:
         photo = file.convert("RGB")
     scale = min(1, DETECTION_SIDE / max(photo.size))
     small = photo.resize((round(photo.width * scale), round(photo.height * scale)))
-    return len(detect_faces(np.asarray(small)).scores)
+    return len(detect_faces(np.asarray(small))[0])
 
 
 def bare_loop(photographs: list[Path]) -> int:

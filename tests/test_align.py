@@ -204,7 +204,7 @@ def test_landmarks_are_accurate(originals: list[Image.Image]) -> None:
     rng = np.random.default_rng(0)
     errors = []
     for original in originals[:20]:
-        width = np.ptp(centerface.detect_faces(np.asarray(original)).boxes[0, ::2])
+        width = np.ptp(centerface.detect_faces(np.asarray(original))[0][0, ::2])
         turn = np.exp(rng.uniform(np.log(0.7), np.log(2)) + 1j * np.deg2rad(rng.uniform(-25, 25)))
         centre = complex(*rng.uniform((270, 270), (630, 430)))
         move = Similarity(turn, centre - turn * (89 + 109j))

@@ -13,7 +13,7 @@ from PIL import Image
 from facegan.core.errors import FaceganError
 from facegan.data import pack as packing
 from facegan.data.decode import Decoder
-from facegan.data.pack import pack
+from facegan.data.pack import Packed, pack
 from facegan.data.photos import PhotoFolder, PhotoStore, PhotoZip
 
 RNG = np.random.default_rng(0)
@@ -33,6 +33,10 @@ def pixels(image: Image.Image) -> NDArray[np.uint8]:
 def decode(data: bytes, crop: int | None, size: int) -> NDArray[np.uint8]:
     (image,) = Decoder(size, crop)(data).images
     return image
+
+
+def pack_small(store: PhotoStore, names: list[str], folder: Path) -> Packed:
+    return pack(store, names, Decoder(8), (8, 8, 3), folder / "images.npy")
 
 
 def numbered(folder: Path, count: int, broken: tuple[int, ...] = ()) -> PhotoFolder:
@@ -118,7 +122,7 @@ def test_rows_are_in_the_order_of_names(
                 file.writestr(name, store.read(name))
         store = PhotoZip(tmp_path / "photos.zip")
     names = [f"{i:03}.png" for i in (7, 3, 9, 0, 1, 8, 2)]
-    assert pack(store, names, Decoder(8), tmp_path / "images.npy").failures == []
+    assert pack_small(store, names, tmp_path).failures == []
     images = np.load(tmp_path / "images.npy")
     assert images.shape == (7, 8, 8, 3)
     assert images.dtype == np.uint8
@@ -129,8 +133,8 @@ def test_unreadable_photographs_are_named_counted_and_left_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = numbered(tmp_path / "photos", 200, broken=(3, 120))
-    rows, failures, _ = pack(store, store.names(), Decoder(8), tmp_path / "images.npy")
-    assert failures == [(3, "no image"), (120, "no image")]
+    rows, failures, _ = pack_small(store, store.names(), tmp_path)
+    assert failures == [("003.png", "no image"), ("120.png", "no image")]
     kept = np.load(tmp_path / "images.npy")[:, 0, 0, 0].tolist()
     assert kept == rows.tolist() == [i for i in range(200) if i not in (3, 120)]
     result = "left out 2 of 200 photographs: 003.png (no image); 120.png (no image)\n"
@@ -140,4 +144,4 @@ def test_unreadable_photographs_are_named_counted_and_left_out(
 def test_more_than_a_tenth_unreadable_is_an_error(tmp_path: Path) -> None:
     store = numbered(tmp_path / "photos", 50, broken=(3, 4, 5, 6, 7, 8))
     with pytest.raises(FaceganError, match=r"6 of 50 photographs.*003\.png.*more than a tenth"):
-        pack(store, store.names(), Decoder(8), tmp_path / "images.npy")
+        pack_small(store, store.names(), tmp_path)

@@ -96,7 +96,7 @@ class FaceAligner(Decoder):
         if share_outside(photo, to_photo) > MAX_OUTSIDE:
             return CUT_OFF
         image = crop_square(photo, to_photo, self.image_size).convert(self.mode)
-        pixels = np.asarray(image).reshape(self.image_size, self.image_size, self.channels)
+        pixels = np.asarray(image).reshape(self.shape)
         return BLURRED if is_blurred(pixels) else pixels
 
 
@@ -113,11 +113,11 @@ def find_landmarks(photo: Image.Image, largest_only: bool = False) -> list[Point
     """
     scale = min(1, DETECTION_SIDE / max(photo.size))
     small = photo.resize((round(photo.width * scale), round(photo.height * scale)))
-    detected = detect_faces(np.asarray(small))
-    widths, heights = (detected.boxes[:, 2:] - detected.boxes[:, :2]).T
+    boxes, landmarks = detect_faces(np.asarray(small))
+    widths, heights = (boxes[:, 2:] - boxes[:, :2]).T
     order = np.argsort(-widths * heights, kind="stable")[: 1 if largest_only else None]
     ratios = np.divide(photo.size, small.size)
-    return [refine_landmarks(photo, detected.landmarks[face] * ratios) for face in order]
+    return [refine_landmarks(photo, landmarks[face] * ratios) for face in order]
 
 
 def refine_landmarks(photo: Image.Image, landmarks: Points) -> Points | None:

@@ -15,7 +15,7 @@ from facegan.data.dataset import Labels, write_lists
 from facegan.data.decode import Decoder
 from facegan.data.download import CELEBA_FILES, fetch, md5_of
 from facegan.data.pack import PACK_VERSION, describe, pack
-from facegan.data.photos import PhotoFolder, PhotoStore, PhotoZip, Unused
+from facegan.data.photos import PhotoFolder, PhotoStore, PhotoZip
 
 PHOTOGRAPHS = 202_599
 ZIP = "img_align_celeba.zip"
@@ -75,16 +75,14 @@ class CelebA(FaceSource):
             needed = [file for file in CELEBA_FILES if not (extracted and file.name == ZIP)]
             fetch(needed, self.folder)
         photos = self.photos
-        require_annotations(self.folder, self.verify)
         names, labels = read_annotations(self.folder)
         paths = {name.rpartition("/")[2]: name for name in photos.names()}
         found = np.array([name in paths for name in names])
         self._check_count(int(found.sum()), len(names))
         listed = [paths[name] for name in names if name in paths]
-        packed = pack(photos, listed, self.decode, images)
-        left_out = (Unused(listed[row], reason) for row, reason in packed.failures)
-        write_lists(images.parent, left_out, (listed[row] for row in packed.rows))
-        notes = {"listed": len(names), "left_out": describe(listed, packed.failures)}
+        packed = pack(photos, listed, self.decode, self.decode.shape, images)
+        write_lists(images.parent, packed.failures, (listed[row] for row in packed.rows))
+        notes = {"listed": len(names), "left_out": describe(packed.failures)}
         notes |= {} if self.official else photos.content_record()
         return labels.rows(np.flatnonzero(found)[packed.rows]), notes
 
@@ -108,8 +106,10 @@ class CelebA(FaceSource):
             )
 
     def _fingerprint(self) -> str:
-        require_annotations(self.folder, self.verify)
         paths = [self.folder / name for name in annotation_files(self.folder)]
+        needed = paths if self.verify else paths[:1]  # without verify, the splits only
+        if missing := [path.name for path in needed if not path.is_file()]:
+            raise _lacks(self.folder, ", ".join(missing))
         texts = "".join(md5_of(path) for path in paths if path.is_file())
         return f"{self.photos.fingerprint()} {texts}"
 
@@ -118,13 +118,6 @@ def annotation_files(folder: Path) -> dict[str, int]:
     """KAGGLE if `folder` has its CSV files and none of the text files, else OFFICIAL."""
     csv, txt = (any((folder / name).exists() for name in files) for files in (KAGGLE, OFFICIAL))
     return KAGGLE if csv and not txt else OFFICIAL
-
-
-def require_annotations(folder: Path, every: bool) -> None:
-    """Raises NotFoundError if the list of the splits or, with `every`, another one is missing."""
-    names = list(annotation_files(folder))[: None if every else 1]
-    if missing := [name for name in names if not (folder / name).is_file()]:
-        raise _lacks(folder, ", ".join(missing))
 
 
 def _lacks(folder: Path, missing: str) -> NotFoundError:

@@ -2,7 +2,7 @@
 
 import functools
 from importlib.metadata import distribution
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,16 +18,14 @@ LEFT_FIRST = [1, 0, 2, 4, 3]  # order of a mirrored face's landmarks: eyes, nose
 Points = NDArray[np.float64]  # (..., 2): x and y in pixels
 
 
-class Detections(NamedTuple):
-    """K faces, in descending order of their scores."""
+def detect_faces(
+    image: NDArray[np.uint8], threshold: float = 0.5
+) -> tuple[NDArray[np.float64], Points]:
+    """The K faces in an RGB image, (H, W, 3), whose score exceeds `threshold`, best first.
 
-    scores: NDArray[np.float64]  # (K,) in [0, 1]
-    boxes: NDArray[np.float64]  # (K, 4): left, top, right, bottom in pixels
-    landmarks: Points  # (K, 5, 2): left eye, right eye, nose, left and right mouth corner
-
-
-def detect_faces(image: NDArray[np.uint8], threshold: float = 0.5) -> Detections:
-    """The faces in an RGB image, (H, W, 3), whose score exceeds `threshold`."""
+    Boxes, (K, 4): left, top, right, bottom in pixels; and landmarks, (K, 5, 2): left eye, right
+    eye, nose, left and right mouth corner.
+    """
     import torch  # seconds, which photographs without alignment do not need
     from torchvision.ops import nms
 
@@ -35,7 +33,7 @@ def detect_faces(image: NDArray[np.uint8], threshold: float = 0.5) -> Detections
     rows, columns = np.nonzero(maps[0] > threshold)
     scores, boxes, landmarks = _decode(maps, rows, columns)
     keep = nms(torch.from_numpy(boxes), torch.from_numpy(scores), MAX_OVERLAP).numpy()
-    return Detections(scores[keep], boxes[keep], landmarks[keep])
+    return boxes[keep], landmarks[keep]
 
 
 def locate_landmarks(images: NDArray[np.uint8], threshold: float = 0.3) -> list[Points | None]:

@@ -74,8 +74,9 @@ class Decoder:
         ImageColor.getrgb(self.background)  # raises ValueError for an unknown colour
 
     @property
-    def channels(self) -> int:
-        return MODES[self.mode]
+    def shape(self) -> tuple[int, int, int]:
+        """Of an image: (size, size, channels)."""
+        return self.image_size, self.image_size, MODES[self.mode]
 
     def __call__(self, data: bytes) -> Faces:
         photo, scale = open_photo(data, self._least_scale)
@@ -90,7 +91,7 @@ class Decoder:
         # not resize(box=…), whose filter reaches beyond the crop
         square = photo.crop((left, top, left + side, top + side))
         square = square.resize((self.image_size, self.image_size), FILTER)
-        return Faces([np.asarray(square).reshape(self.image_size, self.image_size, self.channels)])
+        return Faces([np.asarray(square).reshape(self.shape)])
 
     def _least_scale(self, width: int, height: int) -> float:
         return OVERSAMPLING * self.image_size / (self.crop or min(width, height))

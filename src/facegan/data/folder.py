@@ -14,11 +14,11 @@ from facegan.core.provenance import is_marked
 from facegan.data.align import FaceAligner, frame_name
 from facegan.data.base import FaceSource
 from facegan.data.dataset import LEFT_OUT, SPLITS, Labels, write_lists
-from facegan.data.decode import Decoder
+from facegan.data.decode import Decoder, Faces
 from facegan.data.duplicates import find_duplicates
 from facegan.data.labels import attributes_of, split_twins, unite
 from facegan.data.pack import PACK_VERSION, describe, pack
-from facegan.data.photos import PhotoStore, Unused, open_photos, summarize
+from facegan.data.photos import PhotoStore, open_photos, summarize
 
 MINIMUM = 8  # photographs
 
@@ -68,25 +68,23 @@ class PhotoSource(FaceSource):
         names = self.photos.names()
         attributes, attribute_names = self.attributes_of(names)
 
-        def exclude(data: bytes) -> str:
-            return "drawn by facegan" if is_marked(data) else ""
+        def decode(data: bytes) -> Faces:
+            return Faces([], ["drawn by facegan"]) if is_marked(data) else self.decode(data)
 
-        packed = pack(self.photos, names, self.decode, images, exclude)
+        packed = pack(self.photos, names, decode, self.decode.shape, images)
         kept = [names[row] for row in packed.rows]
-        unused = [Unused(names[row], reason) for row, reason in packed.left_out]
-        unused += self.photos.unused()
+        unused = packed.left_out + self.photos.unused()
         if len(kept) < MINIMUM:
             raise FaceganError(
                 f"{len(kept)} faces are too few: a GAN needs at least {MINIMUM}, better a few "
                 f"hundred; not used: {summarize(unused) or 'nothing'}"
             )
         duplicates = find_duplicates(np.load(images, mmap_mode="r"))
-        failed = [Unused(names[row], reason) for row, reason in packed.failures]
-        write_lists(images.parent, failed + unused, kept)
+        write_lists(images.parent, packed.failures + unused, kept)
         notes = {
             **self.photos.content_record(),
             "photographs": len(names),
-            "left_out": describe(names, packed.failures),
+            "left_out": describe(packed.failures),
             "unused": summarize(unused),
             "duplicates": {"exact": duplicates.exact, "near": duplicates.near},
         }

@@ -12,60 +12,57 @@ from PIL import UnidentifiedImageError
 
 from facegan.core.console import progress_bar
 from facegan.core.errors import FaceganError
-from facegan.data.decode import Decoder, Faces
-from facegan.data.photos import PhotoStore
+from facegan.data.decode import Faces
+from facegan.data.photos import PhotoStore, Unused
 
 PACK_VERSION = 4  # of the recipes; counts changes of the packed images
 MAX_BAD_SHARE, MAX_BAD = 0.1, 5  # more bad photographs than both are an error
 CHUNK = 1024  # photographs that are decoded before the first of them is written
 SHOWN = 5  # failures in a message
 
-Failure = tuple[int, str]  # row, reason
-
 
 class Packed(NamedTuple):
-    """The packed images, and what is left out, by row in the names of the photographs."""
+    """The packed images, and what is left out."""
 
-    rows: NDArray[np.int64]  # (N,) of each image
-    failures: list[Failure]  # photographs that could not be decoded
-    left_out: list[Failure]  # photographs without a face, and faces that are not used
+    rows: NDArray[np.int64]  # (N,) of each image's photograph in the names
+    failures: list[Unused]  # photographs that could not be decoded
+    left_out: list[Unused]  # photographs without a face, and faces that are not used
 
 
 def pack(
     store: PhotoStore,
     names: Sequence[str],
-    decode: Decoder,
+    decode: Callable[[bytes], Faces],
+    shape: tuple[int, int, int],
     target: Path,
-    exclude: Callable[[bytes], str] = lambda data: "",
 ) -> Packed:
-    """Writes the images of the photographs to `target`, (N, size, size, channels) uint8 .npy.
+    """Writes the images of the photographs, of `shape`, to `target`: (N, *shape) uint8 .npy.
 
-    The images are in the order of `names`. Photographs that cannot be decoded are left out, and
-    those whose bytes are not to be used, by the reason that `exclude` returns. Raises FaceganError
-    if the first are more than a tenth and more than five, or all; and every one of `decode`.
+    The images are in the order of `names`. Photographs that cannot be decoded are left out. Raises
+    FaceganError if these are more than a tenth and more than five, or all; and every one of
+    `decode`.
     """
-    shape = (decode.image_size, decode.image_size, decode.channels)
     rows: list[int] = []
-    failures: list[Failure] = []
-    left_out: list[Failure] = []
+    failures: list[Unused] = []
+    left_out: list[Unused] = []
     with target.open("wb") as file:
         _write_header(file, (len(names), *shape))
-        for row, faces in enumerate(_decoded(names, partial(_decode, store, decode, exclude))):
+        for row, faces in enumerate(_decoded(names, partial(_decode, store, decode))):
             if isinstance(faces, str):
-                failures.append((row, faces))
+                failures.append(Unused(names[row], faces))
                 continue
             for image in faces.images:
                 file.write(np.ascontiguousarray(image).data)
                 rows.append(row)
-            left_out += [(row, reason) for reason in faces.left_out]
+            left_out += [Unused(names[row], reason) for reason in faces.left_out]
         _write_header(file, (len(rows), *shape))
-    _check(names, failures)
+    _check(len(names), failures)
     return Packed(np.array(rows, dtype=np.int64), failures, left_out)
 
 
-def describe(names: Sequence[str], failures: Sequence[Failure]) -> str:
+def describe(failures: Sequence[Unused]) -> str:
     """The failed photographs with their reasons, as one line."""
-    text = "; ".join(f"{names[row]} ({reason})" for row, reason in failures)
+    text = "; ".join(f"{name} ({reason})" for name, reason in failures)
     return text.encode(errors="replace").decode()  # file names may be any bytes
 
 
@@ -81,13 +78,9 @@ def _decoded(names: Sequence[str], read: Callable[[str], Faces | str]) -> Iterat
                 bar.update()
 
 
-def _decode(
-    store: PhotoStore, decode: Decoder, exclude: Callable[[bytes], str], name: str
-) -> Faces | str:
+def _decode(store: PhotoStore, decode: Callable[[bytes], Faces], name: str) -> Faces | str:
     try:
-        data = store.read(name)
-        reason = exclude(data)
-        return Faces([], [reason]) if reason else decode(data)
+        return decode(store.read(name))
     except FaceganError:  # not of the photograph
         raise
     except UnidentifiedImageError:  # its message has an address in memory
@@ -96,13 +89,13 @@ def _decode(
         return str(error) or type(error).__name__
 
 
-def _check(names: Sequence[str], failures: list[Failure]) -> None:
+def _check(count: int, failures: list[Unused]) -> None:
     """Prints the failures; raises FaceganError for too many."""
     if not failures:
         return
-    text = f"{len(failures)} of {len(names)} photographs: {describe(names, failures[:SHOWN])}"
+    text = f"{len(failures)} of {count} photographs: {describe(failures[:SHOWN])}"
     text += "; …" if len(failures) > SHOWN else ""
-    if len(failures) > max(MAX_BAD_SHARE * len(names), MAX_BAD) or len(failures) == len(names):
+    if len(failures) > max(MAX_BAD_SHARE * count, MAX_BAD) or len(failures) == count:
         raise FaceganError(f"cannot decode {text}; more than a tenth: repair or remove them")
     print(f"left out {text}", flush=True)
 

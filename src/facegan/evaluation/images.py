@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from facegan.core.provenance import is_grid
-from facegan.data.decode import Decoder
+from facegan.data.decode import Decoder, Faces
 from facegan.data.pack import pack
 from facegan.data.photos import open_photos
 
@@ -27,22 +27,23 @@ def read_images(root: Path, count: int, image_size: int, mode: str = "RGB") -> t
     Images of another size or shape are cropped to their largest centre square and resized. Grids,
     which are marked or named so, are left out.
     """
+    decoder = Decoder(image_size, mode=mode)
     photos = open_photos(root, "images")
     named = [name for name in photos.names() if not GRID_NAME.search(PurePosixPath(name).stem)]
     rows = np.linspace(0, len(named) - 1, min(count, len(named))).round().astype(int)
     names = [named[row] for row in rows]
     found: list[tuple[str | None, tuple[int, int]]] = []  # format and size of each image
 
-    def exclude(data: bytes) -> str:
+    def decode(data: bytes) -> Faces:
         if is_grid(data):
-            return "grids"
+            return Faces([], ["grids"])
         with Image.open(io.BytesIO(data)) as image:
             found.append((image.format, image.size))
-        return ""
+        return decoder(data)
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "images.npy"
-        packed = pack(photos, names, Decoder(image_size, mode=mode), path, exclude)
+        packed = pack(photos, names, decode, decoder.shape, path)
         images = torch.from_numpy(np.load(path)).permute(0, 3, 1, 2)
     left_out = Counter([reason for _, reason in packed.left_out])
     left_out["grids"] += len(photos.names()) - len(named)
