@@ -62,7 +62,7 @@ def test_the_packed_data_set_replaces_missing_weights(tmp_path: Path) -> None:
     weights.unlink()
     found = source_or_recorded(make, None, tmp_path / "run")
     assert (found.images_are, found.license) == (source.images_are, source.license)
-    assert found.recipe() == source.packed_recipe
+    assert found.recipe() == source.recipe()
 
 
 def test_commands_use_the_packed_data_set(

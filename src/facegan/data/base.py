@@ -1,7 +1,6 @@
 """The contract of a source of faces."""
 
 import dataclasses
-import functools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,14 +51,9 @@ class FaceSource(ABC):
         """
         return ""
 
-    @functools.cached_property
-    def packed_recipe(self) -> dict[str, Any]:
-        """`recipe()`, computed once."""
-        return self.recipe()
-
     def dataset(self) -> PackedDataset:
         """The data set of these photographs, which is packed if it is missing."""
-        recipe = self.packed_recipe
+        recipe = self.recipe()
         packed = self._packed(recipe)
         if content := self.other_content(packed.manifest):
             packed = self._packed({**recipe, "content": content})

@@ -57,7 +57,7 @@ def source_or_recorded(
     """
     try:
         source = make_source()
-        _ = source.packed_recipe  # raises NotFoundError if the photographs are missing
+        source.recipe()  # raises NotFoundError if the photographs are missing
         return source
     except NotFoundError as error:
         record = read_record(run).get("data")

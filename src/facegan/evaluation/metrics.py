@@ -53,8 +53,7 @@ class Photographs:
 
     def nearest_training(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Distances (K,) of `images` (K, D) to the nearest training photographs, and their rows."""
-        if self.training is None:
-            raise ValueError("this metric needs the features of the training photographs")
+        assert self.training is not None
         return neighbours.nearest_neighbours(images, self.training)
 
 

@@ -173,9 +173,8 @@ def evaluate_faces(
     fake = extractor(faces, "generated faces")
     held_out = split_features(dataset, split, extractor, progress=True)
     training = split_features(dataset, "train", extractor, progress=True)
-    if isinstance(extractor, AttributeFeatures):
-        attributes, real_attributes, fake_attributes = extractor, training, fake
-    else:
+    attributes, real_attributes, fake_attributes = extractor, training, fake
+    if not isinstance(attributes, AttributeFeatures):
         attributes = AttributeFeatures(dataset.image_size)
         real_attributes = split_features(dataset, "train", attributes, progress=True)
         fake_attributes = attributes(faces, "their attributes")
