@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, Cli, compose_config
+from conftest import TINY, Cli, compose_config, run_command
 from test_gan import SIZE, BareGAN, arguments, equal, faces, weights
 from torch import Tensor
 
@@ -156,17 +156,6 @@ def test_a_weights_file_has_the_labels(tmp_path: Path) -> None:
     assert network.embedding.weight.shape == gan.discriminator.embedding.weight.shape
 
 
-@pytest.mark.parametrize(
-    ("attributes", "message"),
-    [({"Smling": True}, "an attribute must be one of Smiling, Male"), ({"Male": 2}, "0 to 1")],
-)
-def test_an_impossible_order(attributes: dict[str, float], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        conditional().generator.sample(n=1, attributes=attributes)
-    with pytest.raises(ValueError, match="no labels to order Male by"):
-        BareGAN(**arguments()).generator.sample(n=1, attributes={"Male": True})
-
-
 def test_the_first_step_draws_the_faces_of_init(tmp_path: Path) -> None:
     old = BareGAN(**arguments())
     for network, name in ((old.generator, "generator"), (old.discriminator, "discriminator")):
@@ -244,8 +233,6 @@ def test_rarity() -> None:
 @pytest.fixture(scope="module")
 def run(packed_dir: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A conditional training on generated faces."""
-    from conftest import run_command
-
     folder = tmp_path_factory.mktemp("conditional")
     data = ("data=generated", "data.count=1000", "data.attributes=[Male,Smiling]", packed_dir)
     with pytest.MonkeyPatch.context() as patch:

@@ -246,34 +246,25 @@ def test_a_url_without_a_checksum_is_not_requested(scheme: str, end: str, cache:
     assert not cache.exists()
 
 
-Download = Callable[[str, str], str]
+def install_hub(monkeypatch: pytest.MonkeyPatch, download: Callable[[str, str], str]) -> None:
+    """Makes `download` the hf_hub_download of an installed huggingface_hub."""
+    package = types.SimpleNamespace(hf_hub_download=download)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", package)
 
 
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Callable[[Download], None]:
-    """hub(download) is an installed huggingface_hub whose hf_hub_download is `download`."""
-
-    def install(download: Download) -> None:
-        module = types.ModuleType("huggingface_hub")
-        module.hf_hub_download = download  # type: ignore[attr-defined]
-        monkeypatch.setitem(sys.modules, "huggingface_hub", module)
-
-    return install
-
-
-def test_the_hub_gets_repository_and_file(hub: Callable[[Download], None], weights: Path) -> None:
+def test_the_hub_gets_repository_and_file(monkeypatch: pytest.MonkeyPatch, weights: Path) -> None:
     requests = []
-    hub(lambda *arguments: requests.append(arguments) or str(weights))
+    install_hub(monkeypatch, lambda *arguments: requests.append(arguments) or str(weights))
     loaded = Generator.from_pretrained("hf:some.one/faces-56/sub/best.safetensors")
     assert requests == [("some.one/faces-56", "sub/best.safetensors")]
     assert torch.equal(loaded.sample(n=2), tiny_generator().sample(n=2))
 
 
-def test_an_error_of_the_hub_is_one_message(hub: Callable[[Download], None]) -> None:
+def test_an_error_of_the_hub_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: str) -> str:
         raise ConnectionError("no such repository")
 
-    hub(fail)
+    install_hub(monkeypatch, fail)
     message = refusal("hf:some.one/faces/best.safetensors")
     assert "could not be downloaded" in message
     assert "no such repository" in message
@@ -282,8 +273,8 @@ def test_an_error_of_the_hub_is_one_message(hub: Callable[[Download], None]) -> 
 @pytest.mark.parametrize(
     "name", ["", "faces", "one/faces", "one/faces/best.ckpt", "/faces/a.safetensors"]
 )
-def test_a_name_that_the_hub_cannot_have(hub: Callable[[Download], None], name: str) -> None:
-    hub(lambda *_: pytest.fail("requested"))
+def test_a_name_that_the_hub_cannot_have(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    install_hub(monkeypatch, lambda *_: pytest.fail("requested"))
     assert "must read hf:OWNER/REPOSITORY/FILE.safetensors" in refusal(f"hf:{name}")
 
 

@@ -61,6 +61,7 @@ def test_latents_are_standard_normal_and_independent() -> None:
         ({"n": -3}, "give n, at least 0, .* got n=-3"),
         ({"n": 1, "truncation": math.nan}, "truncation must be a number from 0 to 10, got nan"),
         ({"n": 1, "truncation": 1e308}, "truncation must be .*, got 1e\\+308"),
+        ({"n": 1, "attributes": {"Smling": True}}, "an attribute must be one of .*, got .Smling."),
         ({"n": 1, "attributes": {"Smiling": "0.5"}}, "Smiling must be .* from 0 to 1, got '0.5'"),
     ],
 )
