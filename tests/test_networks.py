@@ -253,15 +253,6 @@ def test_spectral_norm_makes_every_layer_one_lipschitz(hidden: int, layers: int)
         assert torch.linalg.matrix_norm(weight.flatten(1), 2).item() == pytest.approx(1, abs=1e-3)
 
 
-def test_sample_is_uint8_in_the_order_of_seeds_and_repeats() -> None:
-    generator = tiny_generator()
-    faces = generator.sample(seeds=np.array([7, 3]))
-    assert faces.dtype == torch.uint8
-    assert faces.shape == (2, 3, 14, 14)
-    assert torch.equal(faces, generator.sample(seeds=[3, 7]).flip(0))
-    assert torch.equal(generator.sample(n=5)[3], faces[1])
-
-
 @pytest.mark.parametrize("weights", ["lite-28", "dcgan-28"])
 def test_a_seed_has_the_same_bytes_whatever_is_drawn_with_it(weights: str) -> None:
     generator = Generator.from_pretrained(weights)
@@ -276,12 +267,6 @@ def test_truncation_scales_the_latents() -> None:
     assert torch.equal(generator.latents([7], 0.5), 0.5 * generator.latents([7]))
     half = generator.draw(generator.latents(range(4), 0.5))
     assert torch.equal(generator.sample(n=4, truncation=0.5), half)
-
-
-@pytest.mark.parametrize("given", [{}, {"n": 2, "seeds": [1]}])
-def test_sample_wants_n_or_seeds(given: dict) -> None:
-    with pytest.raises(ValueError, match=r"give n, at least 0, or seeds, not both"):
-        tiny_generator().sample(**given)
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -59,6 +59,8 @@ def test_latents_are_standard_normal_and_independent() -> None:
         ({"seeds": [-1]}, "a seed must be .*, got -1"),
         ({"seeds": [math.nan]}, "a seed must be .*, got nan"),
         ({"n": -3}, "give n, at least 0, .* got n=-3"),
+        ({}, "give n, at least 0, or seeds, not both"),
+        ({"n": 2, "seeds": [1]}, "give n, at least 0, or seeds, not both"),
         ({"n": 1, "truncation": math.nan}, "truncation must be a number from 0 to 10, got nan"),
         ({"n": 1, "truncation": 1e308}, "truncation must be .*, got 1e\\+308"),
         ({"n": 1, "attributes": {"Smling": True}}, "an attribute must be one of .*, got .Smling."),
