@@ -262,18 +262,6 @@ def test_transparency_is_composited(tmp_path: Path, background: str, value: int)
     assert np.all(image == value)
 
 
-@pytest.mark.parametrize("mode", ["L", "LA", "P", "1", "CMYK", "I;16", "I"])
-def test_every_mode_becomes_one_channel(tmp_path: Path, mode: str) -> None:
-    if mode.startswith("I"):
-        dtype = np.uint16 if mode == "I;16" else np.int32
-        image = Image.fromarray(np.full((16, 16), 65535, dtype=dtype))
-    else:
-        image = Image.new("L", (16, 16), 255).convert(mode)
-    (decoded,) = Decoder(8, mode="L")(encode(image, tmp_path / "a.tif")).images
-    assert decoded.shape == (8, 8, 1)
-    assert np.all(decoded == 255)
-
-
 @pytest.mark.parametrize(("suffix", "mode"), [("jpg", "RGB"), ("png", "RGB"), ("png", "P")])
 def test_a_large_photograph_is_reduced(
     suffix: str, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -86,9 +86,10 @@ def test_every_mode_becomes_rgb(mode: str) -> None:
     assert np.array_equal(decode(data, None, 32), pixels(image))
 
 
-def test_sixteen_bits_keep_their_upper_byte() -> None:
-    ramp = np.arange(256, dtype=np.uint16).repeat(16).reshape(64, 64)
-    deep = decode(encoded(Image.fromarray(ramp * 257)), None, 64)
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32])
+def test_sixteen_bits_keep_their_upper_byte(dtype: type) -> None:
+    ramp = np.arange(256, dtype=dtype).repeat(16).reshape(64, 64)
+    deep = decode(encoded(Image.fromarray(ramp * 257), "TIFF"), None, 64)
     assert np.array_equal(deep, pixels(Image.fromarray(ramp.astype(np.uint8))))
 
 

@@ -14,10 +14,9 @@ from PIL import Image
 from facegan.data.celeba import CelebA
 from facegan.data.dataset import PackedDataset, read_names
 from facegan.data.folder import FolderDataset
-from facegan.data.photos import Unused
 from facegan.data.quality import brightness, is_blurred, sharpness
 from facegan.evaluation.features import AttributeFeatures, split_features
-from facegan.evaluation.preview import PNG, outliers, reasons, write_preview
+from facegan.evaluation.preview import PNG, outliers, write_preview
 
 NOISE = np.random.default_rng(1).integers(96, 160, (32, 32, 3), dtype=np.uint8)
 
@@ -132,14 +131,6 @@ def test_a_read_only_data_set(
     monkeypatch.setattr("facegan.core.images.atomic_path", refuse)
     assert "no preview: " in cli.ok(*command)
     assert len(split_features(dataset, "train", AttributeFeatures())) == 36
-
-
-def test_reasons_are_sorted_by_count() -> None:
-    files = [Unused("a.jpg", "blurred")] + [Unused(f"{n}.x", "hidden") for n in range(5)]
-    assert reasons(files) == [
-        ("hidden", 5, ["0.x", "1.x", "2.x"]),
-        ("blurred", 1, ["a.jpg"]),
-    ]
 
 
 def test_outliers_are_beyond_the_quartiles() -> None:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from facegan.core.checks import check_choice
 from facegan.core.resolutions import base_and_levels
 from facegan.data.dataset import Labels, PackedDataset, dataset_path, open_dataset, write_dataset
-from facegan.data.decode import channels_of
+from facegan.data.decode import MODES
 
 
 class FaceSource(ABC):
@@ -29,11 +30,12 @@ class FaceSource(ABC):
         mode: str = "RGB",
         attributes: Sequence[str] | None = None,
     ) -> None:
+        check_choice("mode", mode, MODES)
         base_and_levels(image_size)  # refuses a size that no network supports before packing
         self.packed_dir = Path(packed_dir)
         self.image_size = image_size
         self.mode = mode
-        self.channels = channels_of(mode)
+        self.channels = MODES[mode]
         self.attributes = attributes
 
     @abstractmethod

@@ -4,10 +4,9 @@ import dataclasses
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from facegan.core.errors import FaceganError, NotFoundError
 from facegan.data.base import FaceSource
@@ -128,46 +127,39 @@ def _lacks(folder: Path, missing: str) -> NotFoundError:
     )
 
 
-class _Table(NamedTuple):
-    """An annotation file."""
-
-    names: list[str]  # (N,) of files
-    numbers: NDArray[np.int64]  # (N, columns)
-    header: list[str]  # words of the line before the first photograph
-
-    def numbers_of(self, names: list[str], otherwise: int = -1) -> NDArray[np.int64]:
-        """The rows of these files; `otherwise` for those that are not listed."""
-        rows = {name: row for row, name in enumerate(self.names)}
-        unknown = np.full((1, self.numbers.shape[1]), otherwise)
-        return np.concatenate([self.numbers, unknown])[[rows.get(name, -1) for name in names]]
-
-
 def read_annotations(folder: Path) -> tuple[list[str], Labels]:
     """File names and labels, from the text files or from Kaggle's CSV files."""
     files = annotation_files(folder).items()
-    tables = [_read_table(folder / f, n) if (folder / f).is_file() else None for f, n in files]
-    splits, signs, people, *_ = [*tables, None]
-    assert splits is not None
-    for table in filter(None, (signs, people)):
-        if {*table.names}.isdisjoint(splits.names):
-            raise FaceganError(f"the lists in {folder} name different photographs")
-    names = splits.names
-    none = np.zeros((len(names), 0), dtype=np.int8)
-    return names, Labels(
-        splits=splits.numbers_of(names)[:, 0].astype(np.uint8),
-        attributes=none if signs is None else np.sign(signs.numbers_of(names, 0)).astype(np.int8),
-        identities=np.full(len(names), -1) if people is None else people.numbers_of(names)[:, 0],
-        attribute_names=() if signs is None else tuple(signs.header[-signs.numbers.shape[1] :]),
+    tables = [_read_table(folder / name, lines) for name, lines in files]
+    (splits, _), (signs, header), (people, _), *_ = [*tables, ({}, [])]
+    if any(table and table.keys().isdisjoint(splits) for table in (signs, people)):
+        raise FaceganError(f"the lists in {folder} name different photographs")
+    width = len(next(iter(signs.values()), ()))
+    rows = [signs.get(name, [0] * width) for name in splits]
+    attributes = np.array(rows, dtype=np.int64).reshape(len(splits), width)
+    labels = Labels(
+        splits=np.array([split[0] for split in splits.values()]).astype(np.uint8),
+        attributes=np.sign(attributes).astype(np.int8),
+        identities=np.array([people.get(name, [-1])[0] for name in splits], dtype=np.int64),
+        attribute_names=tuple(header[-width:]) if width else (),
     )
+    return [*splits], labels
 
 
-def _read_table(path: Path, header_lines: int) -> _Table:
+def _read_table(path: Path, header_lines: int) -> tuple[dict[str, list[int]], list[str]]:
+    """The numbers of each photograph, and the words of the line before the first.
+
+    Both are empty without the file.
+    """
+    if not path.is_file():
+        return {}, []
     lines = [line.replace(",", " ") for line in path.read_text(encoding="utf-8-sig").splitlines()]
     header, rows = lines[:header_lines], lines[header_lines:]
     try:
         columns = range(1, len(rows[0].split()))
         numbers = np.loadtxt(rows, dtype=np.int64, usecols=columns, ndmin=2)
-        return _Table([row.split()[0] for row in rows], numbers, " ".join(header[-1:]).split())
+        names = (row.split()[0] for row in rows)
+        return dict(zip(names, numbers.tolist(), strict=True)), " ".join(header[-1:]).split()
     except (ValueError, IndexError) as error:
         raise FaceganError(
             f"{path} cannot be read ({error}): each line must have a file name and whole numbers; "

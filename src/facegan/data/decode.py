@@ -68,7 +68,7 @@ class Decoder:
     background: str = "white"
 
     def __post_init__(self) -> None:
-        channels_of(self.mode)
+        check_choice("mode", self.mode, MODES)
         if self.crop is not None:
             check_number("crop", self.crop, 1, 10**5)
         ImageColor.getrgb(self.background)  # raises ValueError for an unknown colour
@@ -95,12 +95,6 @@ class Decoder:
 
     def _least_scale(self, width: int, height: int) -> float:
         return OVERSAMPLING * self.image_size / (self.crop or min(width, height))
-
-
-def channels_of(mode: str) -> int:
-    """The channels of images of `mode`. Raises ValueError for another mode than RGB and L."""
-    check_choice("mode", mode, MODES)
-    return MODES[mode]
 
 
 def open_photo(data: bytes, least_scale: Callable[[int, int], float]) -> tuple[Image.Image, float]:

@@ -16,12 +16,11 @@ from facegan.data.dataset import SPLITS
 
 HELD_OUT = 0.05  # of the photographs for "val", and as many for "test"
 SMALL, MINIMUM = 100, 50  # from SMALL photographs on, each held-out split aims at MINIMUM of them
-_FOLDERS = {
-    "train": "train training",
-    "val": "val valid validation dev",
-    "test": "test testing eval evaluation",
+SPLIT_FOLDERS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
 }
-SPLIT_FOLDERS = {name: split for split, names in _FOLDERS.items() for name in names.split()}
 MAX_GROUP = 1 / 8  # of the photographs in a group that is held out for want of a smaller one
 MAX_STRAY = 0.1  # of the photographs outside of the folders of splits
 SUBFOLDER = "subfolder"
