@@ -1,6 +1,5 @@
 """The `facegan` command, and output outside of a terminal."""
 
-import getpass
 import sys
 from pathlib import Path
 
@@ -88,15 +87,3 @@ def test_an_ascii_console_loses_nothing(cli, workdir: Path, monkeypatch) -> None
         cli.ok("sample", "n=1", "out=Müller")
         sys.stdout.flush()
     assert "M\\xfcller" in (workdir / "out.txt").read_text()
-
-
-def test_a_user_without_a_passwd_entry(monkeypatch, capsys) -> None:
-    def unknown(uid: int) -> None:
-        raise KeyError(f"getpwuid(): uid not found: {uid}")
-
-    monkeypatch.setattr("pwd.getpwuid", unknown)
-    monkeypatch.delenv("HOME")
-    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
-        monkeypatch.setenv(name, "")
-    run(monkeypatch, "sample", "--help")
-    assert getpass.getuser() == "user"  # torch's caches ask for it

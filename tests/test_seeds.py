@@ -1,7 +1,5 @@
 """Named random streams are pure functions of a name and a position."""
 
-import torch
-
 from facegan.core.seeds import derive_seed
 
 
@@ -15,15 +13,3 @@ def test_distinct_by_name_and_position() -> None:
     keys = [*positions, *[(a,) for a in range(400)]]
     seeds = {derive_seed(name, *key) for name in ("latents", "photographs") for key in keys}
     assert len(seeds) == 2 * len(keys)
-
-
-def test_torch_takes_every_seed() -> None:
-    seeds = [derive_seed("any", i) for i in range(1000)]
-    assert all(0 <= seed < 2**63 for seed in seeds)
-    assert max(seeds) > 2**62  # the whole range is used
-    torch.Generator().manual_seed(max(seeds))
-
-
-def test_neighbouring_positions_are_unrelated() -> None:
-    seeds = torch.tensor([derive_seed("any", i) for i in range(1000)]).double()
-    assert torch.corrcoef(torch.stack([seeds[1:], seeds[:-1]]))[0, 1].abs() < 0.1

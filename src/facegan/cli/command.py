@@ -1,7 +1,6 @@
 """The command line: from arguments to a validated config, from exceptions to messages."""
 
 import functools
-import getpass
 import os
 import re
 import signal
@@ -76,7 +75,6 @@ def _as_command(main: Main, name: str, schema: type, complete: Complete) -> Call
 
     def run_command() -> None:
         keep_printing()
-        name_user()
         os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us instead of Hydra's printer
         errors.clear()
         try:
@@ -123,14 +121,6 @@ def _run(main: Main, cfg: DictConfig, schema: type) -> Any:
         for folder in folders:
             if folder.is_dir() and not any(folder.iterdir()) and folder != Path.cwd():
                 folder.rmdir()
-
-
-def name_user() -> None:
-    """Gives a user without a passwd entry, as in a container, a name: torch's caches have one."""
-    try:
-        getpass.getuser()
-    except (KeyError, OSError):  # before and from Python 3.13 on
-        os.environ["LOGNAME"] = "user"
 
 
 def ending_signals(name: str) -> AbstractContextManager[None]:

@@ -223,34 +223,21 @@ def _check_arguments(key: str, node: dict[Any, Any]) -> None:
         if name not in parameters:
             raise ConfigError(unknown_key(f"{key}.{name}", list(parameters)))
         hint, value = parameters[name].annotation, node[name]
-        if not _has_type(value, hint):
-            message = f"{key}.{name} must be {_describe_type(hint)}, got {shown(value)}"
-            raise ConfigError(message)
+        hints = typing.get_args(hint) if typing.get_origin(hint) in UNIONS else (hint,)
+        if not any(_has_type(value, each) for each in hints):
+            kinds = " or ".join(TYPE_NAMES.get(each, "a list") for each in hints)
+            raise ConfigError(f"{key}.{name} must be {kinds}, got {shown(value)}")
 
 
 def _has_type(value: Any, hint: Any) -> bool:
     """Whether an argument may be of the type `hint`. Classes are left to their constructors."""
-    if typing.get_origin(hint) in UNIONS:
-        return any(_has_type(value, part) for part in typing.get_args(hint))
     if hint in (int, float):  # a bool is not a number
         return isinstance(value, int | hint) and not isinstance(value, bool)
     if hint in TYPE_NAMES:
         return isinstance(value, hint)
-    return isinstance(value, list) or not _is_list(hint)
-
-
-def _is_list(hint: Any) -> bool:
     origin = typing.get_origin(hint)
-    return isinstance(origin, type) and issubclass(origin, Sequence)
-
-
-def _describe_type(hint: Any) -> str:
-    """A type as a user writes its values: "a whole number or null" for `int | None`."""
-    if typing.get_origin(hint) in UNIONS:
-        return " or ".join(map(_describe_type, typing.get_args(hint)))
-    if _is_list(hint):
-        return "a list"
-    return TYPE_NAMES.get(hint) or str(getattr(hint, "__name__", hint))
+    is_list = isinstance(origin, type) and issubclass(origin, Sequence)
+    return isinstance(value, list) or not is_list
 
 
 def _check_ranges(cfg: DictConfig, schema: type, prefix: str = "") -> None:

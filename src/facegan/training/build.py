@@ -127,8 +127,7 @@ def build_callbacks(
     about = {name: text for name, text in about.items() if text}
     networks = SaveNetworks(folder, about, config["snapshots"]["every"])
     interruption = Interruption(folder)
-    parts = (dataset, metrics, every, networks, interruption)
-    evaluation = EvaluateDuringTraining(*parts) if every else None
+    evaluation = EvaluateDuringTraining(dataset, metrics, every, networks) if every else None
     measured = evaluation.metrics_measured if evaluation is not None else []
     for name, callback in extra.items():
         check_callback(name, callback, measured, one_process(config["trainer"]))
@@ -136,7 +135,7 @@ def build_callbacks(
     callbacks: list[Callback | None] = [
         metrics,
         budget,
-        ETA(budget, init is not None, evaluation_seconds),
+        ETA(budget, init is not None),
         ProgressBar(metrics) if sys.stderr.isatty() else None,
         schedule,
         CheckNumbers(metrics),

@@ -4,15 +4,14 @@ import hashlib
 import io
 import itertools
 import os
-import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import pytorch_lightning as pl
 import torch
@@ -23,7 +22,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from facegan.core.console import heeded_signals, print_error, print_in_signal_handler
 from facegan.core.errors import out_of_memory
-from facegan.core.files import atomic_path, check_form, reading, write_bytes
+from facegan.core.files import check_form, reading, write_bytes
 from facegan.gan.module import GAN
 from facegan.training.callbacks import SaveNetworks, recalibrate
 from facegan.training.health import check_weights
@@ -34,7 +33,6 @@ LAST, BEST = "last.ckpt", "best.ckpt"
 FORMAT = 1  # of the entry "facegan" in a checkpoint
 DIGEST_BYTES = 32  # of sha256, as the comment of the zip that torch.save writes
 AGREE_EVERY = 10  # steps between two agreements of several processes
-T = TypeVar("T")
 FORM = {
     "state_dict": {str: torch.Tensor},
     "loops": {"fit_loop": {"epoch_progress": {"current": {"processed": int}}}},
@@ -98,10 +96,6 @@ def restoring(path: Path | None, trainer: pl.Trainer) -> Iterator[None]:
             raise ValueError(f"its entries do not fit: {error}") from error
 
 
-class InterruptedWorkError(Exception):
-    """A signal came during work that can be left out."""
-
-
 class Interruption(Callback):
     """Remembers SIGINT, SIGTERM and SIGHUP, and SLURM's signal to requeue the job.
 
@@ -113,7 +107,6 @@ class Interruption(Callback):
         self.folder = folder
         self.signum: int | None = None
         self.requeue: Any = None  # Lightning's handler of SLURM's signal
-        self.optional = False  # the current work can be left out
 
     def on_train_start(self, trainer: pl.Trainer, gan: GAN) -> None:
         # Lightning sets its own handlers before this, and restores the earlier ones at the end
@@ -130,18 +123,6 @@ class Interruption(Callback):
             raise SystemExit(128 + signum)
         self.signum = signum
         print_in_signal_handler(f"{signal.Signals(signum).name}: a checkpoint is written first")
-        if self.optional:
-            raise InterruptedWorkError
-
-    def unless_interrupted(self, work: Callable[[], T]) -> T | None:
-        """What `work` returns; None if a signal has come before or comes meanwhile."""
-        self.optional = True
-        try:
-            return work() if self.signum is None else None
-        except InterruptedWorkError:
-            return None
-        finally:
-            self.optional = False
 
     def end(self) -> NoReturn:
         """Ends the process with the signal's exit code; on SLURM, Lightning requeues the job."""
@@ -214,7 +195,7 @@ class RunCheckpoints(Checkpoint):
     def on_train_epoch_end(self, trainer: pl.Trainer, gan: GAN) -> None:
         self.save(trainer, gan)
         if trainer.is_global_zero and self.networks.best_images_seen == gan.images_seen:
-            replace_by_link(self.folder / LAST, self.folder / BEST)
+            write_bytes(self.folder / BEST, (self.folder / LAST).read_bytes())
         if agreed(trainer, self.interruption.signum is not None):
             self.interruption.end()
 
@@ -223,18 +204,12 @@ class RunCheckpoints(Checkpoint):
         check_weights(gan)
         for logger in trainer.loggers:
             logger.save()  # what is logged before a checkpoint is not logged again after it
-        if trainer.is_global_zero:
-            self._shift()
+        names = [LAST, *(f"previous-{number}.ckpt" for number in range(1, self.keep))]
+        for newer, older in reversed([*itertools.pairwise(names)]):
+            if trainer.is_global_zero and (self.folder / newer).is_file():
+                os.replace(self.folder / newer, self.folder / older)
         trainer.save_checkpoint(self.folder / LAST)
         self.saved = time.monotonic()
-
-    def _shift(self) -> None:
-        """last.ckpt stays until its successor replaces it, and previous-1.ckpt is linked to it."""
-        names = [LAST, *(f"previous-{number}.ckpt" for number in range(1, self.keep))]
-        paths = [self.folder / name for name in names]
-        for newer, older in reversed([*itertools.pairwise(paths)]):
-            if newer.is_file():
-                replace_by_link(newer, older)
 
 
 def agreed(trainer: pl.Trainer, wanted: bool) -> bool:
@@ -242,12 +217,3 @@ def agreed(trainer: pl.Trainer, wanted: bool) -> bool:
     if trainer.world_size == 1:
         return wanted
     return trainer.strategy.reduce_boolean_decision(wanted, all=False)
-
-
-def replace_by_link(source: Path, target: Path) -> None:
-    """Makes `target` another name of the file `source`, or a copy if the disk has no links."""
-    with atomic_path(target) as temporary:
-        try:
-            os.link(source, temporary)
-        except OSError:
-            shutil.copyfile(source, temporary)

@@ -94,8 +94,6 @@ def point_latest_at(folder: Path) -> None:
     temporary = LATEST.with_name(f".latest.{os.getpid()}")
     try:
         LATEST.parent.mkdir(exist_ok=True)
-        for left in LATEST.parent.glob(".latest.*"):  # by a process that was killed
-            left.unlink(missing_ok=True)
         temporary.symlink_to(os.path.relpath(folder, LATEST.parent), target_is_directory=True)
         temporary.replace(LATEST)
     except OSError as error:  # Windows grants links to developers only; a read-only folder

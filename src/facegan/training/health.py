@@ -66,15 +66,8 @@ def check_weights(gan: GAN) -> None:
 
 
 def _check_tensors(what: str, tensors: Mapping[str, Tensor], images: int) -> None:
-    floats = {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point()}
-    if not floats:
-        return
-    finite = torch.stack([tensor.isfinite().all() for tensor in floats.values()])
-    if finite.all():  # the only synchronization with the device
-        return
-    bad = [name for name, good in zip(floats, finite.tolist(), strict=True) if not good]
-    more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
-    raise diverged(f"{what} {bad[0]}{more}", images)
+    if bad := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
+        raise diverged(f"{what} {bad[0]} ({len(bad)} of {len(tensors)} tensors)", images)
 
 
 class WatchBalance(Callback):

@@ -3,7 +3,6 @@
 import math
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ WARMUP_STEPS = 2  # of an epoch, which are not timed
 FIRST_ESTIMATE, LINE_INTERVAL = 5.0, 10.0  # seconds
 # images of 28x28 until a new generator draws eyes, nose and mouth (docs/for-students.md)
 ENOUGH = 20_000
-SIZES = (64, 56, 32, 28)  # to suggest
 
 
 @rank_zero_only
@@ -109,13 +107,9 @@ class ETA(Callback):
     is expected to take as long as so far. A budget that is too short for faces is warned of.
     """
 
-    def __init__(
-        self, budget: Budget, from_weights: bool, estimate: Callable[[pl.Trainer], float]
-    ) -> None:
-        """`estimate`: the seconds of an evaluation, called before one has been timed."""
+    def __init__(self, budget: Budget, from_weights: bool) -> None:
         self.budget = budget
         self.from_weights = from_weights
-        self.estimate = estimate
         self.ends: list[float] = []  # seconds between two epochs
         self.ended: float | None = None  # clock time
         self.next_line: float | None = None  # clock time
@@ -126,7 +120,7 @@ class ETA(Callback):
         self.warned = False
         total = self.budget.total_images(trainer, gan)
         if total is not None:
-            self._warn(gan, total, faster=False)
+            self._warn(gan, total)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, gan: GAN) -> None:
         self._restart(gan)
@@ -158,49 +152,26 @@ class ETA(Callback):
         if seconds is None:
             seconds = self._seconds_left(trainer, gan, speed)
         else:
-            self._warn(gan, gan.images_seen + seconds * speed, faster=True)
+            self._warn(gan, gan.images_seen + seconds * speed)
         print_line(f"{text}, about {format_duration(seconds)} to {self.budget}")
 
     def _seconds_left(self, trainer: pl.Trainer, gan: GAN, speed: float) -> float:
         total = self.budget.total_images(trainer, gan) or 0
         left = max(total - gan.images_seen, 0)  # the last batch may go beyond
-        if not self.ends:
-            self.ends.append(self.estimate(trainer))
         ends = math.ceil(left / gan.batch_size / int(trainer.num_training_batches))
-        return left / speed + ends * sum(self.ends) / len(self.ends)
+        return left / speed + ends * sum(self.ends) / max(len(self.ends), 1)
 
-    def _warn(self, gan: GAN, total: float, faster: bool) -> None:
-        """`faster`: whether more images of a smaller size are in the budget."""
-        text = too_short(self.budget, total, gan.image_shape[-1], self.from_weights, faster)
-        if text and not self.warned:
+    def _warn(self, gan: GAN, total: float) -> None:
+        """Warns once if a budget of about `total` images is too short for faces."""
+        size = gan.image_shape[-1]
+        enough = (LEAST if self.from_weights else ENOUGH) * (size / 28) ** 2
+        if total < enough and not self.warned:
             self.warned = True
-            print_line(f"warning: {text}")
-
-
-def too_short(
-    budget: Budget, total: float, image_size: int, from_weights: bool, faster: bool
-) -> str:
-    """Why a budget of about `total` images is too short for faces, and what would do; else empty.
-
-    `faster`: whether time ends the training, and a smaller size makes it faster.
-    """
-
-    def enough(size: int) -> float:
-        return (LEAST if from_weights else ENOUGH) * (size / 28) ** 2
-
-    def possible(size: int) -> float:
-        return total * ((image_size / size) ** 2 if faster else 1)
-
-    if total >= enough(image_size):
-        return ""
-    smaller = [size for size in SIZES if size < image_size and possible(size) >= enough(size)]
-    remedy = f"{budget.times(enough(image_size) / max(total, 1))} would do"
-    if smaller:
-        remedy += f", or data.image_size={smaller[0]}"
-    return (
-        f"about {total:,.0f} images are too few for faces of {image_size}x{image_size} pixels, "
-        f"which need {enough(image_size):,.0f}; {remedy}"
-    )
+            print_line(
+                f"warning: about {total:,.0f} images are too few for faces of {size}x{size} "
+                f"pixels, which need {enough:,.0f}: give {enough / max(total, 1):.1f} times the "
+                "budget, or a smaller data.image_size"
+            )
 
 
 def format_duration(seconds: float) -> str:

@@ -50,10 +50,6 @@ class Budget(Callback, ABC):
         return None
 
     @abstractmethod
-    def times(self, factor: float) -> str:
-        """The override for a budget that is `factor` times as large, rounded up."""
-
-    @abstractmethod
     def __str__(self) -> str:
         """The end of the training, such as "epoch 6"."""
 
@@ -74,9 +70,6 @@ class EpochBudget(Budget):
     def total_images(self, trainer: pl.Trainer, gan: GAN) -> int | None:
         return self.max_epochs * int(trainer.num_training_batches) * gan.batch_size
 
-    def times(self, factor: float) -> str:
-        return f"trainer.max_epochs={math.ceil(factor * self.max_epochs)}"
-
     def __str__(self) -> str:
         return f"epoch {self.max_epochs}"
 
@@ -91,12 +84,9 @@ class ImageBudget(Budget):
         self.max_images = max_images
 
     def on_train_start(self, trainer: pl.Trainer, gan: GAN) -> None:
-        self._stop_when_used_up(trainer, gan)  # a finished run that is resumed ends at once
+        self.on_train_batch_end(trainer, gan)  # a finished run that is resumed ends at once
 
     def on_train_batch_end(self, trainer: pl.Trainer, gan: GAN, *_: Any) -> None:
-        self._stop_when_used_up(trainer, gan)
-
-    def _stop_when_used_up(self, trainer: pl.Trainer, gan: GAN) -> None:
         if gan.images_seen >= self.max_images:
             trainer.should_stop = True
 
@@ -105,9 +95,6 @@ class ImageBudget(Budget):
 
     def total_images(self, trainer: pl.Trainer, gan: GAN) -> int | None:
         return self.max_images
-
-    def times(self, factor: float) -> str:
-        return f"trainer.max_images={math.ceil(factor * self.max_images)}"
 
     def __str__(self) -> str:
         return f"{self.max_images:,} images"
@@ -135,7 +122,6 @@ class TimeBudget(Budget):
         self.estimate = estimate
         self.grid_seconds = min(GRID_SECONDS, max_time.total_seconds() / GRIDS)
         self.elapsed = 0.0  # seconds in earlier processes
-        self.preparation = 0.0  # seconds that do not count
         self.began = time.monotonic() - startup
         self.started = self.over = False
         self.reserve: float | None = None  # seconds for the end of an epoch
@@ -146,7 +132,6 @@ class TimeBudget(Budget):
     def paused(self) -> Iterator[None]:
         before = time.monotonic()
         yield
-        self.preparation += time.monotonic() - before
         self.began += time.monotonic() - before
 
     def state_dict(self) -> dict[str, Any]:
@@ -163,18 +148,10 @@ class TimeBudget(Budget):
     def seconds_left(self) -> float:
         return max(self.max_time.total_seconds() - self.seconds(), 0.0)
 
-    def times(self, factor: float) -> str:
-        minutes = math.ceil(factor * self.max_time.total_seconds() / 60)
-        return f"trainer.max_time={minutes // 60:02}:{minutes % 60:02}:00"
-
     def on_train_start(self, trainer: pl.Trainer, gan: GAN) -> None:
-        self.started = True
-        self.epoch_ended = None
+        self.started, self.epoch_ended = True, None
         end = time.strftime("%H:%M:%S", time.localtime(time.time() + self.seconds_left()))
-        text = f"trainer.max_time={self.max_time}: the training ends at {end}"
-        if self.preparation > 1:
-            text += f"; the preparation of the data, {self.preparation:.0f} s, does not count"
-        print_line(text)
+        print_line(f"trainer.max_time={self.max_time}: the training ends at {end}")
 
     def on_train_epoch_start(self, trainer: pl.Trainer, gan: GAN) -> None:
         if self.epoch_ended is not None:
