@@ -5,11 +5,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-import hydra
 import pytest
 import torch
-from conftest import Compose, options
-from hydra.core.global_hydra import GlobalHydra
+from conftest import Compose, compose_config, options
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -18,7 +16,7 @@ from facegan.cli.command import format_error
 from facegan.cli.config import ConfigError, instantiate, validate
 from facegan.cli.help import help_text
 from facegan.core.errors import FaceganError
-from facegan.core.paths import CONFIG_PATH, PACKAGE
+from facegan.core.paths import PACKAGE
 from facegan.data.base import FaceSource
 from facegan.gan.losses import AdversarialLoss
 from facegan.gan.penalties import Penalty
@@ -155,9 +153,7 @@ def test_a_value_is_refused_with_its_key_and_rule(
 
 @pytest.fixture(scope="module")
 def base() -> DictConfig:
-    GlobalHydra.instance().clear()
-    with hydra.initialize_config_dir(str(CONFIG_PATH), version_base="1.3"):
-        return hydra.compose("train", ["model=lite", "data=generated"])
+    return compose_config("train", "model=lite", "data=generated")
 
 
 def refusal(base: DictConfig, key: str, value: str) -> str:

@@ -26,11 +26,7 @@ from facegan.training.callbacks import (
     WatchMovement,
 )
 from facegan.training.checkpoints import AtomicCheckpointIO, Interruption, RunCheckpoints
-from facegan.training.evaluation import (
-    EvaluateDuringTraining,
-    check_callback,
-    evaluation_seconds,
-)
+from facegan.training.evaluation import EvaluateDuringTraining, check_callback
 from facegan.training.folder import StartingPoint
 from facegan.training.health import CheckNumbers, WatchBalance, WatchVariety
 from facegan.training.metrics import MetricsFile, MetricsLogger
@@ -95,7 +91,7 @@ def build_budget(options: Options, startup: float) -> Budget:
             f"max_time with devices={options['devices']}: each process has its own clock, and "
             "their learning rates would differ; give trainer.max_epochs or trainer.max_images"
         )
-    return TimeBudget(parse_duration(str(max_time)), startup, evaluation_seconds)
+    return TimeBudget(parse_duration(str(max_time)), startup)
 
 
 def parse_duration(text: str) -> timedelta:

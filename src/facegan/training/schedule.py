@@ -3,7 +3,7 @@
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
@@ -13,12 +13,10 @@ from pytorch_lightning.callbacks import Callback
 
 from facegan.core.checks import MANY, check_choice, check_number
 from facegan.gan.module import GAN
-from facegan.training.callbacks import GIF_FRAMES
 from facegan.training.metrics import print_line
 
-PYTHON = 3.0  # seconds for the interpreter's start and end, which are not measured
-GIF_SECONDS = 0.05  # for a frame of the GIF
-MARGIN = 1.5  # of the estimate, for grid, weights and checkpoint, which it leaves out
+END = 5.0  # seconds for the GIF and the interpreter's end, which are not measured
+RESERVE = 0.1  # of the budget, for the end of an epoch, until one has been timed
 GRID_SECONDS = 300.0  # between two grids, at most
 GRIDS = 10  # at least, in a training that time ends
 COOLDOWN = 0.3  # of the budget (benchmarks/recipes.md, round 12)
@@ -108,24 +106,14 @@ class TimeBudget(Budget):
     (grid, weights, evaluation, checkpoint) is expected to take as long as the longest so far.
     """
 
-    def __init__(
-        self,
-        max_time: timedelta,
-        startup: float = 0.0,
-        estimate: Callable[[pl.Trainer], float] = lambda trainer: 0.0,
-    ) -> None:
-        """`startup`: seconds that the command has taken so far.
-
-        `estimate`: the seconds of an evaluation, called after the first step.
-        """
+    def __init__(self, max_time: timedelta, startup: float = 0.0) -> None:
+        """`startup`: seconds that the command has taken so far."""
         self.max_time = max_time
-        self.estimate = estimate
         self.grid_seconds = min(GRID_SECONDS, max_time.total_seconds() / GRIDS)
         self.elapsed = 0.0  # seconds in earlier processes
         self.began = time.monotonic() - startup
         self.started = self.over = False
         self.reserve: float | None = None  # seconds for the end of an epoch
-        self.frames = 0  # of the GIF
         self.epoch_ended: float | None = None
 
     @contextmanager
@@ -156,7 +144,6 @@ class TimeBudget(Budget):
     def on_train_epoch_start(self, trainer: pl.Trainer, gan: GAN) -> None:
         if self.epoch_ended is not None:
             self.reserve = max(self.reserve or 0.0, time.monotonic() - self.epoch_ended)
-        self.frames = min(trainer.current_epoch + 1 + GRIDS, GIF_FRAMES)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, gan: GAN) -> None:
         self.epoch_ended = time.monotonic()
@@ -164,8 +151,6 @@ class TimeBudget(Budget):
             self._stop(trainer)
 
     def on_train_batch_end(self, trainer: pl.Trainer, gan: GAN, *_: Any) -> None:
-        if self.reserve is None:
-            self.reserve = MARGIN * self.estimate(trainer)
         if self.seconds() >= self._usable():
             self._stop(trainer)
 
@@ -179,8 +164,8 @@ class TimeBudget(Budget):
 
     def _usable(self) -> float:
         seconds = self.max_time.total_seconds()
-        end = (self.reserve or 0.0) + GIF_SECONDS * self.frames + PYTHON
-        return max(seconds - end, seconds / 2)
+        reserve = RESERVE * seconds if self.reserve is None else self.reserve
+        return max(seconds - reserve - END, seconds / 2)
 
     def progress(self, trainer: pl.Trainer, gan: GAN, batch_idx: int) -> float:
         return 1.0 if self.over else min(self.seconds() / self._usable(), 1.0)
