@@ -6,7 +6,7 @@ import pytest
 from conftest import Cli
 
 from facegan.training import progress
-from facegan.training.schedule import EpochBudget, ImageBudget
+from facegan.training.schedule import ImageBudget
 
 
 def test_the_first_steps_give_an_estimate(
@@ -43,6 +43,7 @@ def test_a_budget_that_is_too_short_for_faces(
     eta = progress.ETA(ImageBudget(total), init)
     gan = SimpleNamespace(images_seen=0, image_shape=(3, size, size))
     eta.on_train_start(None, gan)
+    eta._warn(gan, total)
     out = capsys.readouterr().out
     assert remedy in out
     assert out.count("warning") == bool(remedy)
@@ -65,12 +66,17 @@ def test_busy_cores(
     assert ("OMP_NUM_THREADS=1" in capsys.readouterr().out) == warns
 
 
-def test_the_estimate_counts_what_comes_between_epochs() -> None:
-    eta = progress.ETA(EpochBudget(3), False)
-    trainer = SimpleNamespace(num_training_batches=10)
-    gan = SimpleNamespace(images_seen=80, batch_size=8)  # one of three epochs of 80 images is over
-    assert eta._seconds_left(trainer, gan, speed=16.0) == 160 / 16
-    eta.ends = [10.0, 30.0]
-    assert eta._seconds_left(trainer, gan, speed=16.0) == 160 / 16 + 2 * 20
-    gan.images_seen = 248  # the last batch goes beyond the budget
-    assert eta._seconds_left(trainer, gan, speed=16.0) == 0
+def test_the_remaining_time_is_extrapolated(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+    eta = progress.ETA(ImageBudget(40_000), False)
+    gan = SimpleNamespace(images_seen=0, image_shape=(3, 28, 28))
+    trainer = SimpleNamespace(current_epoch=0, progress_bar_callback=None)
+    eta.on_train_start(trainer, gan)
+    for now[0], gan.images_seen in ((0.0, 10_000), (4.0, 10_400), (100.0, 20_000)):
+        eta.on_train_batch_end(trainer, gan, None, None, 0)
+    assert capsys.readouterr().out == (
+        "epoch 1: 20,000 images, 100 images/s, about 3 min to 40,000 images\n"
+    )

@@ -71,7 +71,6 @@ def test_progress_by_epochs() -> None:
     assert budget.progress(trainer_at(0), module(0), 0) == 0
     assert budget.progress(trainer_at(1), module(0), 5) == pytest.approx(1.5 / 4)
     assert budget.progress(trainer_at(3), module(0), 10) == 1
-    assert budget.total_images(trainer_at(0), module(0)) == 4 * 10 * 32
 
 
 def test_progress_by_images() -> None:
@@ -79,7 +78,6 @@ def test_progress_by_images() -> None:
     assert budget.progress(trainer_at(7), module(0), 3) == 0
     assert budget.progress(trainer_at(7), module(250), 3) == pytest.approx(0.25)
     assert budget.progress(trainer_at(7), module(1024), 3) == 1
-    assert budget.total_images(trainer_at(0), module(0)) == 1000
 
 
 def test_progress_by_time_includes_earlier_processes() -> None:
@@ -87,7 +85,6 @@ def test_progress_by_time_includes_earlier_processes() -> None:
         budget = TimeBudget(timedelta(seconds=100 + END))
         budget.load_state_dict({"elapsed": earlier, "reserve": 0.0})
         assert budget.progress(trainer_at(7), module(0), 3) == pytest.approx(progress, rel=1e-3)
-    assert budget.total_images(trainer_at(0), module(0)) is None
 
 
 @pytest.mark.parametrize(("reserve", "kept"), [(None, 100 * RESERVE), (20.0, 20.0)])

@@ -17,7 +17,6 @@ from facegan.latent.movement import LEAST
 from facegan.training.metrics import MetricsLogger, print_line
 from facegan.training.schedule import Budget
 
-WARMUP_STEPS = 2  # of an epoch, which are not timed
 FIRST_ESTIMATE, LINE_INTERVAL = 5.0, 10.0  # seconds
 # images of 28x28 until a new generator draws eyes, nose and mouth (docs/for-students.md)
 ENOUGH = 20_000
@@ -103,74 +102,53 @@ class ProgressBar(TQDMProgressBar):
 class ETA(Callback):
     """Prints the remaining time after a few seconds; without a progress bar, every ten seconds.
 
-    The speed is that of the current epoch's steps. What comes between two epochs (grid, evaluation)
-    is expected to take as long as so far. A budget that is too short for faces is warned of.
+    It is extrapolated from all that came after the first step: steps, grids, evaluations. A budget
+    that is too short for faces is warned of.
     """
 
     def __init__(self, budget: Budget, from_weights: bool) -> None:
         self.budget = budget
-        self.from_weights = from_weights
-        self.ends: list[float] = []  # seconds between two epochs
-        self.ended: float | None = None  # clock time
-        self.next_line: float | None = None  # clock time
+        self.enough = LEAST if from_weights else ENOUGH  # images of 28x28
 
     def on_train_start(self, trainer: pl.Trainer, gan: GAN) -> None:
-        self._restart(gan)  # a resumed epoch has no start
-        self.next_line = self.clock + FIRST_ESTIMATE
+        self.first: tuple[float, float, int] | None = None  # clock time, progress, images
         self.warned = False
-        total = self.budget.total_images(trainer, gan)
-        if total is not None:
-            self._warn(gan, total)
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, gan: GAN) -> None:
-        self._restart(gan)
-        if self.ended is not None:
-            self.ends.append(self.clock - self.ended)
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, gan: GAN) -> None:
-        self.ended = time.perf_counter()
-
-    def _restart(self, gan: GAN) -> None:
-        self.steps = 0
-        self.clock, self.images = time.perf_counter(), gan.images_seen
 
     @rank_zero_only
-    def on_train_batch_end(self, trainer: pl.Trainer, gan: GAN, *_: Any) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, gan: GAN, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         now = time.perf_counter()
-        self.steps += 1
-        if self.steps <= WARMUP_STEPS and now - self.clock < FIRST_ESTIMATE:
-            self.clock, self.images = now, gan.images_seen
-        elif self.next_line is not None and now >= self.next_line:
-            self._print(trainer, gan, (gan.images_seen - self.images) / (now - self.clock))
+        progress = self.budget.progress(trainer, gan, batch_idx + 1)
+        if self.first is None:
+            self.first, self.next_line = (now, progress, gan.images_seen), now + FIRST_ESTIMATE
+        elif now >= self.next_line:
+            self._print(trainer, gan, now, progress)
             has_bar = trainer.progress_bar_callback is not None
-            self.next_line = None if has_bar else now + LINE_INTERVAL
+            self.next_line = math.inf if has_bar else now + LINE_INTERVAL
 
-    def _print(self, trainer: pl.Trainer, gan: GAN, speed: float) -> None:
-        text = f"epoch {trainer.current_epoch + 1}: {gan.images_seen:,} images, "
-        text += f"{speed:,.{0 if speed >= 10 else 1}f} images/s"
-        seconds = self.budget.seconds_left()
-        if seconds is None:
-            seconds = self._seconds_left(trainer, gan, speed)
-        else:
-            self._warn(gan, gan.images_seen + seconds * speed)
-        print_line(f"{text}, about {format_duration(seconds)} to {self.budget}")
-
-    def _seconds_left(self, trainer: pl.Trainer, gan: GAN, speed: float) -> float:
-        total = self.budget.total_images(trainer, gan) or 0
-        left = max(total - gan.images_seen, 0)  # the last batch may go beyond
-        ends = math.ceil(left / gan.batch_size / int(trainer.num_training_batches))
-        return left / speed + ends * sum(self.ends) / max(len(self.ends), 1)
+    def _print(self, trainer: pl.Trainer, gan: GAN, now: float, progress: float) -> None:
+        assert self.first is not None
+        clock, begun, images = self.first
+        speed = (gan.images_seen - images) / (now - clock)
+        left = (now - clock) * (1 - progress) / max(progress - begun, 1e-9)
+        self._warn(gan, gan.images_seen + speed * left)
+        print_line(
+            f"epoch {trainer.current_epoch + 1}: {gan.images_seen:,} images, "
+            f"{speed:,.{0 if speed >= 10 else 1}f} images/s, "
+            f"about {format_duration(left)} to {self.budget}"
+        )
 
     def _warn(self, gan: GAN, total: float) -> None:
         """Warns once if a budget of about `total` images is too short for faces."""
         size = gan.image_shape[-1]
-        enough = (LEAST if self.from_weights else ENOUGH) * (size / 28) ** 2
+        enough = self.enough * (size / 28) ** 2
         if total < enough and not self.warned:
             self.warned = True
             print_line(
                 f"warning: about {total:,.0f} images are too few for faces of {size}x{size} "
-                f"pixels, which need {enough:,.0f}: give {enough / max(total, 1):.1f} times the "
-                "budget, or a smaller data.image_size"
+                f"pixels, which need {enough:,.0f}: give {enough / total:.1f} times the budget, or "
+                "a smaller data.image_size"
             )
 
 

@@ -39,14 +39,6 @@ class Budget(Callback, ABC):
     def progress(self, trainer: pl.Trainer, gan: GAN, batch_idx: int) -> float:
         """The part of the training that is over, in [0, 1]."""
 
-    def total_images(self, trainer: pl.Trainer, gan: GAN) -> int | None:
-        """The number of images in the whole training; None if time ends it."""
-        return None
-
-    def seconds_left(self) -> float | None:
-        """The seconds to the end; None unless time ends the training."""
-        return None
-
     @abstractmethod
     def __str__(self) -> str:
         """The end of the training, such as "epoch 6"."""
@@ -64,9 +56,6 @@ class EpochBudget(Budget):
     def progress(self, trainer: pl.Trainer, gan: GAN, batch_idx: int) -> float:
         epochs = trainer.current_epoch + batch_idx / trainer.num_training_batches
         return min(epochs / self.max_epochs, 1.0)
-
-    def total_images(self, trainer: pl.Trainer, gan: GAN) -> int | None:
-        return self.max_epochs * int(trainer.num_training_batches) * gan.batch_size
 
     def __str__(self) -> str:
         return f"epoch {self.max_epochs}"
@@ -90,9 +79,6 @@ class ImageBudget(Budget):
 
     def progress(self, trainer: pl.Trainer, gan: GAN, batch_idx: int) -> float:
         return min(gan.images_seen / self.max_images, 1.0)
-
-    def total_images(self, trainer: pl.Trainer, gan: GAN) -> int | None:
-        return self.max_images
 
     def __str__(self) -> str:
         return f"{self.max_images:,} images"
@@ -133,12 +119,10 @@ class TimeBudget(Budget):
         """Of the run so far."""
         return self.elapsed + time.monotonic() - self.began
 
-    def seconds_left(self) -> float:
-        return max(self.max_time.total_seconds() - self.seconds(), 0.0)
-
     def on_train_start(self, trainer: pl.Trainer, gan: GAN) -> None:
         self.started, self.epoch_ended = True, None
-        end = time.strftime("%H:%M:%S", time.localtime(time.time() + self.seconds_left()))
+        left = max(self.max_time.total_seconds() - self.seconds(), 0.0)
+        end = time.strftime("%H:%M:%S", time.localtime(time.time() + left))
         print_line(f"trainer.max_time={self.max_time}: the training ends at {end}")
 
     def on_train_epoch_start(self, trainer: pl.Trainer, gan: GAN) -> None:
