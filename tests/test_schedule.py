@@ -18,7 +18,6 @@ from facegan.training.schedule import (
     TimeBudget,
     cooldown,
     cosine_decay,
-    linear_warmup,
 )
 
 
@@ -37,12 +36,6 @@ def test_cooldown() -> None:
     final = 0.3 * 0.2 / 0.7  # proportional to the start
     assert cooldown(0.6, 0.3, start=0.2) == pytest.approx((1 + final) / 2)
     assert cooldown(1, 0.3, start=0.2) == pytest.approx(final)
-
-
-@pytest.mark.parametrize(("images", "factor"), [(0, 0), (50, 0.5), (100, 1), (1000, 1)])
-def test_warmup(images: int, factor: float) -> None:
-    assert linear_warmup(images, 100) == factor
-    assert linear_warmup(images, 0) == 1
 
 
 @pytest.mark.parametrize(
@@ -145,11 +138,17 @@ def test_the_longest_end_of_an_epoch_is_reserved(now: list[float]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("schedule", "images_seen", "factor"),
-    [("cosine", 500, 0.6), ("cosine", 1000, 0.2), ("cooldown", 500, 1), ("cooldown", 850, 0.6)],
+    ("schedule", "images_seen", "warmup", "factor"),
+    [
+        ("cosine", 500, 0, 0.6),
+        ("cosine", 1000, 0, 0.2),
+        ("cooldown", 500, 0, 1),
+        ("cooldown", 850, 0, 0.6),
+        ("cooldown", 500, 1064, 0.5),  # after the step, of 32 images, it is half over
+    ],
 )
 def test_every_parameter_group_follows_the_schedule(
-    schedule: str, images_seen: int, factor: float
+    schedule: str, images_seen: int, warmup: int, factor: float
 ) -> None:
     groups = [
         {"params": [torch.nn.Parameter(torch.zeros(1))], "lr": lr, "initial_lr": lr}
@@ -157,10 +156,11 @@ def test_every_parameter_group_follows_the_schedule(
     ]
     optimizer = torch.optim.SGD(groups)
     gan = SimpleNamespace(optimizer_by_name={"generator": optimizer}, **vars(module(images_seen)))
-    callback = LearningRateSchedule(ImageBudget(1000), lr_schedule=schedule, final_lr_factor=0.2)
+    rates = {"warmup": warmup, "lr_schedule": schedule, "final_lr_factor": 0.2}
+    callback = LearningRateSchedule(ImageBudget(1000), **rates)
     callback.on_train_batch_start(trainer_at(0), gan, None, 0)
-    rates = [group["lr"] for group in optimizer.param_groups]
-    assert rates == pytest.approx([factor, factor / 2])
+    found = [group["lr"] for group in optimizer.param_groups]
+    assert found == pytest.approx([factor, factor / 2])
 
 
 @pytest.mark.parametrize(("after", "start"), [(250, 0.25), (900, 0.7), (None, 0.7)])

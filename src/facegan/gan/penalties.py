@@ -55,7 +55,8 @@ class ZeroCenteredPenalty(Penalty):
         self.gamma = gamma
 
     def term(self, critic: Critic, images: Tensor) -> Tensor:
-        return self.gamma / 2 * squared_gradient_norms(critic, images).mean()
+        squared_norms = input_gradients(critic, images).square().sum(dim=(1, 2, 3))  # (B,)
+        return self.gamma / 2 * squared_norms.mean()
 
 
 class R1(ZeroCenteredPenalty):
@@ -102,11 +103,6 @@ class GradientPenalty(Penalty):
         # norm() has the subgradient 0 at zero; sqrt() of a sum would have an infinite one
         penalty = self.weight * (gradients.flatten(1).norm(dim=1) - 1).square().mean()
         return penalty, {"GP": penalty.detach()}
-
-
-def squared_gradient_norms(critic: Critic, images: Tensor) -> Tensor:
-    """||grad_x D(x)||² of each image: (B, C, H, W) -> (B,), differentiable once more."""
-    return input_gradients(critic, images).square().sum(dim=(1, 2, 3))
 
 
 def input_gradients(critic: Critic, images: Tensor) -> Tensor:

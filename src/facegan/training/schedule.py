@@ -216,7 +216,8 @@ class LearningRateSchedule(Callback):
     ) -> None:
         progress = 1.0 if self.constant else self.budget.progress(trainer, gan, batch_idx)
         factor = self.factor(progress, gan.images_seen) * self.scale
-        factor *= linear_warmup(gan.images_seen + gan.batch_size, self.warmup)
+        if self.warmup:
+            factor *= min((gan.images_seen + gan.batch_size) / self.warmup, 1.0)
         for optimizer in gan.optimizer_by_name.values():
             for group in optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * factor
@@ -252,8 +253,3 @@ def cooldown(progress: float, final_factor: float, start: float = 1 - COOLDOWN) 
     final = final_factor * (start / (1 - COOLDOWN))
     over = max(progress - start, 0) / (1 - start)
     return 1 + (final - 1) * over
-
-
-def linear_warmup(images: int, warmup: int) -> float:
-    """images / warmup, and 1 from `warmup` images on."""
-    return min(images / warmup, 1.0) if warmup else 1.0
