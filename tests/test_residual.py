@@ -8,7 +8,7 @@ import torch
 from test_networks import noise, parameters, seeded
 from torch import nn
 
-from facegan.gan.penalties import squared_gradient_norms
+from facegan.gan.penalties import input_gradients
 from facegan.networks.residual import LEAKY_SLOPE, ResidualBlock, ResidualDiscriminator
 
 tiny_discriminator = partial(seeded, ResidualDiscriminator, width=8, blocks=1, image_size=14)
@@ -56,7 +56,8 @@ def test_a_penalty_differentiates_the_grouped_convolutions_twice() -> None:
     weight, step = discriminator.layers[1].mix.weight, 1e-6
 
     def penalty() -> torch.Tensor:
-        return squared_gradient_norms(discriminator, images.double()).mean()
+        gradients = input_gradients(discriminator, images.double())
+        return gradients.square().sum(dim=(1, 2, 3)).mean()
 
     penalty().backward()
     slope = weight.grad[0, 0, 1, 1].item()
