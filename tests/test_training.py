@@ -319,6 +319,18 @@ def test_a_second_signal_ends_a_training_at_once() -> None:
     assert end.value.code == 130
 
 
+def test_a_signal_ends_work_that_can_be_left_out() -> None:
+    interruption = Interruption(RUN)
+    assert interruption.unless_interrupted(lambda: "measured") == "measured"
+
+    def measure() -> str:
+        interruption.receive(signal.SIGINT, None)
+        return "measured"
+
+    assert interruption.unless_interrupted(measure) is None
+    assert interruption.unless_interrupted(lambda: "measured") is None  # the signal came before
+
+
 def test_a_run_without_a_checkpoint_starts_again(
     tiny: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -123,7 +123,8 @@ def build_callbacks(
     about = {name: text for name, text in about.items() if text}
     networks = SaveNetworks(folder, about, config["snapshots"]["every"])
     interruption = Interruption(folder)
-    evaluation = EvaluateDuringTraining(dataset, metrics, every, networks) if every else None
+    parts = (dataset, metrics, every, networks, interruption)
+    evaluation = EvaluateDuringTraining(*parts) if every else None
     measured = evaluation.metrics_measured if evaluation is not None else []
     for name, callback in extra.items():
         check_callback(name, callback, measured, one_process(config["trainer"]))

@@ -7,11 +7,11 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import pytorch_lightning as pl
 import torch
@@ -33,6 +33,7 @@ LAST, BEST = "last.ckpt", "best.ckpt"
 FORMAT = 1  # of the entry "facegan" in a checkpoint
 DIGEST_BYTES = 32  # of sha256, as the comment of the zip that torch.save writes
 AGREE_EVERY = 10  # steps between two agreements of several processes
+T = TypeVar("T")
 FORM = {
     "state_dict": {str: torch.Tensor},
     "loops": {"fit_loop": {"epoch_progress": {"current": {"processed": int}}}},
@@ -96,6 +97,10 @@ def restoring(path: Path | None, trainer: pl.Trainer) -> Iterator[None]:
             raise ValueError(f"its entries do not fit: {error}") from error
 
 
+class InterruptedWorkError(Exception):
+    """A signal came during work that can be left out."""
+
+
 class Interruption(Callback):
     """Remembers SIGINT, SIGTERM and SIGHUP, and SLURM's signal to requeue the job.
 
@@ -107,6 +112,7 @@ class Interruption(Callback):
         self.folder = folder
         self.signum: int | None = None
         self.requeue: Any = None  # Lightning's handler of SLURM's signal
+        self.optional = False  # the current work can be left out
 
     def on_train_start(self, trainer: pl.Trainer, gan: GAN) -> None:
         # Lightning sets its own handlers before this, and restores the earlier ones at the end
@@ -123,6 +129,18 @@ class Interruption(Callback):
             raise SystemExit(128 + signum)
         self.signum = signum
         print_in_signal_handler(f"{signal.Signals(signum).name}: a checkpoint is written first")
+        if self.optional:
+            raise InterruptedWorkError
+
+    def unless_interrupted(self, work: Callable[[], T]) -> T | None:
+        """What `work` returns; None if a signal has come before or comes meanwhile."""
+        self.optional = True
+        try:
+            return work() if self.signum is None else None
+        except InterruptedWorkError:
+            return None
+        finally:
+            self.optional = False
 
     def end(self) -> NoReturn:
         """Ends the process with the signal's exit code; on SLURM, Lightning requeues the job."""

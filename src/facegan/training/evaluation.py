@@ -28,6 +28,7 @@ from facegan.evaluation.metrics import (
 from facegan.gan.module import GAN
 from facegan.networks.base import Generator
 from facegan.training.callbacks import SaveNetworks
+from facegan.training.checkpoints import Interruption
 from facegan.training.metrics import MetricsLogger, print_line, tensorboards
 
 EVALUATION_FACES = 2000  # a compromise between error and time
@@ -51,8 +52,10 @@ class EvaluateDuringTraining(Callback):
         metrics: MetricsLogger,
         every: int,
         networks: SaveNetworks,
+        interruption: Interruption,
     ) -> None:
         """`every`: epochs between two evaluations."""
+        self.interruption = interruption
         self.networks = networks
         self.dataset = dataset
         self.metrics = metrics
@@ -121,7 +124,11 @@ class EvaluateDuringTraining(Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, gan: GAN) -> None:
         if not self.enough or (trainer.current_epoch + 1) % self.every:
             return
-        faces, scores = self._measure(gan.ema)
+        measured = self.interruption.unless_interrupted(lambda: self._measure(gan.ema))
+        if measured is None:
+            print_line("the evaluation of this epoch is left out")
+            return
+        faces, scores = measured
         self._log_coverage(trainer, faces, gan.images_seen)
         copies = self._copies(scores) and self.best < math.inf
         improved = scores[self.score] < self.best and not copies
