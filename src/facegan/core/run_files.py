@@ -2,7 +2,7 @@
 
 import itertools
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -29,15 +29,23 @@ def read_metrics(path: Path) -> Metrics:
     Of many lines with the same names, MAX_ENTRIES at equal distances are kept, with the newest.
     """
     kept: defaultdict[Any, list[Entry]] = defaultdict(list)
-    damaged = 0
+    counts, strides, damaged = Counter[Any](), defaultdict[Any, int](lambda: 1), 0
+    newest: dict[Any, Entry] = {}
     for line in _parsed(path):
         entry = {name: float(value) for name, value in line.items() if _is_finite(value)}
-        if "images" in entry:
-            kept[tuple(entry)].append(entry)
-        else:
+        if "images" not in entry:
             damaged += 1
-    entries = itertools.chain(*(thin(same, MAX_ENTRIES) for same in kept.values()))
-    return Metrics(sorted(entries, key=lambda entry: entry["images"]), damaged)
+            continue
+        names = tuple(entry)
+        newest[names] = entry
+        if counts[names] % strides[names] == 0:
+            kept[names].append(entry)
+            if len(kept[names]) > MAX_ENTRIES:
+                kept[names], strides[names] = kept[names][::2], 2 * strides[names]
+        counts[names] += 1
+    for names, entry in newest.items():
+        kept[names] += [entry] if kept[names][-1] is not entry else []
+    return Metrics(sorted(itertools.chain(*kept.values()), key=lambda e: e["images"]), damaged)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
