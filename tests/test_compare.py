@@ -202,7 +202,9 @@ def test_long_curves_are_thinned_and_keep_the_last_point(tmp_path: Path) -> None
     assert curve[-1] == [1_000_000, 2000.0, 1000.0]
 
 
-def test_many_lines_are_thinned_as_they_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_lines_are_thinned_as_they_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(run_files, "MAX_ENTRIES", 20)
     run = read_run(make_run(tmp_path / "a", "lite", 1, [float(n) for n in range(1, 1001)]))
     distances = run.values("frechet_distance")
