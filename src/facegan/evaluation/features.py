@@ -148,19 +148,18 @@ def split_features(
     dataset: PackedDataset,
     split: str,
     extractor: FeatureExtractor,
-    progress: bool = False,
     device: torch.device | None = None,
 ) -> Tensor:
     """The features of one split's faces, or of "all", (N, D), cached in the dataset's folder."""
     if split == "all":
         splits = [name for name in SPLITS if dataset.counts[name]]
-        return torch.cat([split_features(dataset, s, extractor, progress, device) for s in splits])
+        return torch.cat([split_features(dataset, s, extractor, device) for s in splits])
     path = dataset.path / f"features-{split}-{extractor.key}.safetensors"
     count = len(dataset.indices(split))
     if (cached := _cached_features(path, count)) is not None:
         return cached
-    title = f"{split} faces" if progress else None
-    features = extractor.embed_batches(_batches(dataset, split), count, title, device)
+    batches = _batches(dataset, split)
+    features = extractor.embed_batches(batches, count, f"{split} faces", device)
     try:
         write_tensors(path, {"features": features})
     except OSError as error:  # the folder may be read-only

@@ -171,12 +171,12 @@ def evaluate_faces(
     `generator` and `seeds`: what has drawn the faces, whose obedience is then measured.
     """
     fake = extractor(faces, "generated faces")
-    held_out = split_features(dataset, split, extractor, progress=True)
-    training = split_features(dataset, "train", extractor, progress=True)
+    held_out = split_features(dataset, split, extractor)
+    training = split_features(dataset, "train", extractor)
     attributes, real_attributes, fake_attributes = extractor, training, fake
     if not isinstance(attributes, AttributeFeatures):
         attributes = AttributeFeatures(dataset.image_size)
-        real_attributes = split_features(dataset, "train", attributes, progress=True)
+        real_attributes = split_features(dataset, "train", attributes)
         fake_attributes = attributes(faces, "their attributes")
     real, generated = map(attributes.has_attributes, (real_attributes, fake_attributes))
     seen = split in SEEN

@@ -103,8 +103,7 @@ class EvaluateDuringTraining(Callback):
         if self.enough and self.photographs is None:
             splits = ("val", "train") if self.memorization else ("val",)
             features = (
-                split_features(self.dataset, split, self.extractor, progress=True, device=device)
-                for split in splits
+                split_features(self.dataset, split, self.extractor, device) for split in splits
             )
             self.photographs = Photographs(*features)
 
