@@ -229,11 +229,6 @@ def test_damaged_metrics_do_not_stop_a_run(text: bytes, cli: Cli, home: Path) ->
     assert path.read_bytes().startswith(before)
 
 
-def test_a_changed_folder_of_photographs_is_refused(cli: Cli, home: Path) -> None:
-    shutil.copy("photos/00.png", "photos/one-more.png")
-    assert "photographs" in cli.refusal(*RESUME, "trainer.max_epochs=3")
-
-
 def test_a_resumed_run_needs_no_other_folder(cli: Cli, home: Path) -> None:
     """The current folder may be read-only."""
     shutil.rmtree("outputs", ignore_errors=True)
