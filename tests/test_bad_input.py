@@ -176,6 +176,7 @@ COMMANDS: list[tuple[tuple[str, ...], str]] = [
     ((*EVALUATE, "evaluation.faces=3"), "evaluation.faces"),
     ((*EVALUATE, "evaluation.split=training"), "val, train, all"),
     (("evaluate", "images=nowhere", "out=out"), "nowhere"),
+    ((*TRAIN, "model.conditional=true"), "model.conditional=true needs labels, and the data"),
 ]
 
 

@@ -292,9 +292,3 @@ def test_the_labels_of_a_run_without_its_photographs(run: Path) -> None:
 
     dataset = source_or_recorded(missing, None, run).dataset()
     assert dataset.labels.attribute_names == ("Male", "Smiling")
-
-
-def test_conditional_without_labels(small_photos: tuple[str, ...], cli: Cli) -> None:
-    labels = ("model.batch_size=8", "model.conditional=true")
-    message = cli.refusal("train", *TINY, *small_photos, *labels)
-    assert "model.conditional=true needs labels, and the data has none" in message
