@@ -43,6 +43,10 @@ def test_an_unknown_name_is_refused_with_the_options(
         ("model.batchsize=8", ("model.batchsize is not a key", "did you mean batch_size?")),
         ("model.generator.image_size=16", ("image_size", "16", "8")),
         ("seed=1=2", ("=",)),
+        ("model.loss=hinge", ("a slash", "model/loss=hinge")),
+        ("+trainer.limit_batch=2", ("limit_batch",)),
+        ("trainer.limit_train_batches=2", ("+trainer.limit_train_batches=",)),
+        ("photos/of the family", ("KEY=VALUE", "quotes")),
     ],
 )
 def test_a_wrong_key_or_value(

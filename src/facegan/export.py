@@ -16,6 +16,8 @@ from omegaconf import MISSING, DictConfig
 from facegan.cli.command import command
 from facegan.core.errors import FaceganError
 
+UNSTATED = "none stated; if it was trained from scratch, the rights in its photographs decide"
+
 
 @dataclass
 class ExportConfig:
@@ -50,7 +52,7 @@ def main(cfg: DictConfig) -> None:
     path = pretrained.find(cfg.weights).resolve()
     stem = path.parent.name if path.name == pretrained.WEIGHTS_FILE else path.stem
     about = {"name": cfg.name or stem}
-    about["license"] = cfg.license or generator.license or "not stated"
+    about["license"] = cfg.license or generator.license or UNSTATED
     if moved := pretrained.metadata(path).get(FACT):
         about[FACT] = moved
         print(moved)

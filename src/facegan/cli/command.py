@@ -13,7 +13,7 @@ from typing import Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import (
@@ -82,6 +82,7 @@ def _as_command(main: Main, name: str, schema: type, complete: Complete) -> Call
                 usage = sys.modules[main.__module__].__doc__ or ""
                 print(help_text(name, usage, sys.argv[1:]))
             else:
+                check_dots(sys.argv[1:])
                 sys.argv[1:] = _with_sweep_names(quote_literals(complete(sys.argv[1:])))
                 with ending_signals(name):
                     run()
@@ -140,7 +141,12 @@ def format_error(error: Exception) -> str:
     """One message for an error between the command line and the end of the command."""
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     if isinstance(cause, MissingMandatoryValue):
-        return f"{cause.full_key} has no default and must be set"
+        return f"{cause.full_key} must be set: {cause.full_key}=…"
+    if isinstance(error, OverrideParseException):
+        return (
+            f"{error.override} cannot be read as KEY=VALUE; put quotes around a value with spaces "
+            "or other special characters"
+        )
     if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.full_key:
         return unknown_key(cause.full_key, list(map(str, cause.parent_node or ())))
     if isinstance(cause, OmegaConfBaseException):
@@ -149,6 +155,14 @@ def format_error(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return str(error)
+
+
+def check_dots(arguments: list[str]) -> None:
+    """Raises ConfigError for the name of a component after a dot, which sets a value."""
+    for key, _, value in (argument.partition("=") for argument in arguments):
+        group = key.replace(".", "/")
+        if "." in key and (CONFIG_PATH / group / f"{value.split(',')[0]}.yaml").is_file():
+            raise ConfigError(f"{key}={value} sets a value; a slash chooses one: {group}={value}")
 
 
 def _with_sweep_names(arguments: list[str]) -> list[str]:

@@ -186,6 +186,8 @@ def unknown_key(full_key: str, known: list[str]) -> str:
     """The message for a key that does not exist, with the nearest one that does."""
     close = difflib.get_close_matches(full_key.rpartition(".")[2], known, n=1)
     hint = f"did you mean {close[0]}?" if close else f"known keys: {', '.join(sorted(known))}"
+    if not close and full_key.startswith("trainer."):
+        hint += f"; other arguments of Lightning's Trainer need a plus: +{full_key}="
     return f"{full_key} is not a key of this config; {hint}"
 
 

@@ -8,6 +8,7 @@ const TILES_AT_ONCE = 60; // appended at the wall's end
 const MAIN_SLIDERS = 9;
 const LONGEST = 4; // units of a direction
 const WALK_SECONDS = 4;
+const TRUNCATION = 0.7; // at first; with 1, as evaluated, more faces are broken
 
 const $ = (id) => document.getElementById(id);
 const plain = { truncation: 1, edits: {}, order: {} };
@@ -49,7 +50,7 @@ function directionSlider(parent, { name, also }) {
 function buildSliders() {
   const truncation = (value) => { settings.truncation = value; };
   slider($("main-sliders"), { title: "Truncation", note: "less: likelier faces, less variety", min: 0, max: 1.5,
-    value: 1, change: truncation });
+    value: TRUNCATION, change: truncation });
   config.directions.forEach((one, i) =>
     directionSlider(i < MAIN_SLIDERS ? $("main-sliders") : $("more-sliders"), one));
   $("more").hidden = config.directions.length <= MAIN_SLIDERS;
