@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 # Least sharpness times the root of the size. Of 600 faces of CelebA, at most 0.3% at 28, 56 and 64
-# pixels are below it, and 3% at 108, CelebA's own resolution; after a Gaussian blur with a deviation
-# of one packed pixel, 86% or more.
+# pixels are below it, and 3% at 108, CelebA's own resolution; after a Gaussian blur whose deviation
+# is one packed pixel, 86% or more.
 MIN_SHARPNESS = 2.0
 
 
