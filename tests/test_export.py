@@ -201,7 +201,7 @@ def test_the_browser_draws_the_faces_of_python(opened: Any, generator: Generator
 
 
 def test_wall_sliders_and_enlargement(opened: Any, generator: Generator) -> None:
-    plain = generator.sample(seeds=[3])
+    plain = generator.sample(seeds=[3], truncation=0.7)
     assert_shows(opened, ".face >> nth=3 >> canvas", plain)
     opened.get_by_role("button", name="Face 3, enlarge").click()
     opened.locator("#large-title", has_text="Face 3").wait_for()
@@ -209,7 +209,7 @@ def test_wall_sliders_and_enlargement(opened: Any, generator: Generator) -> None
     opened.keyboard.press("Escape")
     opened.get_by_label("Smiling", exact=True).fill("2")
     wait_until_drawn(opened)
-    smiling = edited_faces(generator, [3], {"Smiling": 2})
+    smiling = edited_faces(generator, [3], {"Smiling": 2}, 0.7)
     assert_shows(opened, ".face >> nth=3 >> canvas", smiling)
 
 
@@ -237,7 +237,7 @@ def test_a_walk_ends_at_the_other_face(opened: Any, generator: Generator) -> Non
     opened.locator("#target").fill("7")
     opened.locator("#position").fill("1")
     opened.locator("#large-title", has_text="Face 0 to 7, 100%").wait_for()
-    assert_shows(opened, "#large-face", generator.sample(seeds=[7]))
+    assert_shows(opened, "#large-face", generator.sample(seeds=[7], truncation=0.7))
     opened.get_by_role("button", name="Play").click()
     opened.get_by_role("button", name="Pause").wait_for()
     opened.get_by_role("button", name="Play").wait_for(timeout=20_000)
@@ -254,7 +254,6 @@ def test_a_walk_ends_at_the_other_face(opened: Any, generator: Generator) -> Non
 )
 def test_a_face_is_saved_as_marked_png(opened: Any, cli, button, pixels, facts, code) -> None:
     opened.locator("#pixels").set_checked(pixels)
-    opened.get_by_role("slider", name="Truncation").fill("0.7")
     opened.get_by_role("slider", name="Smiling").fill("2")
     wait_until_drawn(opened)
     opened.locator(".face").nth(5).click()
