@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -242,6 +243,18 @@ def trained_run(small: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory
     with contextlib.chdir(folder):
         train(validate(cfg, TrainConfig), folder / "run", resume=False)
     return folder / "run"
+
+
+def python(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Python with these arguments, in a process of one thread, in `folder`."""
+    return subprocess.run(
+        [sys.executable, *words],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
 
 
 def run_command(patch: pytest.MonkeyPatch, command: str, *arguments: str) -> int:

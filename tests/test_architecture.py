@@ -6,12 +6,11 @@ map with a planted violation.
 
 import ast
 import graphlib
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from conftest import python
 
 import facegan
 
@@ -169,9 +168,7 @@ def test_a_planted_violation_is_caught(check, module: str, statement: str) -> No
 )
 def test_importing_is_light(modules: str, heavy: str) -> None:
     code = f"import sys, facegan.{modules}; print({set(heavy.split())} & sys.modules.keys())"
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
+    result = python(Path(), "-c", code)
     assert (result.stdout.strip(), result.stderr) == ("set()", "")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO
 
 import pytest
-from conftest import TINY, Cli
+from conftest import TINY, Cli, python
 
 from facegan.cli.command import ending_signals
 
@@ -74,14 +74,8 @@ def test_a_sweep_over_several_devices_is_refused(cli: Cli, small_photos: tuple[s
     assert (result.code, "trainer.devices=2" in result.err) == (2, True)
 
 
-def python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, timeout=60
-    )
-
-
 def test_help_needs_no_torch(tmp_path: Path) -> None:
-    result = python("-X", "importtime", "-m", "facegan.train", "--help", cwd=tmp_path)
+    result = python(tmp_path, "-X", "importtime", "-m", "facegan.train", "--help")
     assert result.returncode == 0
     assert "python -m facegan.train model=dcgan" in result.stdout
     imported = set(result.stderr.replace("|", " ").split())
@@ -90,7 +84,7 @@ def test_help_needs_no_torch(tmp_path: Path) -> None:
 
 
 def test_a_process_ends_with_one_message(tmp_path: Path) -> None:
-    result = python("-m", "facegan.train", "model=nope", cwd=tmp_path)
+    result = python(tmp_path, "-m", "facegan.train", "model=nope")
     assert result.returncode == 2
     assert result.stderr.startswith("facegan.train: ")
     assert "Could not find 'model/nope'" in result.stderr

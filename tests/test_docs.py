@@ -1,13 +1,10 @@
 """The documents: links and paths exist, the site builds, and the prose avoids odd turns."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY
+from conftest import REPOSITORY, python
 from documented import documents
 
 from facegan.core.paths import CONFIG_PATH
@@ -65,13 +62,7 @@ def test_the_site_builds_and_only_planted_broken_links_fail_it(tmp_path: Path) -
     (tmp_path / "mkdocs.yml").write_text(
         f"INHERIT: {REPOSITORY}/mkdocs.yml\ndocs_dir: {REPOSITORY}/docs\nhooks: {hooks}\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict"],
-        cwd=tmp_path,
-        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
-        capture_output=True,
-        text=True,
-    )
+    done = python(tmp_path, "-m", "mkdocs", "build", "--strict", NO_MKDOCS_2_WARNING="1")
     first, second = [line for line in done.stderr.splitlines() if line.startswith("WARNING")]
     assert "'nowhere.md'" in first
     assert "'gan.md#nothing'" in second

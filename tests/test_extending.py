@@ -1,16 +1,13 @@
 """The examples of docs/extending.md, applied to a copy of the package."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from textwrap import indent
 
 import pytest
-from conftest import REPOSITORY
+from conftest import REPOSITORY, python
 
 TEXT = (REPOSITORY / "docs" / "extending.md").read_text(encoding="utf-8")
 METRICS_FILE = "src/facegan/evaluation/metrics.py"
@@ -50,15 +47,8 @@ def extended(tmp_path: Path) -> Path:
 
 
 def run(folder: Path, command: str, *arguments: str) -> str:
-    environment = {**os.environ, "PYTHONPATH": str(folder / "src"), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", f"facegan.{command}", *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    words = ("-m", f"facegan.{command}", *arguments)
+    done = python(folder, *words, PYTHONPATH=str(folder / "src"))
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -98,6 +88,5 @@ def test_the_examples_are_formatted(extended: Path) -> None:
     files = [extended / name for name in names]
     write(files[-1], block("Create `my_parts.py`:"))
     for check in (["check"], ["format", "--check"]):
-        command = [sys.executable, "-m", "ruff", *check, *map(str, files)]
-        done = subprocess.run(command, cwd=extended, capture_output=True, text=True)
+        done = python(extended, "-m", "ruff", *check, *map(str, files))
         assert done.returncode == 0, done.stdout

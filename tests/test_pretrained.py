@@ -9,7 +9,6 @@ import pickle
 import re
 import resource
 import socket
-import subprocess
 import sys
 import threading
 import types
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import python
 from safetensors.torch import load_file, save_file
 
 from facegan import Generator
@@ -324,5 +324,5 @@ def test_loading_does_not_import_the_compiler() -> None:
         "import sys; from facegan import Generator; Generator.from_pretrained('lite-28'); "
         "print('torch._dynamo' in sys.modules)"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    result = python(Path(), "-c", code)
     assert result.stdout.strip() == "False", result.stderr

@@ -1,12 +1,10 @@
 """Sweeps with joblib and Optuna; a sweep that is started again skips finished runs."""
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from conftest import TINY
+from conftest import TINY, python
 from omegaconf import OmegaConf
 
 pytestmark = pytest.mark.slow
@@ -21,11 +19,7 @@ ARGUMENTS = (
 
 
 def sweep(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "facegan.train", "-m", *ARGUMENTS, *arguments]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300
-    )
+    return python(folder, "-m", "facegan.train", "-m", *ARGUMENTS, *arguments)
 
 
 def test_joblib(tmp_path: Path) -> None:

@@ -1,12 +1,10 @@
 """Faces in other projects' tests: the provider for faker, the fixture and its entry point."""
 
 import io
-import subprocess
-import sys
 import tomllib
 
 import pytest
-from conftest import REPOSITORY
+from conftest import REPOSITORY, python
 from PIL import Image
 
 from facegan import Generator, testing
@@ -50,5 +48,4 @@ def test_the_plugin_does_not_slow_pytest() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     assert project["entry-points"]["pytest11"] == {"facegan": "facegan.testing"}
     code = "import facegan.testing, sys; print([m for m in ('torch', 'numpy') if m in sys.modules])"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert result.stdout == "[]\n"
+    assert python(REPOSITORY, "-c", code).stdout == "[]\n"
