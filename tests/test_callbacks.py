@@ -1,5 +1,6 @@
 """Evaluation during training, grids, and what TensorBoard shows."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,13 @@ from facegan.evaluation import features
 from facegan.gan.ema import recalibrate_batch_norm
 from facegan.networks.dcgan import DCGANGenerator
 from facegan.training import callbacks, evaluation
-from facegan.training.metrics import HPARAMS_METRICS, MetricsFile, RunTensorBoard
-from facegan.training.schedule import Budget
+from facegan.training.budget import Budget
+from facegan.training.metrics import (
+    HPARAMS_METRICS,
+    MetricsFile,
+    RunTensorBoard,
+    layout,
+)
 
 ARGUMENTS = (
     *TINY,
@@ -59,11 +65,16 @@ def test_an_evaluation_is_logged_keeps_the_best_generator_and_fills_the_charts(r
 
 
 def check_tensorboard(folder: Path) -> None:
-    """All metrics are curves; coverage is there."""
+    """Every chart but that of penalties has curves; coverage and layout are there."""
     events = EventAccumulator(str(folder), size_guidance={"images": 0}).Reload()
-    tags = events.Tags()
-    assert "attribute coverage/text_summary" in tags["tensors"]
-    assert {key for line in logged(folder) for key in line} <= {*tags["scalars"], "images"}
+    charts = {title: tags for group in layout().values() for title, (_, tags) in group.items()}
+    scalars = events.Tags()["scalars"]
+    for title, tags in charts.items():
+        found = [name for name in scalars if any(re.search(tag, name) for tag in tags)]
+        assert found or title == "penalties", title
+    tensors = events.Tags()["tensors"]
+    assert {"attribute coverage/text_summary", "custom_scalars__config__"} <= set(tensors)
+    assert {key for line in logged(folder) for key in line} <= {*scalars, "images"}
     check_hyperparameters(events)
 
 
@@ -94,6 +105,7 @@ def test_every_second_epoch_is_evaluated_on_the_trainings_device_and_no_weight_c
 def test_the_gif_is_in_the_order_of_the_epochs(tmp_path: Path) -> None:
     for name, grey in (("998", 0), ("999-000000064", 50), ("999", 100), ("1000", 200)):
         Image.new("RGB", (8, 8), (grey, grey, grey)).save(tmp_path / f"epoch-{name}.png")
+    (tmp_path / "epoch-500.png").write_bytes(b"damaged")  # left out
     callbacks.SampleGrid(tmp_path, 1.0).on_fit_end(None, None)
     with Image.open(tmp_path / "epochs.gif") as video:
         shown = []

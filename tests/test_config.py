@@ -22,8 +22,8 @@ from facegan.gan.losses import AdversarialLoss
 from facegan.gan.penalties import Penalty
 from facegan.networks.dcgan import DCGANGenerator
 from facegan.train import TrainConfig
+from facegan.training.budget import EpochBudget
 from facegan.training.run import build_model, build_schedule
-from facegan.training.schedule import EpochBudget
 
 
 def node(**keys: Any) -> DictConfig:

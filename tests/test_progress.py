@@ -1,12 +1,14 @@
 """What a training prints while it runs."""
 
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
 from conftest import Cli
 
 from facegan.training import progress
-from facegan.training.schedule import ImageBudget
+from facegan.training.budget import Budget, EpochBudget, ImageBudget, TimeBudget
+from facegan.training.progress import too_short
 
 
 def test_the_first_steps_give_an_estimate(
@@ -30,23 +32,28 @@ def test_durations(seconds: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("total", "size", "init", "remedy"),
+    ("budget", "total", "size", "init", "faster", "remedy"),
     [
-        (5_000, 28, False, "need 20,000: give 4.0 times the budget"),
-        (10_000, 28, True, ""),
-        (30_000, 56, False, "faces of 56x56 pixels, which need 80,000: give 2.7 times"),
+        (EpochBudget(2), 5_000, 28, False, False, "trainer.max_epochs=8 would do"),
+        (EpochBudget(2), 10_000, 28, True, False, ""),
+        (ImageBudget(30_000), 30_000, 56, False, False, "=80000 would do, or data.image_size=32"),
+        (TimeBudget(timedelta(minutes=10)), 8_000, 56, True, True, "00:50:00 would do, or data"),
+        (
+            TimeBudget(timedelta(minutes=1)),
+            32,
+            128,
+            False,
+            True,
+            "trainer.max_time=217:42:00 would",
+        ),
     ],
 )
 def test_a_budget_that_is_too_short_for_faces(
-    total: int, size: int, init: bool, remedy: str, capsys: pytest.CaptureFixture[str]
+    budget: Budget, total: int, size: int, init: bool, faster: bool, remedy: str
 ) -> None:
-    eta = progress.ETA(ImageBudget(total), init)
-    gan = SimpleNamespace(images_seen=0, image_shape=(3, size, size))
-    eta.on_train_start(None, gan)
-    eta._warn(gan, total)
-    out = capsys.readouterr().out
-    assert remedy in out
-    assert out.count("warning") == bool(remedy)
+    text = too_short(budget, total, size, init, faster)
+    assert remedy in text
+    assert bool(remedy) == bool(text)
 
 
 @pytest.mark.parametrize(
@@ -66,17 +73,12 @@ def test_busy_cores(
     assert ("OMP_NUM_THREADS=1" in capsys.readouterr().out) == warns
 
 
-def test_the_remaining_time_is_extrapolated(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    now = [0.0]
-    monkeypatch.setattr("time.perf_counter", lambda: now[0])
-    eta = progress.ETA(ImageBudget(40_000), False)
-    gan = SimpleNamespace(images_seen=0, image_shape=(3, 28, 28))
-    trainer = SimpleNamespace(current_epoch=0, progress_bar_callback=None)
-    eta.on_train_start(trainer, gan)
-    for now[0], gan.images_seen in ((0.0, 10_000), (4.0, 10_400), (100.0, 20_000)):
-        eta.on_train_batch_end(trainer, gan, None, None, 0)
-    assert capsys.readouterr().out == (
-        "epoch 1: 20,000 images, 100 images/s, about 3 min to 40,000 images\n"
-    )
+def test_the_estimate_counts_what_comes_between_epochs() -> None:
+    eta = progress.ETA(EpochBudget(3), False, lambda trainer: 40.0)
+    trainer = SimpleNamespace(num_training_batches=10)
+    gan = SimpleNamespace(images_seen=80, batch_size=8)  # one of three epochs of 80 images is over
+    assert eta._seconds_left(trainer, gan, speed=16.0) == 160 / 16 + 2 * 40
+    eta.ends = [10.0, 30.0]
+    assert eta._seconds_left(trainer, gan, speed=16.0) == 160 / 16 + 2 * 20
+    gan.images_seen = 248  # the last batch goes beyond the budget
+    assert eta._seconds_left(trainer, gan, speed=16.0) == 0

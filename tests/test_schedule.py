@@ -1,24 +1,24 @@
 """Budgets in epochs, images or time, and the learning rates over them."""
 
+import json
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import Cli, logged
+from conftest import Cli
 
-from facegan.training.build import parse_duration
-from facegan.training.schedule import (
-    END,
-    RESERVE,
+from facegan.training.budget import (
+    GIF_SECONDS,
+    MARGIN,
+    PYTHON,
     EpochBudget,
     ImageBudget,
-    LearningRateSchedule,
     TimeBudget,
-    cooldown,
-    cosine_decay,
 )
+from facegan.training.build import parse_duration
+from facegan.training.schedule import LearningRateSchedule, cooldown, cosine_decay
 
 
 def test_cosine_decay() -> None:
@@ -64,6 +64,7 @@ def test_progress_by_epochs() -> None:
     assert budget.progress(trainer_at(0), module(0), 0) == 0
     assert budget.progress(trainer_at(1), module(0), 5) == pytest.approx(1.5 / 4)
     assert budget.progress(trainer_at(3), module(0), 10) == 1
+    assert budget.total_images(trainer_at(0), module(0)) == 4 * 10 * 32
 
 
 def test_progress_by_images() -> None:
@@ -71,25 +72,27 @@ def test_progress_by_images() -> None:
     assert budget.progress(trainer_at(7), module(0), 3) == 0
     assert budget.progress(trainer_at(7), module(250), 3) == pytest.approx(0.25)
     assert budget.progress(trainer_at(7), module(1024), 3) == 1
+    assert budget.total_images(trainer_at(0), module(0)) == 1000
 
 
 def test_progress_by_time_includes_earlier_processes() -> None:
     for earlier, progress in ((25.0, 0.25), (250.0, 1)):
-        budget = TimeBudget(timedelta(seconds=100 + END))
-        budget.load_state_dict({"elapsed": earlier, "reserve": 0.0})
+        budget = TimeBudget(timedelta(seconds=100 + PYTHON))
+        budget.load_state_dict({"elapsed": earlier, "reserve": None})
         assert budget.progress(trainer_at(7), module(0), 3) == pytest.approx(progress, rel=1e-3)
+    assert budget.total_images(trainer_at(0), module(0)) is None
 
 
-@pytest.mark.parametrize(("reserve", "kept"), [(None, 100 * RESERVE), (20.0, 20.0)])
-def test_a_budget_of_time_leaves_room_for_the_last_evaluation(
-    reserve: float | None, kept: float
-) -> None:
-    budget, trainer = TimeBudget(timedelta(seconds=100)), trainer_at(99)
-    for earlier, stops in ((99 - kept - END, False), (100 - kept - END, True)):
-        budget.load_state_dict({"elapsed": earlier, "reserve": reserve})
+def test_a_budget_of_time_leaves_room_for_the_last_evaluation_and_the_gif() -> None:
+    budget, trainer = TimeBudget(timedelta(seconds=100), 0, lambda _: 20.0 / MARGIN), trainer_at(99)
+    budget.on_train_epoch_start(trainer, None)
+    usable = 100 - 20 - PYTHON - 100 * GIF_SECONDS
+    for earlier, stops in ((usable - 1, False), (usable, True)):
+        budget.load_state_dict({"elapsed": earlier, "reserve": None})
         budget.on_train_batch_end(trainer, None)
         assert trainer.should_stop is stops
     assert budget.progress(trainer, module(0), 3) == 1
+    assert budget.state_dict()["reserve"] == pytest.approx(20)
 
 
 @pytest.fixture
@@ -120,7 +123,7 @@ def test_a_rollback_does_not_give_time_back(now: list[float]) -> None:
 
 @pytest.mark.parametrize(("earlier", "stops"), [(58.0, False), (61.0, True)])
 def test_no_epoch_begins_whose_end_does_not_fit(earlier: float, stops: bool) -> None:
-    budget, trainer = TimeBudget(timedelta(seconds=100 + END)), trainer_at(7)
+    budget, trainer = TimeBudget(timedelta(seconds=103)), trainer_at(7)
     budget.load_state_dict({"elapsed": earlier, "reserve": 20.0})
     budget.on_train_epoch_end(trainer, None)
     assert trainer.should_stop is stops
@@ -180,12 +183,15 @@ def test_a_training_of_so_many_images(cli: Cli, small: tuple[str, ...]) -> None:
     rates = ("model.discriminator_optimizer.lr=1e-3", "model.final_lr_factor=0.1")
     result = cli("train", *small, "trainer.max_images=100", *rates, "hydra.run.dir=run")
     assert result.code == 0, result.err
-    run = Path("run")
-    assert [line["images"] for line in logged(run)] == list(range(8, 105, 8))  # whole batches
-    for line in logged(run):
+
+    def lines() -> list[dict[str, float]]:
+        return [json.loads(line) for line in Path("run/metrics.jsonl").read_text().splitlines()]
+
+    assert [line["images"] for line in lines()] == list(range(8, 105, 8))  # whole batches
+    for line in lines():
         rate = 1e-3 * cooldown((line["images"] - 8) / 100, 0.1)  # before the batch
         assert line["learning_rate/discriminator"] == pytest.approx(rate)
     assert cli("train", "resume=run").code == 0  # nothing is left to do
-    assert logged(run)[-1]["images"] == 104
+    assert lines()[-1]["images"] == 104
     cli.ok("train", "resume=run", "trainer.max_images=150")
-    assert logged(run)[-1]["images"] == 152
+    assert lines()[-1]["images"] == 152

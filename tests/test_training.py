@@ -30,10 +30,10 @@ from facegan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from facegan.networks.latents import balanced_latents
 from facegan.train import TrainConfig, stored_config
 from facegan.training import callbacks, health
+from facegan.training.budget import Budget
 from facegan.training.build import default_precision, one_process
 from facegan.training.checkpoints import Interruption
 from facegan.training.run import train
-from facegan.training.schedule import Budget
 
 pytestmark = pytest.mark.usefixtures("workdir")
 RUN = Path("outputs/run")

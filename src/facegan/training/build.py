@@ -19,6 +19,7 @@ from facegan.cli.config import instantiate
 from facegan.core.checks import check_choice
 from facegan.core.errors import FaceganError
 from facegan.data.dataset import PackedDataset
+from facegan.training.budget import Budget, EpochBudget, ImageBudget, TimeBudget
 from facegan.training.callbacks import (
     RecalibrateBatchNorm,
     SampleGrid,
@@ -26,18 +27,16 @@ from facegan.training.callbacks import (
     WatchMovement,
 )
 from facegan.training.checkpoints import AtomicCheckpointIO, Interruption, RunCheckpoints
-from facegan.training.evaluation import EvaluateDuringTraining, check_callback
+from facegan.training.evaluation import (
+    EvaluateDuringTraining,
+    check_callback,
+    evaluation_seconds,
+)
 from facegan.training.folder import StartingPoint
 from facegan.training.health import CheckNumbers, WatchBalance, WatchVariety
 from facegan.training.metrics import MetricsFile, MetricsLogger
 from facegan.training.progress import ETA, ProgressBar
-from facegan.training.schedule import (
-    Budget,
-    EpochBudget,
-    ImageBudget,
-    LearningRateSchedule,
-    TimeBudget,
-)
+from facegan.training.schedule import LearningRateSchedule
 
 OWN_OPTIONS = ("compile", "max_images", "restart_schedule")  # not arguments of Lightning's Trainer
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", None)
@@ -91,7 +90,7 @@ def build_budget(options: Options, startup: float) -> Budget:
             f"max_time with devices={options['devices']}: each process has its own clock, and "
             "their learning rates would differ; give trainer.max_epochs or trainer.max_images"
         )
-    return TimeBudget(parse_duration(str(max_time)), startup)
+    return TimeBudget(parse_duration(str(max_time)), startup, evaluation_seconds)
 
 
 def parse_duration(text: str) -> timedelta:
@@ -132,7 +131,7 @@ def build_callbacks(
     callbacks: list[Callback | None] = [
         metrics,
         budget,
-        ETA(budget, init is not None),
+        ETA(budget, init is not None, evaluation_seconds),
         ProgressBar(metrics) if sys.stderr.isatty() else None,
         schedule,
         CheckNumbers(metrics),

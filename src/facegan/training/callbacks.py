@@ -2,10 +2,12 @@
 
 import math
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from PIL import Image
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
@@ -91,9 +93,18 @@ class SampleGrid(Callback):
     def on_fit_end(self, trainer: pl.Trainer, gan: GAN) -> None:
         # not on_train_end, which Lightning skips if no epoch is left to train
         paths = sorted(self.folder.glob("epoch-*.png"), key=_epoch_and_images)
-        if frames := [open_image(path) for path in thin(paths, GIF_FRAMES)]:
+        if frames := list(_read_images(thin(paths, GIF_FRAMES))):
             frames[0].info |= frames[-1].info  # the mark of the newest weights
             save_video(frames, self.folder / "epochs.gif", EPOCHS_PER_SECOND)
+
+
+def _read_images(paths: Iterable[Path]) -> Iterator[Image.Image]:
+    """The images at `paths`. A damaged one is reported: no training should fail by it."""
+    for path in paths:
+        try:
+            yield open_image(path)
+        except (OSError, ValueError, SyntaxError) as error:
+            print_line(f"{path} is left out of the GIF, since it cannot be read ({error})")
 
 
 def _epoch_and_images(path: Path) -> tuple[int, float]:

@@ -1,6 +1,7 @@
 """The evaluation of the generator during its training."""
 
 import math
+import time
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -31,6 +32,7 @@ from facegan.training.callbacks import SaveNetworks
 from facegan.training.checkpoints import Interruption
 from facegan.training.metrics import MetricsLogger, print_line, tensorboards
 
+REHEARSAL_FACES = 200  # enough to estimate how long an evaluation takes
 EVALUATION_FACES = 2000  # a compromise between error and time
 MEMORIZATION_LIMIT = 20_000  # training photographs
 MEMORIZED = 0.05  # share of the faces, where 1% is expected
@@ -141,6 +143,15 @@ class EvaluateDuringTraining(Callback):
             self.networks.write_best(gan, **{self.score: str(self.best)})
         print_line("  ".join(f"{name} {value:.4g}" for name, value in scores.items()))
 
+    def rehearse(self, generator: Generator) -> float:
+        """About the seconds that one evaluation takes, measured on a part of its faces."""
+        if not self.enough:
+            return 0.0
+        device = next(generator.parameters()).device
+        once = time.perf_counter()
+        self.extractor(generator.sample(REHEARSAL_FACES), device=device)
+        return (time.perf_counter() - once) * EVALUATION_FACES / REHEARSAL_FACES
+
     def _log_coverage(self, trainer: pl.Trainer, faces: Comparison, images: int) -> None:
         held_out, generated = map(
             self.extractor.has_attributes, (faces.photographs.held_out, faces.images)
@@ -175,6 +186,13 @@ class EvaluateDuringTraining(Callback):
                 "best ones; try model/augment=ada, or more photographs"
             )
         return share > MEMORIZED
+
+
+def evaluation_seconds(trainer: pl.Trainer) -> float:
+    """About the seconds of one evaluation of this training."""
+    gan: Any = trainer.lightning_module
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    return sum(c.rehearse(gan.ema) for c in callbacks if isinstance(c, EvaluateDuringTraining))
 
 
 class EarlyStopping(lightning.EarlyStopping):

@@ -16,10 +16,10 @@ from facegan.core.errors import DamagedError, FaceganError
 from facegan.core.files import remove_temporary_files, write_json
 from facegan.core.run_keys import CHANGEABLE, MOVABLE, PER_COMMAND
 from facegan.data.recorded import RECORD, read_record
+from facegan.training.budget import Budget, EpochBudget
 from facegan.training.checkpoints import BEST, FOLDER, LAST, read_checkpoint
 from facegan.training.health import UnhealthyError
 from facegan.training.metrics import print_line
-from facegan.training.schedule import Budget, EpochBudget
 
 CONFIG = "config.yaml"
 LOCK = ".lock"

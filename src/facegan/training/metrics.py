@@ -22,6 +22,7 @@ from facegan.core.files import check_regular, named_errors, write_bytes
 from facegan.core.images import to_pil
 from facegan.core.nested import flatten
 from facegan.core.run_files import METRICS_FILE, read_lines
+from facegan.evaluation.metrics import METRICS
 from facegan.gan.module import GAN
 
 HPARAMS_METRICS = (
@@ -52,7 +53,7 @@ class RunTensorBoard(TensorBoardLogger):
 
     @rank_zero_only
     def log_hyperparams(self, params: Any, metrics: Any = None, step: int | None = None) -> None:
-        """Fills the table of hyperparameters.
+        """Fills the table of hyperparameters, and lays out the page "Custom Scalars".
 
         The columns of the table are HPARAMS_METRICS, the newest values of the curves. Lightning's
         method would add a first value to each curve.
@@ -61,6 +62,7 @@ class RunTensorBoard(TensorBoardLogger):
         values = {name: v if isinstance(v, int | float) else str(v) for name, v in flat}
         for summary in hparams(values, dict.fromkeys(HPARAMS_METRICS, 0.0)):
             self.experiment.file_writer.add_summary(summary, step)
+        self.experiment.add_custom_scalars(layout())
 
     @rank_zero_only
     def save(self) -> None:
@@ -87,6 +89,26 @@ class RunCSV(CSVLogger):
         for line in read_lines(Path(self.save_dir) / METRICS_FILE) if begins else ():
             writer.log_metrics(line, step=line.pop("images"))
         return writer
+
+
+def layout() -> dict[str, dict[str, list[Any]]]:
+    """The page "Custom Scalars": category -> title -> chart. A tag is a regular expression."""
+    return {
+        "training": {
+            "losses": ["Multiline", ["^D_loss$", "^G_loss$"]],
+            "D's logits": ["Multiline", ["^D_real_logits$", "^D_fake_logits$"]],
+            "penalties": ["Multiline", ["^R1$", "^R2$", "^GP$"]],
+        },
+        "quality": {
+            metric.label: ["Multiline", [f"^{metric.name}$"]]
+            for metric in METRICS
+            if metric.during_training
+        },
+        "speed": {
+            "images per second": ["Multiline", ["^images_per_second$"]],
+            "learning rates": ["Multiline", ["^learning_rate/"]],
+        },
+    }
 
 
 def tensorboards(trainer: pl.Trainer) -> list[SummaryWriter]:

@@ -3,6 +3,7 @@
 import math
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ from pytorch_lightning.utilities import rank_zero_only
 from facegan.data.datamodule import FaceDataModule
 from facegan.gan.module import GAN
 from facegan.latent.movement import LEAST
+from facegan.training.budget import Budget
 from facegan.training.metrics import MetricsLogger, print_line
-from facegan.training.schedule import Budget
 
+WARMUP_STEPS = 2  # of an epoch, which are not timed
 FIRST_ESTIMATE, LINE_INTERVAL = 5.0, 10.0  # seconds
 # images of 28x28 until a new generator draws eyes, nose and mouth (docs/for-students.md)
 ENOUGH = 20_000
+SIZES = (64, 56, 32, 28)  # to suggest
 
 
 @rank_zero_only
@@ -102,54 +105,102 @@ class ProgressBar(TQDMProgressBar):
 class ETA(Callback):
     """Prints the remaining time after a few seconds; without a progress bar, every ten seconds.
 
-    It is extrapolated from all that came after the first step: steps, grids, evaluations. A budget
-    that is too short for faces is warned of.
+    The speed is that of the current epoch's steps. What comes between two epochs (grid, evaluation)
+    is expected to take as long as so far. A budget that is too short for faces is warned of.
     """
 
-    def __init__(self, budget: Budget, from_weights: bool) -> None:
+    def __init__(
+        self, budget: Budget, from_weights: bool, estimate: Callable[[pl.Trainer], float]
+    ) -> None:
+        """`estimate`: the seconds of an evaluation, called before one has been timed."""
         self.budget = budget
-        self.enough = LEAST if from_weights else ENOUGH  # images of 28x28
+        self.from_weights = from_weights
+        self.estimate = estimate
+        self.ends: list[float] = []  # seconds between two epochs
+        self.ended: float | None = None  # clock time
+        self.next_line: float | None = None  # clock time
 
     def on_train_start(self, trainer: pl.Trainer, gan: GAN) -> None:
-        self.first: tuple[float, float, int] | None = None  # clock time, progress, images
+        self._restart(gan)  # a resumed epoch has no start
+        self.next_line = self.clock + FIRST_ESTIMATE
         self.warned = False
+        total = self.budget.total_images(trainer, gan)
+        if total is not None:
+            self._warn(gan, total, faster=False)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, gan: GAN) -> None:
+        self._restart(gan)
+        if self.ended is not None:
+            self.ends.append(self.clock - self.ended)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, gan: GAN) -> None:
+        self.ended = time.perf_counter()
+
+    def _restart(self, gan: GAN) -> None:
+        self.steps = 0
+        self.clock, self.images = time.perf_counter(), gan.images_seen
 
     @rank_zero_only
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, gan: GAN, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, gan: GAN, *_: Any) -> None:
         now = time.perf_counter()
-        progress = self.budget.progress(trainer, gan, batch_idx + 1)
-        if self.first is None:
-            self.first, self.next_line = (now, progress, gan.images_seen), now + FIRST_ESTIMATE
-        elif now >= self.next_line:
-            self._print(trainer, gan, now, progress)
+        self.steps += 1
+        if self.steps <= WARMUP_STEPS and now - self.clock < FIRST_ESTIMATE:
+            self.clock, self.images = now, gan.images_seen
+        elif self.next_line is not None and now >= self.next_line:
+            self._print(trainer, gan, (gan.images_seen - self.images) / (now - self.clock))
             has_bar = trainer.progress_bar_callback is not None
-            self.next_line = math.inf if has_bar else now + LINE_INTERVAL
+            self.next_line = None if has_bar else now + LINE_INTERVAL
 
-    def _print(self, trainer: pl.Trainer, gan: GAN, now: float, progress: float) -> None:
-        assert self.first is not None
-        clock, begun, images = self.first
-        speed = (gan.images_seen - images) / (now - clock)
-        left = (now - clock) * (1 - progress) / max(progress - begun, 1e-9)
-        self._warn(gan, gan.images_seen + speed * left)
-        print_line(
-            f"epoch {trainer.current_epoch + 1}: {gan.images_seen:,} images, "
-            f"{speed:,.{0 if speed >= 10 else 1}f} images/s, "
-            f"about {format_duration(left)} to {self.budget}"
-        )
+    def _print(self, trainer: pl.Trainer, gan: GAN, speed: float) -> None:
+        text = f"epoch {trainer.current_epoch + 1}: {gan.images_seen:,} images, "
+        text += f"{speed:,.{0 if speed >= 10 else 1}f} images/s"
+        seconds = self.budget.seconds_left()
+        if seconds is None:
+            seconds = self._seconds_left(trainer, gan, speed)
+        else:
+            self._warn(gan, gan.images_seen + seconds * speed, faster=True)
+        print_line(f"{text}, about {format_duration(seconds)} to {self.budget}")
 
-    def _warn(self, gan: GAN, total: float) -> None:
-        """Warns once if a budget of about `total` images is too short for faces."""
-        size = gan.image_shape[-1]
-        enough = self.enough * (size / 28) ** 2
-        if total < enough and not self.warned:
+    def _seconds_left(self, trainer: pl.Trainer, gan: GAN, speed: float) -> float:
+        total = self.budget.total_images(trainer, gan) or 0
+        left = max(total - gan.images_seen, 0)  # the last batch may go beyond
+        if not self.ends:
+            self.ends.append(self.estimate(trainer))
+        ends = math.ceil(left / gan.batch_size / int(trainer.num_training_batches))
+        return left / speed + ends * sum(self.ends) / len(self.ends)
+
+    def _warn(self, gan: GAN, total: float, faster: bool) -> None:
+        """`faster`: whether more images of a smaller size are in the budget."""
+        text = too_short(self.budget, total, gan.image_shape[-1], self.from_weights, faster)
+        if text and not self.warned:
             self.warned = True
-            print_line(
-                f"warning: about {total:,.0f} images are too few for faces of {size}x{size} "
-                f"pixels, which need {enough:,.0f}: give {enough / total:.1f} times the budget, or "
-                "a smaller data.image_size"
-            )
+            print_line(f"warning: {text}")
+
+
+def too_short(
+    budget: Budget, total: float, image_size: int, from_weights: bool, faster: bool
+) -> str:
+    """Why a budget of about `total` images is too short for faces, and what would do; else empty.
+
+    `faster`: whether time ends the training, and a smaller size makes it faster.
+    """
+
+    def enough(size: int) -> float:
+        return (LEAST if from_weights else ENOUGH) * (size / 28) ** 2
+
+    def possible(size: int) -> float:
+        return total * ((image_size / size) ** 2 if faster else 1)
+
+    if total >= enough(image_size):
+        return ""
+    smaller = [size for size in SIZES if size < image_size and possible(size) >= enough(size)]
+    remedy = f"{budget.times(enough(image_size) / max(total, 1))} would do"
+    if smaller:
+        remedy += f", or data.image_size={smaller[0]}"
+    return (
+        f"about {total:,.0f} images are too few for faces of {image_size}x{image_size} pixels, "
+        f"which need {enough(image_size):,.0f}; {remedy}"
+    )
 
 
 def format_duration(seconds: float) -> str:

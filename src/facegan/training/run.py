@@ -37,6 +37,7 @@ from facegan.data.dataset import PackedDataset
 from facegan.data.recorded import data_record, read_record, source_or_recorded
 from facegan.gan.module import GAN
 from facegan.networks.labels import LabelTable
+from facegan.training.budget import Budget
 from facegan.training.build import (
     build_budget,
     build_callbacks,
@@ -70,7 +71,7 @@ from facegan.training.progress import (
     print_summary,
     warn_of_busy_cores,
 )
-from facegan.training.schedule import Budget, LearningRateSchedule
+from facegan.training.schedule import LearningRateSchedule
 
 SCHEDULE_KEYS = ("lr_schedule", "final_lr_factor", "cooldown_after")  # in the group model
 OTHER_KEYS = (*SCHEDULE_KEYS, "conditional")  # of the group model, not of the GAN
