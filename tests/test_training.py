@@ -269,6 +269,34 @@ def kill() -> None:
     raise KilledError
 
 
+@pytest.mark.parametrize("model", ["lite", "dcgan"])
+def test_a_killed_run_resumes_bit_for_bit(
+    model: str, tiny: Any, resume: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, parts = Path("outputs/whole"), Path("outputs/parts")
+    cfg = tiny(f"model={model}", "trainer.max_epochs=4")
+    train(cfg, whole, resume=False)
+    with monkeypatch.context() as patch:
+        at_images(80, kill, patch)
+        with pytest.raises(KilledError):
+            train(cfg, parts, resume=False)
+    resume(parts)
+    one, other = checkpoint(whole), checkpoint(parts)
+    torch.testing.assert_close(one["state_dict"], other["state_dict"], rtol=0, atol=0)
+    assert (one["images_seen"], one["epoch"]) == (other["images_seen"], other["epoch"]) == (128, 3)
+    clocks = {"seconds", "images_per_second"}
+    one_lines, other_lines = (
+        [
+            {key: value for key, value in line.items() if key not in clocks}
+            for line in logged(folder)
+        ]
+        for folder in (whole, parts)
+    )
+    assert one_lines == other_lines
+    for picture in ("samples/epoch-001.png", "samples/epoch-004.png", "samples/epochs.gif"):
+        assert (whole / picture).read_bytes() == (parts / picture).read_bytes()
+
+
 @pytest.mark.parametrize(
     ("name", "images"), [("SIGINT", 16), ("SIGHUP", 16), ("SIGTERM", 24)]
 )  # 24: the last step of an epoch of 32
