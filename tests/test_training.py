@@ -271,7 +271,7 @@ def kill() -> None:
 
 @pytest.mark.parametrize("model", ["lite", "dcgan"])
 def test_a_killed_run_resumes_bit_for_bit(
-    model: str, tiny: Any, resume: Any, monkeypatch: pytest.MonkeyPatch
+    model: str, tiny: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, parts = Path("outputs/whole"), Path("outputs/parts")
     cfg = tiny(f"model={model}", "trainer.max_epochs=4")
