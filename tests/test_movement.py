@@ -30,8 +30,8 @@ def test_differences_are_means_over_pixels_in_grey_levels() -> None:
     start = torch.zeros(64, 3, 8, 8, dtype=torch.uint8)
     start[::2] = 100
     text = movement("run", start, Black(2, width=8, image_size=8), 64)
-    assert text.startswith("the faces are no longer those of init=run: faces have moved by 50 grey")
-    assert text.endswith("; two seeds differ by 100")
+    assert text.startswith("the faces are no longer those of init=run: ")
+    assert text.endswith("moved by 50 of the 100 grey levels between two faces")
 
 
 def test_other_latents_or_sizes_cannot_be_compared() -> None:

@@ -140,11 +140,14 @@ def test_what_is_left_begins_with_a_resume(
     result = cli("quickstart", f"photos={photos}")
     left = result.out.partition("what is left:\n")[2].splitlines()
     assert result.code == expected
-    assert [line.split()[2][8:] for line in left] == ["train", "evaluate", "export"]
+    commands = [line.split("facegan.")[1].split()[0] for line in left if "facegan." in line]
+    assert commands == ["train", "evaluate", "export"]
     assert first in left[0]
 
 
 def test_what_to_try_next_depends_on_the_report() -> None:
     copied = {"measures": {"memorization": {"value": 0.2}}}
-    assert "20% of the faces" in "".join(next_steps(FAMILY, copied, "again"))
-    assert next_steps(FAMILY, {}, "again")[0] == "longer (for sharper faces): again"
+    assert "20% of the faces" in "".join(next_steps(FAMILY, copied, "again", "anew"))
+    assert next_steps(FAMILY, {}, "again", "anew")[0] == "longer (for sharper faces): again"
+    stock = {"facts": {"verdict": "the faces still resemble those of init=full-28"}}
+    assert next_steps(FAMILY, stock, "again", "anew")[1].endswith("alone: anew")

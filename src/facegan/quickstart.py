@@ -8,6 +8,7 @@ Every choice is printed as a key of facegan.train; such keys can also be given h
 """
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -69,6 +70,7 @@ def main(cfg: DictConfig) -> None:
             if words[0] == "train" and (folder / "config.yaml").is_file():
                 steps[number] = ["train", f"resume={folder}"]
             print("\nwhat is left:", *map(shown, steps[number:]), sep="\n")
+            print("\nthen look at", folder / PAGE / "index.html", sep="\n  ")
             sys.exit(code)
         if words[0] == "train" and (warning := still_the_start(folder)):
             left = [train_longer(folder), *map(shown, steps[number + 1 :])]
@@ -79,7 +81,8 @@ def main(cfg: DictConfig) -> None:
     path = folder / "evaluation.json"
     report = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     print("\nlook at", *files, sep="\n  ")
-    print("try next", *next_steps(facts, report, train_longer(folder)), sep="\n  ")
+    scratch = shown(["quickstart", f"photos={cfg.photos}", "model=lite"])
+    print("try next", *next_steps(facts, report, train_longer(folder), scratch), sep="\n  ")
 
 
 def commands(keys: list[str], title: str, folder: Path) -> list[list[str]]:
@@ -94,8 +97,10 @@ def commands(keys: list[str], title: str, folder: Path) -> list[list[str]]:
 
 
 def shown(words: list[str]) -> str:
-    """The command of these words, as a shell reads it."""
-    return f"python -m facegan.{shlex.join(words)}"
+    """The command of these words, as a shell reads it, with the number of threads of `run`."""
+    threads = f"OMP_NUM_THREADS={leaving_a_core()['OMP_NUM_THREADS']} "
+    command = f"python -m facegan.{shlex.join(words)}"
+    return command if "OMP_NUM_THREADS" in os.environ else threads + command
 
 
 def run(words: list[str]) -> int:

@@ -25,11 +25,11 @@ def movement(init: str, start: Tensor, generator: Generator, images: int) -> str
     name = Path(init).name
     moved = _difference(start, generator.sample(seeds=SEEDS))
     apart = _difference(start, start.roll(1, 0))  # of different seeds
-    text = f"faces have moved by {moved:.0f} grey levels; two seeds differ by {apart:.0f}"
+    text = f"each has moved by {moved:.0f} of the {apart:.0f} grey levels between two faces"
     if moved >= LITTLE * apart:
         return f"the faces are no longer those of init={name}: {text}"
     if images >= LEAST:
-        return f"the faces still resemble those of init={name}; so may the photographs: {text}"
+        return f"the faces still resemble those of init={name}, as the photographs may: {text}"
     return f"{WARNING}these are still the faces of init={name}; train longer: {text}"
 
 

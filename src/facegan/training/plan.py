@@ -122,7 +122,9 @@ def _start(facts: Facts, size: int) -> Choice:
     many = facts.with_face is None or facts.with_face >= facts.looked_at / 2
     if many and size in START:
         overrides = f"init={START[size]} model.batch_size=64"
-        return Choice("start", overrides, "these weights draw faces already, and learn yours")
+        return Choice(
+            "start", overrides, "these weights draw faces already, and learn yours from there"
+        )
     reason = f"no bundled weights have {size} pixels" if many else "most photographs show no face"
     return Choice("start", "model=lite", f"from random weights, since {reason}")
 
@@ -159,12 +161,15 @@ def _budget(facts: Facts, from_weights: bool) -> Choice:
     return Choice("length", f"trainer.max_images={images}", reason)
 
 
-def next_steps(facts: Facts, report: Mapping[str, Any], longer: str) -> list[str]:
+def next_steps(facts: Facts, report: Mapping[str, Any], longer: str, scratch: str) -> list[str]:
     """What to try after a run; `report`: the content of its evaluation.json, or nothing.
 
-    `longer`: the command that trains longer.
+    `longer`, `scratch`: the commands that train longer, and from random weights.
     """
-    steps = [f"longer ({report.get('facts', {}).get('verdict', 'for sharper faces')}): {longer}"]
+    verdict = report.get("facts", {}).get("verdict", "")
+    steps = [f"longer ({verdict or 'for sharper faces'}): {longer}"]
+    if "init=" in verdict:
+        steps.append(f"faces that learn from your photographs alone: {scratch}")
     copied = report.get("measures", {}).get("memorization", {}).get("value", 0)
     if copied > MEMORIZED:
         steps.append(f"{copied:.0%} of the faces are close to a photograph: add photographs")
