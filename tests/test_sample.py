@@ -81,6 +81,7 @@ def test_stream_runs_until_it_is_stopped(
         ("latent=latent.json seeds=3", "latent and seeds exclude each other"),
         ("latent=latent.json", "No such file or directory"),
         ("keep=0.5 seeds=3", "keep chooses n seeds by itself"),
+        ("exclude=3 seeds=3", "exclude and seeds exclude each other"),
         ("keep=2", "keep must be a number from 0.01 to 1"),
         ("weights=nobody", "dcgan-28, full-28, full-64, labels-28, lite-28"),
     ],

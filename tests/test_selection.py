@@ -1,5 +1,6 @@
 """Seeds of faces with given attributes, in Python and on the command line."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,10 @@ import pytest
 
 from facegan import Generator, avatars
 from facegan.core.errors import FaceganError
+from facegan.core.images import open_image
+from facegan.core.provenance import PNG_KEY, Provenance
 from facegan.latent import selection
-from facegan.latent.selection import cell_counts, find_seeds
+from facegan.latent.selection import cell_counts, find_seeds, parse_attributes
 from facegan.networks.attributes import bundled_classifier, classify
 
 
@@ -68,7 +71,60 @@ def test_a_set_of_faces(cli) -> None:
         assert path.read_bytes() == (Path("again") / path.name).read_bytes()
     seeds = find_seeds(Generator.from_pretrained("lite-28"), shares, 8, keep=1.0)
     assert seeds == [face["seed"] for face in faces]
+    for face in faces:
+        assert {*parse_attributes(mark_of(face).attributes).items()} == {*face["ordered"].items()}
+        assert all(has == (name in face["attributes"]) for name, has in face["ordered"].items())
+        data = (Path("set") / face["file"]).read_bytes()
+        assert face["sha256"] == hashlib.sha256(data).hexdigest()
     assert "set are not in its manifest" in cli("sample", *options).err
+
+
+def mark_of(face: dict[str, Any]) -> Provenance:
+    mark = Provenance.from_xmp(open_image(Path("set") / face["file"]).info[PNG_KEY])
+    assert mark is not None
+    return mark
+
+
+def test_a_set_of_ordered_labels(cli) -> None:
+    order = ("weights=labels-28", "attributes=male:0.5,Eyeglasses:0.5", "keep=0.5")
+    cli.ok("sample", *order, "n=4", "out=set", "edit=Smiling:1")
+    faces = json.loads(Path("set/manifest.json").read_text())["faces"]
+    table = Generator.from_pretrained("labels-28").labels
+    assert table is not None
+    for face in faces:
+        (labels,) = table.draw([face["seed"]], {"Male": 0.5, "Eyeglasses": 0.5}).tolist()
+        ordered = {name: labels[table.names.index(name)] > 0 for name in ("Male", "Eyeglasses")}
+        assert face["ordered"] == ordered == parse_attributes(mark_of(face).attributes)
+    assert len({str(face["ordered"]) for face in faces}) == 4
+    assert cli("verify", "set").out.count(": the same\n") == 5
+    cli.ok("sample", *order[:2], "n=2", "out=plain")
+    assert cli("verify", "plain").out.count(": the same\n") == 3
+
+
+@pytest.mark.parametrize("keep", ["keep=0.5", "keep=1"])
+def test_excluded_faces_are_replaced(cli, keep: str) -> None:
+    order = ("weights=lite-28", "attributes=Male:0.5", "n=6", keep, "out=set")
+    cli.ok("sample", *order, "grid=false")
+    before = {path.name: path.read_bytes() for path in Path("set").glob("*.png")}
+    broken = json.loads(Path("set/manifest.json").read_text())["faces"][1:3]
+    seeds = ",".join(str(face["seed"]) for face in broken)
+    assert cli("sample", *order, "grid=false", f"exclude={seeds}").err == ""
+    after = {path.name: path.read_bytes() for path in Path("set").glob("*.png")}
+    assert before.keys() - after.keys() == {face["file"] for face in broken}
+    assert len(after) == 6
+    assert all(after[name] == data for name, data in before.items() if name in after)
+    faces = json.loads(Path("set/manifest.json").read_text())["faces"]
+    assert sum(face["ordered"]["Male"] for face in faces) == 3
+    excluded = [face["seed"] for face in broken]
+    how = {"keep": float(keep[5:]), "size": 28, "exclude": excluded}
+    again = avatars("again", 6, {"Male": 0.5}, "lite-28", **how)["faces"]
+    assert [face["seed"] for face in again] == [face["seed"] for face in faces]
+
+
+def test_seeds_are_excluded_without_a_search(cli) -> None:
+    cli.ok("sample", "weights=lite-28", "n=3", "exclude=0-1,3", "out=set", "grid=false")
+    names = sorted(path.name for path in Path("set").iterdir())
+    assert names == ["seed-0002.png", "seed-0004.png", "seed-0005.png"]
 
 
 def test_the_clearest_are_kept() -> None:

@@ -8,8 +8,13 @@ from conftest import REPOSITORY, python
 from PIL import Image
 
 from facegan import Generator, testing
+from facegan.core.errors import FaceganError
 from facegan.core.pretrained import digest
+from facegan.core.provenance import PNG_KEY, Provenance
 from facegan.latent import verification
+from facegan.latent.avatars import text_seed
+from facegan.latent.selection import logits_and_clarity
+from facegan.networks.attributes import bundled_classifier
 from facegan.testing import FaceProvider, face_png_fixture  # noqa: F401
 
 
@@ -42,6 +47,42 @@ def test_faces_to_order(face_png) -> None:
         face_png(7, upscale=0)
     with pytest.raises(ValueError, match="no labels to order Smiling by"):
         face_png(7, weights="lite-28", attributes="Smiling")
+
+
+def seed_of(data: bytes) -> int:
+    """The seed in the mark of a face."""
+    facts = Provenance.from_xmp(Image.open(io.BytesIO(data)).info[PNG_KEY])
+    assert facts is not None
+    return int(facts.seeds)
+
+
+def test_the_face_of_a_text_is_the_clearest_of_four(face_png) -> None:
+    generator = Generator.from_pretrained("lite-28")
+    classifiers = [bundled_classifier(size) for size in (28, 64)]
+    text = "user-42"
+    assert text_seed(text) == 1_837_714_083
+    clarities = {}
+    for keep in (1, 0.25):
+        data = face_png(text, weights="lite-28", keep=keep)
+        assert data == face_png(text_seed(text), weights="lite-28", keep=keep)
+        assert verification.compare(data, {digest(generator): generator}) == "the same"
+        image = generator.sample(seeds=[seed_of(data)], truncation=0.7)
+        clarities[keep] = logits_and_clarity(classifiers, image)[1].item()
+    assert seed_of(face_png(text, weights="lite-28", keep=1)) == text_seed(text)
+    assert clarities[0.25] > clarities[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"keep": 2}, "keep must be a number from 0.01 to 1, got 2"),
+        ({"truncation": -1}, "truncation must be a number from 0 to 10, got -1"),
+        ({"attributes": "Male:0.5"}, "one face has Male or lacks it, .*; write Male or -Male"),
+    ],
+)
+def test_a_face_is_refused(face_png, options: dict[str, float | str], message: str) -> None:
+    with pytest.raises((FaceganError, ValueError), match=message):
+        face_png(7, **options)
 
 
 def test_the_plugin_does_not_slow_pytest() -> None:

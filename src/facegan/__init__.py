@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from facegan.core.images import save_grid as save_grid
+    from facegan.latent.avatars import avatars as avatars
+    from facegan.latent.avatars import face_png as face_png
     from facegan.latent.finding import load_directions as load_directions
     from facegan.latent.projection import project as project
-    from facegan.latent.selection import avatars as avatars
     from facegan.latent.selection import find_seeds as find_seeds
     from facegan.networks.base import Generator as Generator
     from facegan.networks.latents import latents as latents
@@ -19,7 +20,8 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime reads it at i
 
 MODULES = {  # of the public names, imported at their first use, since torch takes seconds
     "Generator": "facegan.networks.base",
-    "avatars": "facegan.latent.selection",
+    "avatars": "facegan.latent.avatars",
+    "face_png": "facegan.latent.avatars",
     "find_seeds": "facegan.latent.selection",
     "latents": "facegan.networks.latents",
     "load_directions": "facegan.latent.finding",

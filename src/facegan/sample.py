@@ -4,6 +4,7 @@ python -m facegan.sample                                     ten faces, by the b
 python -m facegan.sample weights=outputs/latest seeds=0-63,100 truncation=0.7 grid=true
 python -m facegan.sample attributes=Smiling,-Eyeglasses      faces to order
 python -m facegan.sample attributes=Male:0.5,Eyeglasses:0.33 n=200 keep=0.25    the clearest, a set
+python -m facegan.sample n=200 keep=0.25 exclude=7,31         the same without faces that are broken
 python -m facegan.sample size=256                            faces of 256x256 pixels
 python -m facegan.sample interpolate=3,7,12 frames=120       a video of faces that turn into others
 python -m facegan.sample stream=true fps=4                   new faces in the terminal until stopped
@@ -35,7 +36,8 @@ EXCLUDED = {  # keys by others that they exclude
     "stream": ("interpolate", "sweep"),
     "size": ("upscale",),
     "sweep": ("interpolate",),
-    "latent": ("seeds", "attributes", "keep", "stream", "interpolate"),  # one face
+    "exclude": ("seeds", "stream", "interpolate"),
+    "latent": ("seeds", "attributes", "keep", "exclude", "stream", "interpolate"),
 }
 
 
@@ -48,6 +50,7 @@ class SampleConfig:
     seeds: str | None = MISSING
     attributes: str | None = MISSING
     keep: float | None = number(0.01, 1)
+    exclude: str | None = MISSING
     latent: str | None = MISSING
     truncation: float = number(0, 10)
     out: str = MISSING
@@ -87,6 +90,7 @@ class Drawing:
         from facegan.latent.movement import still_the_start
         from facegan.latent.selection import label_order, parse_attributes
         from facegan.networks.base import Generator  # torch, which --help does not need
+        from facegan.networks.latents import parse_seeds
 
         self.cfg = cfg
         self.generator = generator = Generator.from_pretrained(cfg.weights)
@@ -97,8 +101,10 @@ class Drawing:
         self.amounts = parse_edit(cfg.edit) if cfg.edit else {}
         if self.amounts:
             self.directions = load_directions(generator, True, self.amounts)
+        self.exclude = {*parse_seeds(cfg.exclude)} if cfg.exclude is not None else set()
         self.wanted = parse_attributes(cfg.attributes)
         self.order = label_order(generator, self.wanted)
+        self.found: dict[int, str] = {}  # by a search: seeds, and what each face has
         self.seeds = () if cfg.latent is not None else self._seeds()
         motion = "interpolation" if cfg.interpolate else "sweep" if cfg.sweep else ""
         facts = {"edit": cfg.edit or "", "attributes": cfg.attributes or "", "motion": motion}
@@ -110,7 +116,7 @@ class Drawing:
         import torch
 
         from facegan.core.images import grid, legible
-        from facegan.latent.selection import write_manifest
+        from facegan.latent.avatars import write_manifest
 
         cfg, z = self.cfg, self.latents(self.seeds)
         with_grid = 1 < len(z) <= MOST_IN_GRID if cfg.grid is None else cfg.grid
@@ -123,7 +129,8 @@ class Drawing:
             scale = legible(self.generator.image_size)
             self.save_image(grid(torch.stack(kept)), "grid", self.facts.seeds, scale)
         if cfg.keep is not None:
-            write_manifest(Path(cfg.out), self.facts, cfg.keep, self.seeds, torch.stack(kept))
+            images = torch.stack(kept)
+            write_manifest(Path(cfg.out), self.facts, cfg.keep, self.found, images, self.exclude)
         shown = f"; {Path(cfg.out) / 'grid.png'} shows them" if with_grid else ""
         print(f"{len(z)} face{'s' if len(z) > 1 else ''} in {cfg.out}{shown}")
 
@@ -182,28 +189,34 @@ class Drawing:
     def save_image(self, image: "Tensor", name: str, seeds: str, upscale: int = 1) -> None:
         """`upscale`: the default of the user's."""
         from facegan.core.images import save_image, to_pil
+        from facegan.latent.selection import own_order
 
-        scale, facts = self.upscale or upscale, replace(self.facts, seeds=seeds)
-        picture = to_pil(image, scale, self.filter, facts)
+        facts = replace(self.facts, seeds=seeds)
+        if seeds.isdecimal():  # of one face
+            own = self.found.get(int(seeds)) or own_order(self.generator, int(seeds), self.order)
+            facts = replace(facts, attributes=own or facts.attributes)
+        picture = to_pil(image, self.upscale or upscale, self.filter, facts)
         save_image(picture, Path(self.cfg.out) / f"{name}.png")
 
     def _seeds(self) -> Sequence[int]:
         """The seeds of `seeds` or `n`; with `keep`, or without labels, those that are wanted."""
-        from facegan.latent.selection import check_found, find_seeds
+        from facegan.latent.selection import check_found, find_faces
         from facegan.networks.latents import parse_seeds
 
         cfg, text = self.cfg, self.cfg.interpolate or self.cfg.seeds
         if cfg.keep is None and (self.order is not None or not self.wanted):
-            return range(cfg.n) if text is None else parse_seeds(text)
+            kept = (seed for seed in itertools.count() if seed not in self.exclude)
+            return [*itertools.islice(kept, cfg.n)] if text is None else parse_seeds(text)
         if text is not None or cfg.stream:
             raise ConfigError(
                 "keep chooses n seeds by itself, as attributes does for weights without labels: "
                 "give neither seeds nor stream nor interpolate"
             )
         how = {"truncation": cfg.truncation, "keep": cfg.keep, "order": self.order}
-        found = find_seeds(self.generator, self.wanted, cfg.n, **how, progress=True)
-        check_found(found, cfg.n, cfg.attributes)
-        return found
+        how |= {"progress": True, "exclude": self.exclude}
+        self.found = find_faces(self.generator, self.wanted, cfg.n, **how)
+        check_found(self.found, cfg.n, cfg.attributes)
+        return [*self.found]
 
 
 def _check(cfg: DictConfig) -> None:

@@ -1,6 +1,7 @@
 """Check marked PNG files: draw their faces again, and compare.
 
-python -m facegan.verify outputs/faces/*.png                 faces by bundled weights
+python -m facegan.verify outputs/faces                       the PNG files of a folder
+python -m facegan.verify a.png b.png                         faces by bundled weights
 python -m facegan.verify grid.png weights=outputs/latest     by weights of your own
 """
 
@@ -26,7 +27,7 @@ class VerifyConfig:
 
 def complete(arguments: list[str]) -> list[str]:
     """`arguments` with words that are not KEY=VALUE, or that name a file, as files=[…]."""
-    files = [a for a in arguments if a[:1] != "-" and ("=" not in a or Path(a).is_file())]
+    files = [a for a in arguments if a[:1] != "-" and ("=" not in a or Path(a).exists())]
     listed = ",".join(quote(file, ArgumentKind.TEXT) for file in files)
     return [*(a for a in arguments if a not in files), *([f"files=[{listed}]"] if files else [])]
 

@@ -96,7 +96,7 @@ def progress_bar(iterable: Iterable[Any] | None = None, **arguments: Any) -> "tq
         delay=LINE_INTERVAL,
         mininterval=LINE_INTERVAL,
         miniters=1,
-        leave=False,
+        leave=True,  # the last line, of what took longer than that
         ascii=True,
         ncols=0,  # the numbers without the bar
     )

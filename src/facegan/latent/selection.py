@@ -2,11 +2,7 @@
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from importlib.metadata import version
-from pathlib import Path
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -14,9 +10,6 @@ from torch import Tensor
 from facegan.core.checks import check_number, check_share
 from facegan.core.console import progress_bar
 from facegan.core.errors import FaceganError
-from facegan.core.files import write_json
-from facegan.core.images import enlargement, save_image, to_pil
-from facegan.core.provenance import GENERATED, Provenance
 from facegan.latent.directions import find_name, parse_numbers
 from facegan.networks.attributes import (
     BUNDLED_SIZES,
@@ -45,6 +38,7 @@ def find_seeds(
     keep: float | None = None,
     order: Mapping[str, float] | None = None,
     progress: bool = False,
+    exclude: Collection[int] = (),
 ) -> list[int]:
     """Up to `count` seeds, from `first` on, whose faces have some attributes and lack others.
 
@@ -55,8 +49,28 @@ def find_seeds(
     With `keep`, the mean of both bundled classifiers decides, and of each combination of attributes
     only the clearest share `keep` is taken, or more if it is rare. `order`: labels that the faces
     of a conditional generator are drawn with; they decide instead of the classifiers. `progress`
-    shows a bar. Raises FaceganError for an unknown attribute, ValueError for impossible numbers.
+    shows a bar. `exclude`: seeds that are left out; the next clearest of the same combinations take
+    their places. Raises FaceganError for an unknown attribute, ValueError for impossible numbers.
     """
+    found = find_faces(
+        generator, wanted, count, first, candidates, truncation, keep, order, progress, exclude
+    )
+    return [*found]
+
+
+def find_faces(
+    generator: Generator,
+    wanted: Mapping[str, float],
+    count: int,
+    first: int = 0,
+    candidates: int | None = None,
+    truncation: float = 1.0,
+    keep: float | None = None,
+    order: Mapping[str, float] | None = None,
+    progress: bool = False,
+    exclude: Collection[int] = (),
+) -> dict[int, str]:
+    """The seeds of `find_seeds`, each with its combination of attributes: "-Male,Eyeglasses"."""
     check_number("keep", 1 if keep is None else keep, 0.01, 1, whole=False)
     sizes = BUNDLED_SIZES if keep else (generator.image_size,)
     classifiers = [bundled_classifier(size).to(generator.device) for size in sizes]
@@ -68,7 +82,8 @@ def find_seeds(
     missing = {cell: math.ceil(number / (keep or 1)) for cell, number in counts.items()}
     most = CANDIDATES + MORE_CANDIDATES * count if candidates is None else candidates
     end = min(first + most, MAX_SEED + 1)
-    bar = progress_bar(desc="faces found", total=sum(missing.values()), disable=not progress)
+    left_out = {*exclude}
+    bar = progress_bar(desc="candidates", total=sum(missing.values()), disable=not progress)
     for start in range(first, end, BATCH):
         seeds = range(start, min(start + BATCH, end))
         faces = generator.sample(seeds=seeds, truncation=truncation, attributes=order)
@@ -76,15 +91,19 @@ def find_seeds(
         traits = (table.draw(seeds, order) if table else logits)[:, columns]
         for row in (traits.abs() >= MARGIN).all(dim=1).nonzero().flatten().tolist():
             cell = tuple((traits[row] > 0).tolist())
-            if missing.get(cell):
+            if missing.get(cell) and seeds[row] not in left_out:
                 pools[cell].append((-clarity[row].item(), seeds[row]))
                 missing[cell] -= 1
                 bar.update()
         if not any(missing.values()):
             break
+    bar.total = bar.n  # of rare faces, fewer are sorted out
     bar.close()
-    clearest = (sorted(pools[cell])[:number] for cell, number in counts.items())
-    return sorted(seed for pool in clearest for _, seed in pool)
+    found: dict[int, str] = {}
+    for cell, number in counts.items():
+        own = attributes_text({names[c]: has for c, has in zip(columns, cell, strict=True)})
+        found |= {seed: own for _, seed in sorted(pools[cell])[:number]}
+    return dict(sorted(found.items()))
 
 
 def logits_and_clarity(
@@ -99,65 +118,21 @@ def logits_and_clarity(
     return logits.mean(dim=0), (logits[0] - logits[-1]).abs().mean(dim=1)
 
 
-def check_found(seeds: Sequence[int], count: int, attributes: str) -> None:
+def own_order(generator: Generator, seed: int, order: Mapping[str, float] | None) -> str:
+    """What the face of a seed is drawn with, of an order in shares: "-Male,Eyeglasses"."""
+    if generator.labels is None or not order:
+        return ""
+    (row,) = generator.labels.draw([seed], order).tolist()
+    return attributes_text({name: row[generator.labels.names.index(name)] > 0 for name in order})
+
+
+def check_found(seeds: Collection[int], count: int, attributes: str) -> None:
     """Raises FaceganError for fewer than `count` seeds."""
     if len(seeds) < count:
         raise FaceganError(
             f"{len(seeds)} of {count} faces with attributes={attributes} were found; ask for fewer "
             "faces or attributes, or move faces by edit="
         )
-
-
-def avatars(
-    out: str | Path,
-    n: int = 200,
-    shares: Mapping[str, float] | None = None,
-    weights: str | Path = "full-64",
-    upscale: float | None = None,
-    filter: str = "lanczos",
-    keep: float = 0.25,
-    truncation: float = 1.0,
-    size: int = 256,
-) -> dict[str, Any]:
-    """Writes `n` faces as marked PNG files to a folder, and manifest.json, which it returns.
-
-    The faces are those of `find_seeds`: `shares` are its `wanted`, or labels of conditional
-    weights. A file has `size` pixels, or `upscale` times the weights'; `filter`: as in `to_pil`. On
-    one machine the files always have the same bytes. Raises FaceganError if there are too few such
-    faces, and for an unknown attribute; ValueError for numbers out of range.
-    """
-    generator, wanted = Generator.from_pretrained(weights), dict(shares or {})
-    upscale = enlargement(generator.image_size, size) if upscale is None else upscale
-    order, text = label_order(generator, wanted), attributes_text(wanted)
-    how: dict[str, Any] = {"upscale": upscale, "filter": filter}  # checked before the search
-    facts = generator.provenance(truncation=truncation, attributes=text, **how)
-    seeds = find_seeds(generator, wanted, n, truncation=truncation, keep=keep, order=order)
-    check_found(seeds, n, text)
-    images = generator.sample(seeds=seeds, truncation=truncation, attributes=order)
-    for seed, image in zip(seeds, images, strict=True):
-        picture = to_pil(image, upscale, filter, replace(facts, seeds=str(seed)))
-        save_image(picture, Path(out) / f"seed-{seed:04}.png")
-    return write_manifest(Path(out), facts, keep, seeds, images)
-
-
-def write_manifest(
-    folder: Path, facts: Provenance, keep: float, seeds: Sequence[int], images: Tensor
-) -> dict[str, Any]:
-    """Writes manifest.json: how `images`, (N, C, H, W) uint8, were drawn, and what they show."""
-    classifiers = [bundled_classifier(size) for size in BUNDLED_SIZES]
-    faces = []
-    for seed, logits, clarity in zip(seeds, *logits_and_clarity(classifiers, images), strict=True):
-        seen = [n for n, x in zip(classifiers[0].attributes, logits, strict=True) if x > 0]
-        face = {"file": f"seed-{seed:04}.png", "seed": seed, "attributes": seen}
-        faces.append({**face, "clarity": round(clarity.item(), 3)})
-    about = {"digital_source_type": GENERATED, "tool": f"facegan {version('facegan')}"}
-    fields = ("weights", "license", "truncation", "edit", "upscale", "filter")
-    manifest = {**about, **{name: getattr(facts, name) for name in fields}}
-    manifest |= {"shares": parse_attributes(facts.attributes), "keep": keep, "faces": faces}
-    write_json(folder / "manifest.json", manifest)
-    if others := len([*folder.glob("seed-*.png")]) - len(faces):
-        print(f"warning: {others} seed-*.png in {folder} are not in its manifest", file=sys.stderr)
-    return manifest
 
 
 def cell_counts(wanted: Mapping[str, float], count: int) -> dict[Cell, int]:

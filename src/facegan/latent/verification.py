@@ -22,16 +22,30 @@ INTACT = ("the same", "within one level")
 
 
 def verify(files: Iterable[str], weights: str | None = None) -> bool:
-    """Prints a verdict on each file, by the bundled weights and `weights`; are all INTACT?"""
+    """Prints a verdict on each file, by the bundled weights and `weights`; are all INTACT?
+
+    A folder stands for its PNG files. Raises FaceganError for a folder without one.
+    """
+    paths = [path for file in files for path in _files(file)]
     names = [name for name in pretrained.bundled() if "latent_dim" in pretrained.config_of(name)]
     names += [] if weights is None else [weights]
     generators = {pretrained.digest(g): g for g in map(Generator.from_pretrained, names)}
     verdicts = []
-    for path in files:
+    for path in paths:
         check_regular(found := Path(path).expanduser())
         verdicts.append(compare(found.read_bytes(), generators))
         print(f"{path}: {verdicts[-1]}", flush=True)
     return all(verdict in INTACT for verdict in verdicts)
+
+
+def _files(path: str) -> list[str]:
+    """The path of a file, or those of a folder's PNG files."""
+    folder = Path(path).expanduser()
+    if not folder.is_dir():
+        return [path]
+    if found := sorted(map(str, folder.glob("*.png"))):
+        return found
+    raise FaceganError(f"{path} is a folder without PNG files: give files, or a folder of them")
 
 
 def compare(data: bytes, generators: Mapping[str, Generator]) -> str:
