@@ -68,7 +68,7 @@ def packed(root: Path, size: int = 8) -> PackedDataset:
 @pytest.fixture
 def one_face(monkeypatch: pytest.MonkeyPatch) -> None:
     """The detector finds one face, at FACE."""
-    monkeypatch.setattr(align, "find_landmarks", lambda photo, largest_only: [FACE])
+    monkeypatch.setattr(align, "find_landmarks", lambda photo, *_: [FACE])
 
 
 def test_a_similarity_is_found_exactly() -> None:
@@ -135,9 +135,15 @@ def test_small_blurred_and_cut_off_faces_are_left_out(
 
 def test_one_of_two_faces_is_left_out(monkeypatch, one_face: None) -> None:
     found = [*align.find_landmarks(noise(600), True), None]
-    monkeypatch.setattr(align, "find_landmarks", lambda photo, largest: found)
+    monkeypatch.setattr(align, "find_landmarks", lambda photo, *_: found)
     ((_,), left_out) = FaceAligner(28)(encoded(noise(600)))
     assert left_out == [f"{align.UNCLEAR} (another face of the photograph is used)"]
+
+
+def test_one_face_is_the_largest_that_is_not_left_out(monkeypatch, one_face: None) -> None:
+    (face,) = align.find_landmarks(noise(600), True)
+    monkeypatch.setattr(align, "find_landmarks", lambda photo, *_: [None, face, face])
+    assert len(FaceAligner(28, faces="one")(encoded(noise(600))).images) == 1
 
 
 def test_a_face_may_reach_a_little_beyond_the_photograph(one_face: None) -> None:

@@ -181,6 +181,13 @@ def test_groups_are_sorted_and_compared_with_the_first(sweep: Path) -> None:
     assert table.difference(table.groups[0]) is None
 
 
+def test_runs_of_other_photographs_are_named(sweep: Path) -> None:
+    for number, data in enumerate(("celeba", "celeba", "celeba", "folder")):
+        record = {"finished": True, "data": {"path": f"data/packed/{data}-28"}}
+        (sweep / f"{number}" / "run.json").write_text(json.dumps(record))
+    assert "of other photographs" in table_of(sweep).source
+
+
 def test_evaluations_are_used_if_all_runs_have_the_same(sweep: Path) -> None:
     for run in find_runs(str(sweep)):
         assert "the last measurement during each training" in table_of(sweep).source

@@ -34,6 +34,7 @@ class Run:
     evaluation: dict[str, Any]  # evaluation.json; empty if there is none
     grid: Path | None  # the newest grid of the seeds 0-63
     notes: list[str]
+    photographs: str = ""  # the name of the packed data set
 
     @property
     def recipe(self) -> str:
@@ -107,7 +108,9 @@ def read_run(folder: Path) -> Run:
     notes += ["precision means little"] * ("precision" in evaluation.get("facts", {}))
     grids = [path for path in (folder / "samples").glob("epoch-*.png") if path.is_file()]
     grids.sort(key=lambda path: path.stat().st_mtime)
-    return Run(folder, config, entries, evaluation, grids[-1] if grids else None, notes)
+    grid = grids[-1] if grids else None
+    photographs = Path(str(dict(record.get("data") or {}).get("path", ""))).name
+    return Run(folder, config, entries, evaluation, grid, notes, photographs)
 
 
 def _read(path: Path, read: Callable[[Path], dict[str, Any]], notes: list[str]) -> dict[str, Any]:

@@ -111,6 +111,8 @@ def _source(runs: Sequence[Run], evaluated: bool) -> str:
         facts = runs[0].evaluation["facts"]
         return f"by facegan.evaluate, {facts['faces']} generated, against {facts['against']}"
     text = "the last measurement during each training, on the val split"
+    if len({run.photographs for run in runs} - {""}) > 1:
+        text += " (of other photographs: distances of such runs cannot be compared)"
     if all(run.evaluation for run in runs):
         return f"{text} (the runs' evaluation.json differ in what they compare)"
     targets = {str(flatten(run.config).get("model.generator._target_")) for run in runs}

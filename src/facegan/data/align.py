@@ -58,8 +58,8 @@ class FaceAligner(Decoder):
 
     A similarity maps a face's eyes and mouth corners to their positions in CelebA's aligned
     photographs. `crop` is in pixels of these; by default 108 for `align` "true", 153 for "wide".
-    `faces` "one" uses the largest face only. A call raises FaceganError if the detector's packages
-    are missing.
+    `faces` "one" takes the largest that is not left out. A call raises FaceganError if the
+    detector's packages are missing.
     """
 
     align: str = "true"
@@ -73,8 +73,11 @@ class FaceAligner(Decoder):
     def __call__(self, data: bytes) -> Faces:
         photo, _ = open_photo(data, self._least_scale)
         photo = flatten(photo, self.background).convert("RGB")
-        found = find_landmarks(photo, self.faces == "one")
-        results = [self._crop(photo, landmarks) for landmarks in found]
+        results: list[NDArray[np.uint8] | str] = []
+        for landmarks in find_landmarks(photo):  # the largest first
+            results.append(self._crop(photo, landmarks))
+            if self.faces == "one" and not isinstance(results[-1], str):
+                break
         images = [result for result in results if not isinstance(result, str)]
         left_out = [result for result in results if isinstance(result, str)]
         if images:  # the photograph itself is used
