@@ -88,7 +88,7 @@ def test_two_processes_train_and_resume_as_one(tmp_path: Path) -> None:
     train(tmp_path, "resume=run", "trainer.devices=1", "trainer.max_epochs=3")
     # 270 faces are eight batches of 32, half of each per process; every result is logged once
     assert images(run) == [*range(32, 3 * 256 + 1, 32)]
-    assert len(list(run.glob("samples/epoch-*.png"))) == 3
+    assert len(list(run.glob("samples/epoch-*.png"))) == 4
     assert Generator.from_pretrained(run).config["width"] == 8
     code, out = finish(torchrun(tmp_path, *ARGUMENTS, TWO, "hydra.run.dir=run"))
     assert code != 0

@@ -108,7 +108,7 @@ def test_a_run_leaves_its_files(trained_run: Path) -> None:
         "run.json",
         "checkpoints/last.ckpt",
         "checkpoints/previous-1.ckpt",
-        *(f"samples/epoch-00{number}.png" for number in (1, 2, 3)),
+        *(f"samples/epoch-00{number}.png" for number in range(4)),
         "samples/epochs.gif",
         "metrics.jsonl",
         "generator.safetensors",
@@ -126,16 +126,16 @@ def test_metrics_are_logged_against_images(trained_run: Path) -> None:
     assert step | {"learning_rate/discriminator", "learning_rate/generator"} <= lines[-1].keys()
     events = EventAccumulator(str(trained_run)).Reload()
     assert [event.step for event in events.Scalars("D_loss")] == list(range(8, 104, 8))
-    assert [event.step for event in events.Images("samples")] == [32, 64, 96]
+    assert [event.step for event in events.Images("samples")] == [0, 32, 64, 96]
 
 
 def test_pictures_of_a_run(trained_run: Path) -> None:
     side = (8 * 9 - 1) * 2
     frames = [Image.open(path) for path in sorted(trained_run.glob("samples/*.png"))]
-    assert [frame.size for frame in frames] == [(side, side)] * 3
-    assert len({frame.tobytes() for frame in frames}) == 3
+    assert [frame.size for frame in frames] == [(side, side)] * 4
+    assert len({frame.tobytes() for frame in frames}) == 4
     with Image.open(trained_run / "samples/epochs.gif") as gif:
-        assert (gif.n_frames, gif.size) == (3, (side, side))
+        assert (gif.n_frames, gif.size) == (4, (side, side))
 
 
 def test_weights_of_a_run_are_its_moving_average(trained_run: Path) -> None:
@@ -293,7 +293,7 @@ def test_a_killed_run_resumes_bit_for_bit(
         for folder in (whole, parts)
     )
     assert one_lines == other_lines
-    for picture in ("samples/epoch-001.png", "samples/epoch-004.png", "samples/epochs.gif"):
+    for picture in ("samples/epoch-000.png", "samples/epoch-004.png", "samples/epochs.gif"):
         assert (whole / picture).read_bytes() == (parts / picture).read_bytes()
 
 

@@ -56,7 +56,7 @@ def recalibrate(gan: GAN) -> None:
 
 
 class SampleGrid(Callback):
-    """After every epoch a grid of the EMA's images for the same 64 latents; at the end, a GIF.
+    """Before and after every epoch a grid of the EMA's images of the same 64 latents; then a GIF.
 
     In an epoch that takes longer than `seconds` there is one after each of these times, too, and
     live.png is replaced every `live` seconds. Both have the batch-norm statistics of the training.
@@ -68,24 +68,27 @@ class SampleGrid(Callback):
         self.live = live
         self.shown = -math.inf  # clock time of live.png
 
+    @rank_zero_only
     def on_train_start(self, trainer: pl.Trainer, gan: GAN) -> None:
         self.written = time.monotonic()
+        if gan.images_seen == 0:
+            self._save(trainer, gan, epoch=0)
 
     @rank_zero_only
     def on_train_batch_end(self, trainer: pl.Trainer, gan: GAN, *_: Any) -> None:
         last = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch or trainer.should_stop
         if not last and time.monotonic() - self.written >= self.seconds:
-            self._save(trainer, gan, f"-{gan.images_seen:09}")
+            self._save(trainer, gan, trainer.current_epoch + 1, f"-{gan.images_seen:09}")
         if self.live is not None and time.monotonic() - self.shown >= self.live:
             save_faces(gan, self.folder / "live.png")
             self.shown = time.monotonic()
 
     @rank_zero_only
     def on_train_epoch_end(self, trainer: pl.Trainer, gan: GAN) -> None:
-        self._save(trainer, gan)
+        self._save(trainer, gan, trainer.current_epoch + 1)
 
-    def _save(self, trainer: pl.Trainer, gan: GAN, suffix: str = "") -> None:
-        path = self.folder / f"epoch-{trainer.current_epoch + 1:03}{suffix}.png"
+    def _save(self, trainer: pl.Trainer, gan: GAN, epoch: int, suffix: str = "") -> None:
+        path = self.folder / f"epoch-{epoch:03}{suffix}.png"
         log_image(trainer, "samples", save_faces(gan, path), gan.images_seen)
         self.written = time.monotonic()
 
