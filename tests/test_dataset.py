@@ -50,9 +50,9 @@ def test_attributes_that_earlier_versions_packed(path: Path) -> None:
     assert np.array_equal(open_dataset(path).labels.attributes, 2 * np.eye(5, 2) - 1)
 
 
-@pytest.mark.parametrize("name", ["Young", "young"])
-def test_some_attributes(path: Path, name: str) -> None:
-    labels = open_dataset(path).with_attributes([name]).labels
+@pytest.mark.parametrize("names", [["Young"], ["young"], ["Young", "young"]])
+def test_some_attributes(path: Path, names: list[str]) -> None:
+    labels = open_dataset(path).with_attributes(names).labels
     assert labels.attribute_names == ("Young",)
     assert np.array_equal(labels.attributes, LABELS.attributes[:, 1:])
 

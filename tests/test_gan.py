@@ -359,6 +359,10 @@ def test_networks_of_different_shapes_are_refused(discriminator: nn.Module, shap
         (lambda: ADA(target=1.5), "target must be a number from -1 to 1, got 1.5"),
         (lambda: DiffAugment(["colour"]), "policy must be one of color, translation, cutout, got"),
         (lambda: SpectralDescent([], 0.1, beta2=1), "beta2 must be a number from 0 to 0.999999"),
+        (
+            lambda: tiny(generator_optimizer=partial(Adam, betas=[0.5])),
+            r"generator_optimizer: .*, got {'betas': \[0.5\]}",
+        ),
     ],
 )
 def test_values_out_of_range_are_refused(build: Callable[[], object], message: str) -> None:

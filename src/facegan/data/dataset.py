@@ -79,7 +79,8 @@ class PackedDataset:
             return self
         known = self.labels.attribute_names
         lower = {name.lower(): name for name in known}
-        names = [n if n in known else lower.get(n.lower(), n) for n in map(str, names)]
+        found = (n if n in known else lower.get(n.lower(), n) for n in map(str, names))
+        names = [*dict.fromkeys(found)]  # each once
         if unknown := [name for name in names if name not in known]:
             own = ", ".join(known) or "none; set data.labels"
             raise FaceganError(

@@ -203,8 +203,8 @@ def frozen(module: nn.Module) -> Iterator[None]:
 def _optimizer(player: str, factory: partial[Optimizer], network: nn.Module) -> Optimizer:
     try:
         optimizer = factory(network.parameters())
-    except (TypeError, ValueError) as error:  # torch's own rules
-        raise ValueError(f"{player}_optimizer: {error}") from error
+    except (IndexError, TypeError, ValueError) as error:  # torch's own rules
+        raise ValueError(f"{player}_optimizer: {error}, got {factory.keywords}") from error
     for group in optimizer.param_groups:
         group.setdefault("initial_lr", group["lr"])  # as torch's schedulers name it
     return optimizer
