@@ -31,8 +31,8 @@ from facegan.latent.verification import compare
 from facegan.networks.base import Generator
 from facegan.networks.dcgan import DCGANGenerator
 from facegan.networks.latents import MAX_SEED
-from facegan.web import faces, training
-from facegan.web.training import GENERATED, HEALTHY, PHOTOGRAPHS, PRESETS, Training
+from facegan.web import charts, faces, training
+from facegan.web.training import GENERATED, HEALTHY, PHOTOGRAPHS, PRESETS, REMEDIES, Training
 
 
 def uri(seed: int, weights: str = "lite-28", truncation: float = 1.0, **walk: Any) -> str:
@@ -206,7 +206,7 @@ def wait(runner: Training) -> int:
 def test_a_training_is_started_stopped_and_resumed_by_ordinary_commands(
     tmp_path: Path, monkeypatch
 ) -> None:
-    lines = "drawing faces:  45% 9/20\\nepoch 1: 5 images, about 9 s\\n"
+    lines = "drawing faces:  45% 9/20\\nepoch 1: 5 images, about 9 s to 1:03:00 of training\\n"
     run_script(monkeypatch, f"import time; print('{lines}', flush=True); time.sleep(600)")
     runner = Training(tmp_path, photographs=None)
     assert "No training yet" in runner.status()
@@ -217,7 +217,9 @@ def test_a_training_is_started_stopped_and_resumed_by_ordinary_commands(
         runner.start(GENERATED, 3)
     while "Starting" in runner.status():
         pass
-    assert runner.status() == f"Training {GENERATED}: epoch 1: 5 images, about 9 s"
+    assert runner.status() == f"Training {GENERATED}: drawing faces:  45%"
+    (runner.runs[-1] / "metrics.jsonl").write_text('{"images": 5000, "D_loss": 1}')
+    assert runner.status() == f"Training {GENERATED}: 5,000 images, about 9 s left"
     runner.stop()
     assert wait(runner) == -signal.SIGTERM
     assert "had not begun" in runner.status()
@@ -264,6 +266,7 @@ def test_the_remedy_goes_on_from_the_failed_run(tmp_path: Path, monkeypatch) -> 
     assert runner.process is not None
     assert [f"experiment=teaching/{HEALTHY}", f"init={failed}"] == runner.process.args[3:5]
     assert runner.runs[:-1] == [healthy, failed]
+    assert runner.status().endswith(f"The remedy: the failed weights, with {REMEDIES['collapse']}.")
 
 
 def test_runs_that_go_on_from_each_other_are_one_curve(tmp_path: Path) -> None:
@@ -279,13 +282,23 @@ def test_runs_that_go_on_from_each_other_are_one_curve(tmp_path: Path) -> None:
     assert widths == [2, 1, 2, 2]
 
 
-def test_the_axes_of_the_curves_are_numbers() -> None:
-    tab = pytest.importorskip("facegan.web.training_tab")
-    entries = [{"images": 2**10, "frechet_distance": 77.5}, {"images": 2**11}]
-    for chart in tab.CHARTS:
-        for healthy in ([], entries):
-            types = tab.plot(chart, entries, healthy).value["datatypes"]
-            assert (types["images"], types["value"]) == ("quantitative", "quantitative")
+def test_charts_show_what_a_run_has_logged() -> None:
+    entries = [{"images": 0, "D_loss": 1.0}, {"images": 20_000, "frechet_distance": 75.0}]
+    entries.append({"images": 40_000, "frechet_distance": 300.0})
+    distance, logits, losses, _ = charts.CHARTS
+    assert charts.draw(logits, entries, entries) == ""
+    assert charts.draw(distance, [], entries) == ""  # the healthy run's alone would be mistaken
+    html = charts.draw(distance, entries, entries[:2])
+    curves = re.findall(r'<polyline class="(\w+)" points="([^"]*)"', html)
+    assert curves == [
+        ("healthy", "214.0,147.5 214.0,147.5"),
+        ("frechet_distance", "214.0,147.5 388.0,26.0"),
+    ]
+    assert re.findall(r'class="[xy]"[^>]*>(\w+)<', html) == [
+        *("0", "100", "200", "300"),
+        *("0", "10k", "20k", "30k", "40k"),
+    ]
+    assert "NaN" not in charts.draw(losses, [{"images": 5, "D_loss": 0.0}], [])
 
 
 def test_the_page_offers_what_can_be_trained(tmp_path: Path) -> None:
@@ -444,7 +457,7 @@ def test_a_training_is_watched_stopped_and_resumed_in_a_browser(tab: Any) -> Non
     click("#start", "Training healthy")
     tab.locator("#live img").wait_for()
     wait_for_another_grid()
-    tab.locator(".vega-embed svg").first.wait_for()
+    tab.locator(".chart svg").first.wait_for()
     click("#stop", "Stopped")
     click("#resume", "Training healthy")
     wait_for_another_grid()

@@ -15,6 +15,15 @@ CSS = f"""
 .faces figcaption, .strip figcaption {{ font-size: .75em }}
 .strip {{ display: grid; gap: 6px;
   grid-template-columns: repeat(var(--columns), minmax(0, {FACE}px)) }}
+.chart {{ margin: 0 }}
+.chart svg {{ width: 100%; display: block; font-size: 13px; fill: currentColor }}
+.chart .title {{ font-weight: bold }}
+.chart line {{ stroke: currentColor; opacity: .15 }}
+.chart .x {{ text-anchor: middle }}
+.chart .y {{ text-anchor: end }}
+.chart polyline {{ fill: none; stroke-width: 2; stroke-linecap: round }}
+.chart .healthy {{ stroke-width: 6; opacity: .6 }}
+.chart figcaption {{ font-size: .85em }}
 @media (max-width: 600px) {{
   .faces {{ grid-template-columns: repeat(3, 1fr) }}
   .strip {{ grid-template-columns: repeat(var(--phone), minmax(0, {FACE}px)) }}

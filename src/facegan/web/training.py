@@ -19,7 +19,8 @@ from facegan.web.faces import relative
 
 COMMAND = ["-m", "facegan.train"]
 LOG = "training.log"
-PROGRESS = re.compile(r"epoch \d+: .* about .*|\w[\w ]*: +\d+%")  # in a line of the log
+LEFT = re.compile(r"epoch \d+: .*, (about .*) to ")  # in a line of the log
+PREPARING = re.compile(r"\w[\w ]*: +\d+%")  # at its beginning
 HEALTHY, COLLAPSE = "healthy", "collapse"
 PRESETS = {
     HEALTHY: "A good training, one to three minutes if the machine is idle: faces become clearer, "
@@ -28,11 +29,23 @@ PRESETS = {
     "times as fast as D. The faces break up; then all latents give nearly the same face. The "
     "Fréchet distance jumps, and recall falls back to 0.",
     "overfit": "Overfitting, half a minute: D memorizes its 134 training images. D_real_logits "
-    "rise far above D_fake_logits, and the faces stop improving.",
+    "leap to about 80 within 1,000 images; then they stay near 10, above D_fake_logits near 4. The "
+    "faces stop improving. There are too few images to measure the Fréchet distance.",
     "saturation": "Saturation, half a minute: D separates all images at once. D_loss and G_loss "
     "are flat near 0, and the grid shows noise to the end.",
 }
 GENERATED, PHOTOGRAPHS = "lite on generated faces", "lite on own photographs"
+DESCRIPTIONS = {
+    **PRESETS,
+    GENERATED: "The recipe `lite`, as long as you like, on 5,000 faces that `full-28` draws.",
+    PHOTOGRAPHS: "The recipe `lite`, as long as you like, on the photographs of `photos=`.",
+}
+REMEDY = " with the remedy"
+REMEDIES = {
+    COLLAPSE: "equal learning rates, R1, `relativistic`, and minibatch standard deviation in D",
+    "overfit": "4,000 training images, flips, equal learning rates, and R1",
+    "saturation": "`relativistic`, R1, equal learning rates, and one step of D for each of G",
+}
 STARTING = "Starting: the program is loaded; then the faces to learn from are drawn."
 LIVE = ["sample_every=3", "trainer.log_every_n_steps=10"]
 
@@ -69,7 +82,7 @@ class Training:
     def remedy(self) -> str:
         """Goes on from the weights of a failed run, with the settings of the healthy one."""
         recipe = [f"experiment=teaching/{HEALTHY}", f"init={self.runs[-1]}"]
-        return self._begin(f"{self.name} with the remedy", recipe, self.runs)
+        return self._begin(self.name + REMEDY, recipe, self.runs)
 
     def resume(self) -> str:
         """Resumes the run that was stopped."""
@@ -115,7 +128,13 @@ class Training:
         return STARTING
 
     def status(self) -> str:
-        """What is happening, and how long it will take."""
+        """What is happening, and how long it will take; of a remedy, what it changes."""
+        failed = self.name.removesuffix(REMEDY)
+        if failed == self.name:
+            return self._state()
+        return f"{self._state()} The remedy: the failed weights, with {REMEDIES[failed]}."
+
+    def _state(self) -> str:
         if not self.runs:
             return "No training yet."
         if self.can_be_resumed:
@@ -130,9 +149,16 @@ class Training:
         log = (self.runs[-1] / LOG).read_text(encoding="utf-8", errors="replace")
         lines = log.splitlines()
         if code is None:
-            found = [match[0] for line in lines if (match := PROGRESS.match(line))]
-            return f"Training {self.name}: {found[-1]}" if found else STARTING
+            progress = self._progress(lines)
+            return f"Training {self.name}: {progress}" if progress else STARTING
         return f"{self.name} has ended with an error: {lines[-1] if lines else code}"
+
+    def _progress(self, lines: Sequence[str]) -> str:
+        """The images seen and the time left, or what is prepared; `lines` of the log."""
+        if metrics(self.runs[-1:]):
+            left = [f", {match[1]} left" for line in lines if (match := LEFT.match(line))]
+            return f"{metrics(self.runs)[-1]['images']:,.0f} images{''.join(left[-1:])}"
+        return "".join([match[0] for line in lines if (match := PREPARING.match(line))][-1:])
 
     def healthy(self) -> list[Path]:
         """The newest run of the healthy preset with weights, which is shown beside others."""
