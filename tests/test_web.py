@@ -63,7 +63,7 @@ def test_the_gallery_draws_what_python_draws() -> None:
 
 
 def test_walks_and_edits_are_faces_in_columns() -> None:
-    steps, moving = faces.interpolate("lite-28", "3,7,12", 1.0)
+    steps, moving = faces.interpolate("lite-28", "3, 7 12", 1.0)
     drawn = uris(steps)
     first, last = (uri(seed, seeds=[3, 7, 12], motion="interpolation") for seed in (3, 12))
     assert (len(drawn), drawn[0], drawn[-1]) == (9, first, last)
@@ -291,7 +291,7 @@ def test_charts_show_what_a_run_has_logged() -> None:
     html = charts.draw(distance, entries, entries[:2])
     curves = re.findall(r'<polyline class="(\w+)" points="([^"]*)"', html)
     assert curves == [
-        ("healthy", "214.0,147.5 214.0,147.5"),
+        ("healthy", "214.0,146.0 214.0,146.0"),
         ("frechet_distance", "214.0,147.5 388.0,26.0"),
     ]
     assert re.findall(r'class="[xy]"[^>]*>(\w+)<', html) == [
@@ -399,6 +399,7 @@ def test_the_page_refuses_what_it_does_not_offer(url: str) -> None:
     for endpoint, arguments, rule in (
         ("/draw", ("lite-28", 0, 2.1), "greater than maximum value 2"),
         ("/draw", ("lite-28", -1, 1), "first seed must be a whole number"),
+        ("/edit", ("lite-28", 1.5, "Smiling", 2, "", 0, "", 0), "a whole number .* got 1.5"),
         ("/draw", ("/etc/passwd", 0, 1), "not in the list of choices"),
         ("/walk", ("lite-28", "<b>", 1), "&lt;b&gt;"),
         ("/edit", ("lite-28", 0, "Smiling", 6, "", 0, "", 0), "greater than maximum value 5"),

@@ -9,8 +9,8 @@ from facegan.core.run_files import Entry, thin
 from facegan.web.training import HEALTHY
 
 MAX_POINTS = 300  # of a curve
-WIDTH, HEIGHT = 400, 210
-LEFT, RIGHT, TOP, BOTTOM = 40, 12, 26, 22  # margins
+WIDTH, HEIGHT = 400, 222
+LEFT, RIGHT, TOP, BOTTOM = 40, 12, 26, 36  # margins
 COLOURS = ("#d9480f", "#1971c2")  # of two metrics
 GREY = "#9aa0a6"
 
@@ -105,9 +105,10 @@ def _drawn(curves: Mapping[str, Points], colours: Mapping[str, str], least: Sequ
         for t in _ticks(low, low + height)
     ]
     parts += [
-        f'<text class="x" x="{x(t):.1f}" y="{HEIGHT - 5}">{_number(t)}</text>'
+        f'<text class="x" x="{x(t):.1f}" y="{HEIGHT - 20}">{_number(t)}</text>'
         for t in _ticks(0, right)
     ]
+    parts.append(f'<text class="x" x="{x(right / 2):.1f}" y="{HEIGHT - 5}">images</text>')
     for name, points in curves.items():
         ends = points if len(points) > 1 else points * 2  # a dot
         path = " ".join(f"{x(images):.1f},{y(value):.1f}" for images, value in ends)

@@ -127,7 +127,7 @@ def _with_seeds(
 
 def interpolate(name: str, text: str, truncation: float) -> tuple[str, str]:
     """STEPS faces from the first seed to the last, and a GIF that passes all seeds and loops."""
-    seeds = parse_seeds(text)
+    seeds = parse_seeds(",".join(text.replace(",", " ").split()))
     if not 2 <= len(seeds) <= MAX_KEYFRAMES:
         raise ValueError(f"a walk passes 2 to {MAX_KEYFRAMES} seeds, got {len(seeds)}")
     generator = load(name)

@@ -12,6 +12,10 @@ from facegan.web.training import Training
 from facegan.web.training_tab import training_tab
 
 CACHE = (600, 3600)  # seconds between two searches for old uploads, and the age of these
+SYNTHETIC = (
+    "All faces are synthetic, except in photographs that you upload. Say so where you show them: "
+    "a saved PNG has a mark that says it, a screenshot has not."
+)
 TRUNCATION = "below 1: more ordinary faces; above 1: more unusual ones"
 SESSIONS = 64  # pages whose state is kept: about 0.5 MB each, with a full gallery 5 MB
 WAITING = 64  # requests that may wait; Gradio answers one of a kind at a time
@@ -20,7 +24,7 @@ WAITING = 64  # requests that may wait; Gradio answers one of a kind at a time
 def build_page(outputs: Path, training: Training) -> gr.Blocks:
     """The page; `choices` of `outputs` are the weights."""
     with gr.Blocks(title="facegan", analytics_enabled=False, delete_cache=CACHE) as page:
-        gr.Markdown("# facegan\nAll faces are synthetic, except in photographs that you upload.")
+        gr.Markdown(f"# facegan\n{SYNTHETIC}")
         weights = gr.Dropdown(choices(outputs), value=tabs.DEFAULT_WEIGHTS, label="weights")
         truncation = gr.Slider(0, 2, value=1.0, step=0.05, label="truncation", info=TRUNCATION)
         with gr.Tab("Faces") as faces:

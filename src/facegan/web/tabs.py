@@ -63,7 +63,9 @@ def order_tab(opened: Any, weights: gr.Dropdown, truncation: gr.Slider) -> None:
 
 def walk_tab(opened: Any, weights: gr.Dropdown, truncation: gr.Slider) -> None:
     gr.Markdown("Nine faces from the first seed to the last, and a loop past all seeds.")
-    seeds = gr.Textbox("3,7,12", label="seeds, from two to six", max_length=100)
+    seeds = gr.Textbox(
+        "3,7,12", label="seeds, from two to six, with commas or spaces between", max_length=100
+    )
     button = gr.Button("Walk", variant="primary", elem_id="walk")
     shown, moving = gr.HTML(elem_id="steps"), gr.HTML(elem_id="animation")
     inputs = [weights, seeds, truncation]
@@ -71,7 +73,11 @@ def walk_tab(opened: Any, weights: gr.Dropdown, truncation: gr.Slider) -> None:
 
 
 def edit_tab(opened: Any, weights: gr.Dropdown) -> None:
-    gr.Markdown("Above: eight faces. Below: the same, their latents (numbers) moved by directions.")
+    gr.Markdown(
+        "Above: eight faces. Below: the same, their latents (numbers) moved by directions. If an "
+        "amount of 2 changes too little, try up to 4. PCA_1 to PCA_10 have no name: the directions "
+        "in which this generator's faces differ most."
+    )
     seed = _seed()
     rows = _direction_rows(weights)
     find = gr.Button("Find these weights' directions (minutes)", elem_id="find", visible=False)
@@ -85,7 +91,8 @@ def edit_tab(opened: Any, weights: gr.Dropdown) -> None:
 def photograph_tab(weights: gr.Dropdown) -> None:
     gr.Markdown(
         "Finds the latent (the numbers) whose face is nearest to a photograph. The file stays on "
-        "the machine that runs this page, and is deleted after an hour."
+        "the machine that runs this page, and is deleted after an hour. Use a photograph only with "
+        "the consent of the person in it, a pupil's with that of the parents."
     )
     with gr.Row():
         photo = gr.Image(label="photograph", type="filepath", image_mode=None, elem_id="photo")
@@ -114,7 +121,7 @@ def report(name: str) -> str:
 
 
 def _seed() -> gr.Number:
-    return gr.Number(0, label="first seed", precision=0)
+    return gr.Number(0, label="first seed")  # whoever draws refuses 1.5
 
 
 def attribute_choices(weights: str) -> list[gr.Dropdown]:

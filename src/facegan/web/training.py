@@ -23,7 +23,7 @@ LEFT = re.compile(r"epoch \d+: .*, (about .*) to ")  # in a line of the log
 PREPARING = re.compile(r"\w[\w ]*: +\d+%")  # at its beginning
 HEALTHY, COLLAPSE = "healthy", "collapse"
 PRESETS = {
-    HEALTHY: "A good training, one to three minutes if the machine is idle: faces become clearer, "
+    HEALTHY: "A good training, about a minute on two idle cores: faces become clearer, "
     "and stay different. The Fréchet distance falls. Train it first: others are compared with it.",
     COLLAPSE: "Mode collapse, about a minute: goes on from the healthy faces, but G learns twenty "
     "times as fast as D. The faces break up; then all latents give nearly the same face. The "
