@@ -292,7 +292,7 @@ def test_charts_show_what_a_run_has_logged() -> None:
     curves = re.findall(r'<polyline class="(\w+)" points="([^"]*)"', html)
     assert curves == [
         ("healthy", "214.0,146.0 214.0,146.0"),
-        ("frechet_distance", "214.0,147.5 388.0,26.0"),
+        ("frechet_distance", "214.0,146.0 388.0,26.0"),
     ]
     assert re.findall(r'class="[xy]"[^>]*>(\w+)<', html) == [
         *("0", "100", "200", "300"),
