@@ -296,7 +296,7 @@ def test_charts_show_what_a_run_has_logged() -> None:
     ]
     assert re.findall(r'class="[xy]"[^>]*>(\w+)<', html) == [
         *("0", "100", "200", "300"),
-        *("0", "10k", "20k", "30k", "40k"),
+        *("0", "10k", "20k", "30k", "40k", "images"),
     ]
     assert "NaN" not in charts.draw(losses, [{"images": 5, "D_loss": 0.0}], [])
 
