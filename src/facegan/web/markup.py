@@ -24,6 +24,7 @@ CSS = f"""
 .chart polyline {{ fill: none; stroke-width: 2; stroke-linecap: round }}
 .chart .healthy {{ stroke-width: 6; opacity: .6 }}
 .chart figcaption {{ font-size: .85em }}
+.prose td {{ min-width: 6em }}
 @media (max-width: 600px) {{
   .faces {{ grid-template-columns: repeat(3, 1fr) }}
   .strip {{ grid-template-columns: repeat(var(--phone), minmax(0, {FACE}px)) }}

@@ -53,9 +53,9 @@ def training_tab(training: Training) -> gr.Timer:
             gr.Image(buttons=[], format="png", elem_id=key, min_width=300, visible=False)
             for key in ("live", "healthy")
         ]
-        charts = [gr.HTML(min_width=300)]
+        charts = [_chart()]
     with gr.Row():
-        charts += [gr.HTML(min_width=300) for _ in CHARTS[1:]]
+        charts += [_chart() for _ in CHARTS[1:]]
     for title, file in DOCUMENTS.items():
         if (DOCS / file).is_file():
             with gr.Accordion(title, open=False):
@@ -72,6 +72,11 @@ def training_tab(training: Training) -> gr.Timer:
     for event in (timer.tick, epoch.change):
         on(event, update, epoch, outputs, show_progress="hidden", api_visibility="private")
     return timer
+
+
+def _chart() -> gr.HTML:
+    with gr.Column(min_width=300):
+        return gr.HTML()
 
 
 def document(path: Path) -> str:
