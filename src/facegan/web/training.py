@@ -25,7 +25,7 @@ HEALTHY, COLLAPSE = "healthy", "collapse"
 PRESETS = {
     HEALTHY: "A good training, about a minute on two idle cores: faces become clearer, "
     "and stay different. The Fréchet distance falls. Train it first: others are compared with it.",
-    COLLAPSE: "Mode collapse, about a minute: goes on from the healthy faces, but G learns twenty "
+    COLLAPSE: "Mode collapse, half a minute: goes on from the healthy faces, but G learns twenty "
     "times as fast as D. The faces break up; then all latents give nearly the same face. The "
     "Fréchet distance jumps, and recall falls back to 0.",
     "overfit": "Overfitting, half a minute: D memorizes its 134 training images. D_real_logits "
@@ -42,7 +42,7 @@ DESCRIPTIONS = {
 }
 REMEDY = " with the remedy"
 REMEDIES = {
-    COLLAPSE: "equal learning rates, R1, `relativistic`, and minibatch standard deviation in D",
+    COLLAPSE: "equal learning rates, `relativistic`, and minibatch standard deviation in D",
     "overfit": "4,000 training images, flips, equal learning rates, and R1",
     "saturation": "`relativistic`, R1, equal learning rates, and one step of D for each of G",
 }
@@ -132,7 +132,8 @@ class Training:
         failed = self.name.removesuffix(REMEDY)
         if failed == self.name:
             return self._state()
-        return f"{self._state()} The remedy: the failed weights, with {REMEDIES[failed]}."
+        state = self._state().rstrip(".")
+        return f"{state}. The remedy: the failed weights, with {REMEDIES[failed]}."
 
     def _state(self) -> str:
         if not self.runs:
