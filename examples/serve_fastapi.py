@@ -1,15 +1,16 @@
-"""Faces by seed as marked PNG files: pip install fastapi uvicorn; uvicorn serve_fastapi:app."""
+"""Faces by id as marked PNG files: pip install fastapi uvicorn; uvicorn serve_fastapi:app."""
 
-from fastapi import FastAPI, Path, Response
+from fastapi import FastAPI, Response
 
-from facegan import Generator
-from facegan.core.images import png
+from facegan import face_png
 
-app, generator = FastAPI(), Generator.from_pretrained("full-64")
+app = FastAPI()
+face_png(0)  # loads the weights at the start
+FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 
 
-@app.get("/faces/{seed}.png")
-def face(seed: int = Path(ge=0, lt=2**32)) -> Response:
-    (image,) = generator.sample(seeds=[seed])
-    facts = generator.provenance([seed])
-    return Response(png(image, 4, "lanczos", facts), media_type="image/png")
+@app.get("/faces/{id}.png")
+def face(id: str) -> Response:
+    """/faces/7.png is the face of seed 7, /faces/user-42.png that of a text."""
+    seed = int(id) if id.isdecimal() and len(id) < 10 else id
+    return Response(face_png(seed, weights="full-64"), media_type="image/png", headers=FOREVER)

@@ -17,7 +17,7 @@ import torch
 from conftest import REPOSITORY, Cli, edited_faces
 from torch import Tensor
 
-from facegan import Generator
+from facegan import Generator, face_png
 from facegan.core.errors import FaceganError
 from facegan.core.images import open_image
 from facegan.core.provenance import PNG_KEY, Provenance
@@ -278,13 +278,34 @@ def assert_is_seed_7(path: Path, generator: Generator) -> None:
     assert_drawn(open_image(path), generator.sample(seeds=[7]))
 
 
-def test_python_without_torch_draws_the_face(
-    site: Path, workdir: Path, generator: Generator
-) -> None:
+def test_python_without_torch_draws_the_face(site: Path, workdir: Path, cli: Cli) -> None:
     shutil.copy(site / "generator.onnx", workdir)
     code = "import sys\nsys.modules['torch'] = None\n" + example("serve_onnx.py")
     subprocess.run([sys.executable, "-c", code], check=True)
-    assert_is_seed_7(workdir / "seed-7.png", generator)
+    mark = Provenance.from_xmp(open_image("seed-7.png").info[PNG_KEY])
+    assert mark is not None
+    assert (mark.seeds, mark.truncation, mark.upscale, mark.filter) == ("7", 0.7, 4, "lanczos")
+    assert "non-commercial" in mark.license
+    cli.ok("verify", "seed-7.png")
+
+
+@pytest.mark.parametrize("order", [{}, {"Male": False, "Eyeglasses": True}])
+def test_python_without_torch_draws_orders(
+    ordered_site: Path, workdir: Path, cli: Cli, order: dict[str, bool]
+) -> None:
+    shutil.copy(ordered_site / "generator.onnx", workdir)
+    code = example("serve_onnx.py").replace("ORDER = {}", f"ORDER = {order}")
+    subprocess.run([sys.executable, "-c", code], check=True)
+    cli.ok("verify", "seed-7.png")
+
+
+@pytest.fixture(scope="module")
+def ordered_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    onnx_model = pytest.importorskip("facegan.deployment.onnx_model", exc_type=ImportError)
+    model = onnx_model.to_onnx(Generator.from_pretrained("labels-28"), {"license": "none"})
+    out = tmp_path_factory.mktemp("ordered")
+    (out / "generator.onnx").write_bytes(model.SerializeToString())
+    return out
 
 
 def test_node_draws_the_face(site: Path, workdir: Path, generator: Generator) -> None:
@@ -306,11 +327,13 @@ def test_fastapi_serves_the_face(workdir: Path, cli) -> None:
     names: dict[str, Any] = {"__name__": "faces"}
     exec(example("serve_fastapi.py"), names)
     client = testclient.TestClient(names["app"])
-    assert client.get("/faces/-1.png").status_code == 422
-    answer = client.get("/faces/7.png")
-    assert answer.headers["content-type"] == "image/png"
-    (workdir / "face.png").write_bytes(answer.content)
-    assert cli("verify", "face.png").out == "face.png: the same\n"
+    answers = [client.get(f"/faces/{name}.png") for name in ("7", "user-42")]
+    assert answers[0].content == face_png(7, weights="full-28") != answers[1].content
+    for answer in answers:
+        assert answer.headers["content-type"] == "image/png"
+        assert "immutable" in answer.headers["cache-control"]
+        (workdir / "face.png").write_bytes(answer.content)
+        assert cli("verify", "face.png").out == "face.png: the same\n"
 
 
 def test_choices_of_labels_draw_the_faces_of_python(browser: Any, cli: Cli) -> None:

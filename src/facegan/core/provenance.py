@@ -2,7 +2,7 @@
 
 import re
 import xml.etree.ElementTree as ET
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from importlib.metadata import version
 from typing import Any, Self
 from xml.sax.saxutils import quoteattr
@@ -51,6 +51,10 @@ class Provenance:
         for name, text in facts.items():  # XML does not allow control characters
             facts[name] = quoteattr("".join(c if c.isprintable() else " " for c in text))
         return PACKET % " ".join(f"{name}={text}" for name, text in facts.items())
+
+    def template(self) -> str:
+        """An XMP packet for other programs, which replace seeds, edit, attributes and motion."""
+        return replace(self, seeds="0", edit="none", attributes="none", motion="none").to_xmp()
 
     @classmethod
     def from_xmp(cls, packet: str) -> Self | None:

@@ -3,6 +3,7 @@
 import json
 import logging
 import warnings
+from dataclasses import replace
 from importlib.metadata import version
 
 import numpy as np
@@ -41,7 +42,8 @@ class _ImageGenerator(nn.Module):
 def to_onnx(generator: Generator, about: dict[str, str]) -> onnx.ModelProto:
     """The model: input `latents` (N, latent_dim), output `images` (N, H, W, C), metadata `about`.
 
-    A conditional generator's has a second input, `labels` (N, A). Weights that are exact in half
+    A conditional generator's has a second input, `labels` (N, A). `about` has the key license; the
+    metadata have the template of a mark, too. Weights that are exact in half
     precision are stored in it, as in the bundled files.
     """
     for name in ("torch.onnx", "onnxscript", "onnx_ir"):  # they report every optimization
@@ -65,7 +67,8 @@ def to_onnx(generator: Generator, about: dict[str, str]) -> onnx.ModelProto:
     model: onnx.ModelProto = program.model_proto
     _remove_traces(model)
     _store_in_half_precision(model.graph)
-    helper.set_model_props(model, {**about, **_metadata(generator)})
+    mark = replace(generator.provenance(), license=about["license"]).template()
+    helper.set_model_props(model, {**about, **_metadata(generator), "mark": mark})
     onnx.checker.check_model(model, full_check=True)
     return model
 

@@ -54,11 +54,9 @@ def build_page(
 
 def _config(generator: Generator, directions: Directions, about: dict[str, str]) -> str:
     """The constants of the page's scripts, as JSON that may stand in a script element."""
-    # of saved PNG files; the page replaces these facts
-    mark = generator.provenance([0], edit="none", motion="none")
     config = {
         "name": about["name"],
-        "mark": replace(mark, license=about["license"]).to_xmp(),
+        "mark": replace(generator.provenance(), license=about["license"]).template(),
         "imageSize": generator.image_size,
         "channels": generator.channels,
         "latentDim": generator.latent_dim,
