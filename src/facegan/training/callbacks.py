@@ -72,7 +72,10 @@ class SampleGrid(Callback):
     def on_train_start(self, trainer: pl.Trainer, gan: GAN) -> None:
         self.written = time.monotonic()
         if gan.images_seen == 0:
+            before = {name: value.clone() for name, value in gan.ema.state_dict().items()}
+            recalibrate(gan)  # as after every epoch; the first statistics would give grey tiles
             self._save(trainer, gan, epoch=0)
+            gan.ema.load_state_dict(before)
 
     @rank_zero_only
     def on_train_batch_end(self, trainer: pl.Trainer, gan: GAN, *_: Any) -> None:
