@@ -19,7 +19,7 @@ def measures(report: dict[str, Any]) -> list[str]:
         if measure["low"] is not None:
             spread = f"95%: {measure['low']:.3f} to {measure['high']:.3f}"
         elif measure["standard_error"] is not None:
-            spread = f"± {measure['standard_error']:.4f}"
+            spread = f"standard error {measure['standard_error']:.4f}"
         label = name.replace("_", " ").replace("frechet", "Fréchet")
         lines.append(
             f"| {label} | {measure['value']:.4f} | {spread} | {measure['reference']:.4f} |"

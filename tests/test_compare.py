@@ -181,6 +181,31 @@ def test_groups_are_sorted_and_compared_with_the_first(sweep: Path) -> None:
     assert table.difference(table.groups[0]) is None
 
 
+def test_a_repeated_seed_counts_once(sweep: Path) -> None:
+    make_run(sweep / "replay", "lite", 1, [9.0, 5.0])
+    lite = table_of(sweep).groups[0]
+    assert (len(lite.runs), lite.seeds) == (3, 2)
+    assert sorted(lite.measures["frechet_distance"].values) == [3.2, pytest.approx(4.0)]
+
+
+def test_an_evaluation_of_other_weights_is_noted(sweep: Path) -> None:
+    content = {"facts": {"images seen": "1000"}, "measures": {}}
+    (sweep / "0" / "evaluation.json").write_text(json.dumps(content))
+    assert read_run(sweep / "0").notes == ["evaluated after 1,000 of 2,000 images"]
+
+
+def test_classes_of_other_packages_keep_their_names(sweep: Path) -> None:
+    run = make_run(sweep / "4", "lite", 1, [1.0], loss={"_target_": "mine.losses.Hinge"})
+    assert read_run(run).settings["model.loss"] == "mine.losses.Hinge"
+
+
+def test_differences_are_to_the_baseline(sweep: Path, cli: Cli) -> None:
+    cli.ok("compare", f"runs={sweep}", f"baseline={sweep}/3", f"out={sweep}/out")
+    best, _ = json.loads((sweep / "out/comparison.json").read_text())["groups"]
+    assert best["difference"]["value"] == pytest.approx(-5.0)
+    assert "not one of the runs" in cli.refusal("compare", f"runs={sweep}/0", f"baseline={sweep}/3")
+
+
 def test_runs_of_other_photographs_are_named(sweep: Path) -> None:
     for number, data in enumerate(("celeba", "celeba", "celeba", "folder")):
         record = {"finished": True, "data": {"path": f"data/packed/{data}-28"}}
@@ -196,7 +221,8 @@ def test_evaluations_are_used_if_all_runs_have_the_same(sweep: Path) -> None:
     assert table_of(sweep).source.endswith("/4\"]' 'trust=[mine.nets]'")
     add_evaluation(sweep / "4", 2.0, 0.1)
     table = table_of(sweep)
-    assert table.source == "by facegan.evaluate, 1000 of 28x28 generated, against 500"
+    how = "by facegan.evaluate, 1000 of 28x28 generated, against 500"
+    assert table.source == f"{how}; trainings of 1,000 to 2,000 images"
     assert table.runs[0].measures["frechet_distance"] == Summary((2.0,), pytest.approx(0.1))
     add_evaluation(sweep / "0", 1.0, 0.1, faces="500 of 28x28")
     assert "differ in what they compare" in table_of(sweep).source

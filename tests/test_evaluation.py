@@ -185,7 +185,7 @@ def test_training_photographs_have_no_reference_when_they_are_compared_with() ->
     assert len(lines) == 1 + len(METRICS)
     assert lines[0].split() == ["generated", "uncertainty", "real", "photographs"]
     assert lines[1].rstrip().endswith("]")
-    assert "±" in lines[2]
+    assert "standard error" in lines[2]
     assert lines[-1].rstrip().endswith(f"{measures['memorization'].reference:.4f}")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial, partialmethod
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import pytorch_lightning as pl
@@ -20,6 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader
 
 from facegan.core.batch import Batch
+from facegan.core.errors import FaceganError
 from facegan.core.images import to_float
 from facegan.core.paths import CONFIG_PATH
 from facegan.gan.augment import ADA, Augmentation, DiffAugment, NoAugmentation
@@ -368,6 +370,30 @@ def test_networks_of_different_shapes_are_refused(discriminator: nn.Module, shap
 def test_values_out_of_range_are_refused(build: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build()
+
+
+class Columns(DCGANDiscriminator):
+    def logits(self, features: Tensor) -> Tensor:
+        return super().logits(features)[:, None]
+
+
+class Unreduced(NonSaturating):
+    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        return fake_logits - real_logits
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"discriminator": Columns(3, image_size=SIZE)}, r"shape \(4,\), got \(4, 1\)"),
+        ({"loss": Unreduced()}, r"loss of the discriminator must be a scalar, got shape \(4,\)"),
+    ],
+)
+def test_logits_and_losses_of_other_shapes_are_refused(
+    changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(FaceganError, match=message):
+        train(tiny(**changes), 1)
 
 
 def test_each_parameter_group_keeps_its_own_learning_rate() -> None:

@@ -2,6 +2,7 @@
 
 python -m facegan.compare runs=outputs/sweeps/2026-11-26_10-00-00     a sweep
 python -m facegan.compare "runs=outputs/2026-11-*,outputs/latest"     globs and lists
+python -m facegan.compare runs=… baseline=outputs/RUN                 differences to a run's config
 """
 
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ class CompareConfig:
 
     runs: str = MISSING
     out: str | None = MISSING
+    baseline: str | None = MISSING
 
 
 class CompareSweep(Callback):
@@ -37,7 +39,7 @@ class CompareSweep(Callback):
 def main(cfg: DictConfig) -> None:
     from facegan.comparison.run import compare  # which --help does not need
 
-    compare(cfg.runs, Path(cfg.out) if cfg.out is not None else None)
+    compare(cfg.runs, Path(cfg.out) if cfg.out is not None else None, cfg.baseline)
 
 
 if __name__ == "__main__":

@@ -143,6 +143,7 @@ def main(cfg: DictConfig) -> float | None:
         run = Path(stored).resolve()
         folder = run if resume else folder
         cfg = stored_config(run, cfg, list(hydra_config.overrides.task))
+        cfg.replay = cfg.replay if resume else escape(str(run))
     elif cfg.init is not None and Path(cfg.init).is_absolute():
         cfg.init = escape(str(Path(cfg.init).resolve()))  # outputs/latest will be this run itself
     check_result(cfg.evaluate_every or None)

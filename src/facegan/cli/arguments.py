@@ -30,8 +30,8 @@ _KEYS = {
     ArgumentKind.FOLDER: "out",
     ArgumentKind.WEIGHTS: "weights init data.weights",
     ArgumentKind.FILE_OR_TEXT: "data.labels",
-    ArgumentKind.TEXT: "data.name data.background name title runs seeds exclude interpolate "
-    "attributes edit sweep",
+    ArgumentKind.TEXT: "data.name data.background name title runs baseline seeds exclude "
+    "interpolate attributes edit sweep",
     ArgumentKind.HYDRA: "hydra.run.dir hydra.sweep.dir",
 }
 LITERAL_KEYS = {key: kind for kind, keys in _KEYS.items() for key in keys.split()}

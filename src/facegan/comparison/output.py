@@ -47,13 +47,13 @@ def group_cells(table: Table) -> Cells:
     header = ["recipe", "differs", "seeds", *(metric.label for metric in table.metrics)]
     rows = [
         [
-            *map(_cell, (row.runs[0].recipe, row.differs, len(row.runs))),
+            *map(_cell, (row.runs[0].recipe, row.differs, row.seeds)),
             *_measures(row, table),
             _cell(table.difference(row)),
         ]
         for row in table.groups
     ]
-    return [*header, "difference to the first"], rows
+    return [*header, f"difference to the {'baseline' if table.baseline else 'first'}"], rows
 
 
 def _facts(row: Row) -> dict[str, Any]:

@@ -5,18 +5,24 @@ from pathlib import Path
 from facegan.comparison.output import group_cells, html_page, run_cells, to_csv, to_json
 from facegan.comparison.runs import find_runs, read_run
 from facegan.comparison.table import build_table
+from facegan.core.errors import FaceganError
 from facegan.core.files import write_bytes, write_json
 from facegan.core.tables import latex_table, markdown_table, table_text
 
 
-def compare(runs: str, out: Path | None) -> None:
+def compare(runs: str, out: Path | None, baseline: str | None = None) -> None:
     """Compares the runs that `runs` names (see `find_runs`), and writes the results to `out`.
 
     `out` defaults to the sweep's folder if all runs are of one sweep, else to outputs/comparison.
-    Raises FaceganError if no run is found.
+    `baseline`: the run to whose config the others are compared. Raises FaceganError if no run is
+    found, and for a baseline that is not one of the runs.
     """
     folders = find_runs(runs)
-    table = build_table([read_run(folder) for folder in folders])
+    base = None if baseline is None else find_runs(baseline)[0].resolve()
+    chosen = next((folder for folder in folders if folder.resolve() == base), None)
+    if base is not None and chosen is None:
+        raise FaceganError(f"baseline={baseline} is not one of the runs; give one of {runs}")
+    table = build_table([read_run(folder) for folder in folders], chosen)
     parent, *others = {folder.absolute().parent for folder in folders}
     is_a_sweep = not others and (parent / "multirun.yaml").is_file()
     out = out or (parent if is_a_sweep else Path("outputs/comparison"))

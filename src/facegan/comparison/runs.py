@@ -1,6 +1,7 @@
 """Reading run folders: finished, unfinished or damaged."""
 
 import glob
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -45,13 +46,15 @@ class Run:
         """The config with full keys, without paths and keys of what the run writes.
 
         {"model": {"loss": {"_target_": "facegan.gan.losses.Hinge"}}} -> {"model.loss": "Hinge"}.
+        Classes of other packages keep their full names.
         """
         settings = {}
         for key, value in flatten(self.config).items():
             if may_change(key) and key.partition(".")[0] not in COMPARED:
                 continue
             if key.endswith("._target_"):
-                key, value = key.removesuffix("._target_"), str(value).rpartition(".")[2]
+                key = key.removesuffix("._target_")
+                value = re.sub(r"^facegan\.(\w+\.)*", "", str(value))
             settings[key] = "null" if value is None else str(value)
         return settings
 
@@ -105,12 +108,22 @@ def read_run(folder: Path) -> Run:
     if record and record.get("finished") is not True:
         notes.append("unfinished")
     evaluation = _read_json(folder / EVALUATION, EVALUATION_FORM, notes)
+    notes += _stale(evaluation, entries)
     notes += ["precision means little"] * ("precision" in evaluation.get("facts", {}))
     grids = [path for path in (folder / "samples").glob("epoch-*.png") if path.is_file()]
     grids.sort(key=lambda path: path.stat().st_mtime)
     grid = grids[-1] if grids else None
     photographs = Path(str(dict(record.get("data") or {}).get("path", ""))).name
     return Run(folder, config, entries, evaluation, grid, notes, photographs)
+
+
+def _stale(evaluation: dict[str, Any], entries: list[Entry]) -> list[str]:
+    """A note if the evaluation is of other weights than the last."""
+    seen = evaluation.get("facts", {}).get("images seen", "")
+    last = entries[-1]["images"] if entries else 0
+    if not seen.isdecimal() or int(seen) == last:
+        return []
+    return [f"evaluated after {int(seen):,} of {last:,.0f} images"]
 
 
 def _read(path: Path, read: Callable[[Path], dict[str, Any]], notes: list[str]) -> dict[str, Any]:

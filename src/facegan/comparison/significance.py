@@ -52,7 +52,11 @@ def difference(a: Summary, b: Summary) -> Difference:
     if a.deviation is not None and b.deviation is not None:
         return Difference(value, welch_margin(a, b), "over seeds")
     if a.margin is not None and b.margin is not None:
-        return Difference(value, math.hypot(a.margin, b.margin), "over faces, one seed each")
+        return Difference(
+            value,
+            math.hypot(a.margin, b.margin),
+            "over the faces of one seed each: other seeds may differ by more",
+        )
     return Difference(value, None, "too few seeds")
 
 

@@ -2,8 +2,10 @@
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+import statistics
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from facegan.comparison.differences import describe, distinguishing_keys, group
@@ -12,7 +14,11 @@ from facegan.comparison.significance import Difference, Summary, difference
 from facegan.core.nested import flatten
 from facegan.evaluation.metrics import METRICS, PRIMARY, QUANTITIES, Quantity
 
-COMPARABLE = ("faces", "against", "dataset", "features")  # facts of evaluation.json
+UNEQUAL = 1.05  # of the images of the shortest training
+COMPARABLE = ("faces", "drawn", "against", "dataset", "features")  # facts of evaluation.json
+
+
+Measures = Callable[[Run], dict[str, Summary]]
 
 
 @dataclass(frozen=True)
@@ -22,6 +28,11 @@ class Row:
     runs: list[Run]
     differs: str
     measures: dict[str, Summary]  # by the metric's name
+
+    @property
+    def seeds(self) -> int:
+        """The number of seeds: a repeated seed says nothing about others."""
+        return len({str(run.config.get("seed")) for run in self.runs})
 
     @property
     def primary(self) -> float:
@@ -36,6 +47,7 @@ class Table:
     runs: list[Row]
     groups: list[Row]
     source: str
+    baseline: Path | None = None  # one of the runs; else differences are to the first group
 
     @property
     def metrics(self) -> list[Quantity]:
@@ -50,14 +62,15 @@ class Table:
         return [str(folder.relative_to(common)) for folder in folders]
 
     def difference(self, row: Row) -> Difference | None:
-        """How much a group's mean of the primary metric is above that of the first group."""
-        first = self.groups[0]
+        """How much a group's mean of the primary metric is above the baseline's."""
+        rows = (row for row in self.groups if self.baseline in [run.folder for run in row.runs])
+        first = next(rows, self.groups[0])
         if row is first or not {PRIMARY} <= row.measures.keys() & first.measures.keys():
             return None
         return difference(row.measures[PRIMARY], first.measures[PRIMARY])
 
 
-def build_table(runs: Sequence[Run]) -> Table:
+def build_table(runs: Sequence[Run], baseline: Path | None = None) -> Table:
     """Compares runs by values that were measured in the same way."""
     facts = [run.evaluation.get("facts", {}) for run in runs]
     bases = {tuple(fact.get(name) for name in COMPARABLE) for fact in facts}
@@ -67,23 +80,39 @@ def build_table(runs: Sequence[Run]) -> Table:
 
     def sorted_rows(groups: Sequence[list[Run]]) -> list[Row]:
         rows = [
-            Row(members, describe(members[0], keys), _over_seeds([*map(measures, members)]))
+            Row(members, describe(members[0], keys), _over_seeds(members, measures))
             for members in groups
         ]
         return sorted(rows, key=lambda row: row.primary)
 
     rows = sorted_rows([[run] for run in runs])
-    return Table(rows, sorted_rows(group([row.runs[0] for row in rows])), _source(runs, evaluated))
+    groups = sorted_rows(group([row.runs[0] for row in rows]))
+    return Table(rows, groups, _source(runs, evaluated), baseline)
 
 
-def _over_seeds(measures: Sequence[dict[str, Summary]]) -> dict[str, Summary]:
-    first, *others = measures
+def _over_seeds(runs: Sequence[Run], measures: Measures) -> dict[str, Summary]:
+    """The measures of each seed. Runs that repeat a seed, as a replay does, count as one."""
+    by_seed: dict[str, list[dict[str, Summary]]] = {}
+    for run in runs:
+        by_seed.setdefault(str(run.config.get("seed")), []).append(measures(run))
+    first, *others = [_mean(found) for found in by_seed.values()]
     if not others:
         return first
-    names = dict.fromkeys(name for found in measures for name in found)
+    names = dict.fromkeys(name for found in (first, *others) for name in found)
     return {
-        name: Summary(tuple(found[name].mean for found in measures if name in found))
+        name: Summary(tuple(found[name].mean for found in (first, *others) if name in found))
         for name in names
+    }
+
+
+def _mean(measures: Sequence[dict[str, Summary]]) -> dict[str, Summary]:
+    """The means of measures of one seed, with the first margin."""
+    return {
+        name: Summary(
+            (statistics.fmean(found[name].mean for found in measures if name in found),),
+            summary.margin,
+        )
+        for name, summary in measures[0].items()
     }
 
 
@@ -107,10 +136,15 @@ def _from_training(run: Run) -> dict[str, Summary]:
 
 
 def _source(runs: Sequence[Run], evaluated: bool) -> str:
+    images = [run.entries[-1]["images"] for run in runs if run.entries]
+    budgets = ""
+    if images and max(images) > UNEQUAL * min(images):
+        budgets = f"; trainings of {min(images):,.0f} to {max(images):,.0f} images"
     if evaluated:
         facts = runs[0].evaluation["facts"]
-        return f"by facegan.evaluate, {facts['faces']} generated, against {facts['against']}"
-    text = "the last measurement during each training, on the val split"
+        how = f"by facegan.evaluate, {facts['faces']} generated, against {facts['against']}"
+        return how + budgets
+    text = f"the last measurement during each training, on the val split{budgets}"
     if len({run.photographs for run in runs} - {""}) > 1:
         text += " (of other photographs: distances of such runs cannot be compared)"
     if all(run.evaluation for run in runs):

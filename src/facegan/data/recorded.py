@@ -17,6 +17,7 @@ RECORD_FORM = {
     "best_distance?": float | int | None,
     "data?": {"path": str, str: str},
     "rollbacks?": [dict],
+    "environment?": {str: str},
 }
 
 

@@ -46,7 +46,9 @@ def uncertainty(measure: Measure) -> str:
     """The 95% interval or the standard error, if there is one."""
     if measure.low is not None and measure.high is not None:
         return f"[{measure.low:.4f}, {measure.high:.4f}]"
-    return f"± {measure.standard_error:.4f}" if measure.standard_error is not None else ""
+    if measure.standard_error is None:
+        return ""
+    return f"standard error {measure.standard_error:.4f}"
 
 
 def render(template: str, package: str = "facegan.evaluation", **values: Any) -> str:

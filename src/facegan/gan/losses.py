@@ -108,8 +108,9 @@ class Wasserstein(AdversarialLoss):
 class RelativisticPairing(AdversarialLoss):
     """Each fake is compared with the real image at the same index (Huang et al. 2024, eq. 2).
 
-    The paper maximizes it with f(t) = -softplus(-t); here its negative is minimized. Do not use it
-    with batch norm in the discriminator.
+    After Jolicoeur-Martineau 2019 ("The relativistic discriminator"). Huang et al. maximize
+    it with f(t) = -softplus(-t); here its negative is minimized. Do not use it with batch norm in
+    the discriminator.
     """
 
     def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 
 from facegan.core.batch import Batch
 from facegan.core.checks import MANY, check_number
+from facegan.core.errors import FaceganError
 from facegan.core.images import to_float
 from facegan.core.seeds import derive_seed
 from facegan.gan.augment import Augmentation, NoAugmentation
@@ -133,7 +134,14 @@ class GAN(pl.LightningModule):
     def logits(self, images: Tensor, labels: Tensor | None) -> Tensor:
         """Of augmented images: (B,), or (B, B) with the labels of every image of the batch."""
         given = () if labels is None else (labels,)  # not every discriminator takes labels
-        return self.discriminator(self.augment(images), *given)
+        logits: Tensor = self.discriminator(self.augment(images), *given)
+        expected = (len(images), *map(len, given))
+        if logits.shape != expected:  # (B, 1) would broadcast
+            raise FaceganError(
+                f"the discriminator must return logits of shape {expected}, got "
+                f"{tuple(logits.shape)}"
+            )
+        return logits
 
     def discriminator_step(
         self, step: int, critic: Critic, real: Tensor, fake: Tensor, labels: Tensor | None
@@ -172,6 +180,11 @@ class GAN(pl.LightningModule):
 
     def update(self, name: str, loss: Tensor) -> None:
         """One step of the optimizer of "discriminator" or "generator"."""
+        if loss.ndim:
+            raise FaceganError(
+                f"the loss of the {name} must be a scalar, got shape {tuple(loss.shape)}: take the "
+                "mean over the images"
+            )
         wrapped = cast(list[Optimizer], self.optimizers())  # by Lightning, for mixed precision
         optimizer = dict(zip(self.optimizer_by_name, wrapped, strict=True))[name]
         optimizer.zero_grad()

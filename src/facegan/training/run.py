@@ -64,7 +64,7 @@ from facegan.training.folder import (
 )
 from facegan.training.health import UnhealthyError
 from facegan.training.initialization import freeze_layers, initialize
-from facegan.training.metrics import MetricsFile
+from facegan.training.metrics import MetricsFile, print_line
 from facegan.training.progress import (
     describe_device,
     print_results,
@@ -242,8 +242,16 @@ def _loggers(nodes: dict[str, Any], folder: Path, images_seen: int) -> list[Logg
 @rank_zero_only
 def _begin(config: dict[str, Any], folder: Path, trainer: pl.Trainer, data: dict[str, str]) -> None:
     """Writes config and record into the run folder, and points outputs/latest at it."""
+    before = read_record(Path(config["replay"] or folder)).get("environment", {})
+    now = environment(trainer)
+    for name in ("device", "precision", "torch"):
+        if before.get(name, now[name]) != now[name]:
+            print_line(
+                f"warning: {name} was {before[name]} and is {now[name]}, so that the weights will "
+                "not be the same bit for bit"
+            )
     save_config(config, folder / CONFIG)
-    write_record(folder, finished=False, data=data, environment=environment(trainer))
+    write_record(folder, finished=False, data=data, environment=now)
     for logger in trainer.loggers:
         logger.log_hyperparams(config)
     point_latest_at(folder)
