@@ -31,7 +31,7 @@ def test_differences_are_means_over_pixels_in_grey_levels() -> None:
     start[::2] = 100
     text = movement("run", start, Black(2, width=8, image_size=8), 64)
     assert text.startswith("the faces are no longer those of init=run: ")
-    assert text.endswith("moved by 50 of the 100 grey levels between two faces")
+    assert text.endswith("each has changed by 50% of the difference between two faces")
 
 
 def test_other_latents_or_sizes_cannot_be_compared() -> None:

@@ -81,8 +81,10 @@ def main(cfg: DictConfig) -> None:
     path = folder / "evaluation.json"
     report = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     print("\nlook at", *files, sep="\n  ")
-    scratch = shown(["quickstart", f"photos={cfg.photos}", "model=lite"])
-    print("try next", *next_steps(facts, report, train_longer(folder), scratch), sep="\n  ")
+    longer = " && ".join([threads() + train_longer(folder), *map(shown, steps[2:])])
+    title = steps[-1][3]
+    scratch = shown(["quickstart", f"photos={cfg.photos}", title, "model=lite", "evaluate_every=0"])
+    print("try next", *next_steps(facts, report, longer, scratch), sep="\n  ")
 
 
 def commands(keys: list[str], title: str, folder: Path) -> list[list[str]]:
@@ -96,11 +98,15 @@ def commands(keys: list[str], title: str, folder: Path) -> list[list[str]]:
     ]
 
 
+def threads() -> str:
+    """Before a command, the number of threads of `run`, unless the user has set one."""
+    chosen = leaving_a_core()["OMP_NUM_THREADS"]
+    return "" if "OMP_NUM_THREADS" in os.environ else f"OMP_NUM_THREADS={chosen} "
+
+
 def shown(words: list[str]) -> str:
     """The command of these words, as a shell reads it, with the number of threads of `run`."""
-    threads = f"OMP_NUM_THREADS={leaving_a_core()['OMP_NUM_THREADS']} "
-    command = f"python -m facegan.{shlex.join(words)}"
-    return command if "OMP_NUM_THREADS" in os.environ else threads + command
+    return f"{threads()}python -m facegan.{shlex.join(words)}"
 
 
 def run(words: list[str]) -> int:

@@ -25,7 +25,7 @@ def movement(init: str, start: Tensor, generator: Generator, images: int) -> str
     name = Path(init).name
     moved = _difference(start, generator.sample(seeds=SEEDS))
     apart = _difference(start, start.roll(1, 0))  # of different seeds
-    text = f"each has moved by {moved:.0f} of the {apart:.0f} grey levels between two faces"
+    text = f"each has changed by {moved / max(apart, 1):.0%} of the difference between two faces"
     if moved >= LITTLE * apart:
         return f"the faces are no longer those of init={name}: {text}"
     if images >= LEAST:

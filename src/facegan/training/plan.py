@@ -122,9 +122,8 @@ def _start(facts: Facts, size: int) -> Choice:
     many = facts.with_face is None or facts.with_face >= facts.looked_at / 2
     if many and size in START:
         overrides = f"init={START[size]} model.batch_size=64"
-        return Choice(
-            "start", overrides, "these weights draw faces already, and learn yours from there"
-        )
+        reason = "these weights learn your faces from theirs; by their terms, show none in public"
+        return Choice("start", overrides, reason)
     reason = f"no bundled weights have {size} pixels" if many else "most photographs show no face"
     return Choice("start", "model=lite", f"from random weights, since {reason}")
 
@@ -169,7 +168,10 @@ def next_steps(facts: Facts, report: Mapping[str, Any], longer: str, scratch: st
     verdict = report.get("facts", {}).get("verdict", "")
     steps = [f"longer ({verdict or 'for sharper faces'}): {longer}"]
     if "init=" in verdict:
-        steps.append(f"faces that learn from your photographs alone: {scratch}")
+        steps.append(
+            "faces of your photographs alone, which bundled weights' terms do not keep from being "
+            f"shown (docs/for-own-photos.md): {scratch}"
+        )
     copied = report.get("measures", {}).get("memorization", {}).get("value", 0)
     if copied > MEMORIZED:
         steps.append(f"{copied:.0%} of the faces are close to a photograph: add photographs")
