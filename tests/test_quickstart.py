@@ -150,4 +150,4 @@ def test_what_to_try_next_depends_on_the_report() -> None:
     assert "20% of the faces" in "".join(next_steps(FAMILY, copied, "again", "anew"))
     assert next_steps(FAMILY, {}, "again", "anew")[0] == "longer (for sharper faces): again"
     stock = {"facts": {"verdict": "the faces still resemble those of init=full-28"}}
-    assert next_steps(FAMILY, stock, "again", "anew")[1].endswith("alone: anew")
+    assert next_steps(FAMILY, stock, "again", "anew")[1].endswith("): anew")
