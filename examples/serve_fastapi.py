@@ -11,6 +11,5 @@ FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 
 @app.get("/faces/{id}.png")
 def face(id: str) -> Response:
-    """/faces/7.png is the face of seed 7, /faces/user-42.png that of a text."""
-    seed = int(id) if id.isdecimal() and len(id) < 10 else id
-    return Response(face_png(seed, weights="full-64"), media_type="image/png", headers=FOREVER)
+    """/faces/user-42.png is face_png("user-42"), and /faces/7.png face_png("7"), of texts both."""
+    return Response(face_png(id, weights="full-64"), media_type="image/png", headers=FOREVER)

@@ -328,7 +328,7 @@ def test_fastapi_serves_the_face(workdir: Path, cli) -> None:
     exec(example("serve_fastapi.py"), names)
     client = testclient.TestClient(names["app"])
     answers = [client.get(f"/faces/{name}.png") for name in ("7", "user-42")]
-    assert answers[0].content == face_png(7, weights="full-28") != answers[1].content
+    assert answers[0].content == face_png("7", weights="full-28") != answers[1].content
     for answer in answers:
         assert answer.headers["content-type"] == "image/png"
         assert "immutable" in answer.headers["cache-control"]

@@ -155,7 +155,12 @@ def write_manifest(
     about = {"digital_source_type": GENERATED, "tool": f"facegan {version('facegan')}"}
     fields = ("weights", "license", "truncation", "edit", "upscale", "filter")
     manifest = {**about, **{name: getattr(facts, name) for name in fields}}
-    manifest |= {"shares": parse_attributes(facts.attributes), "keep": keep, "faces": faces}
+    manifest |= {
+        "shares": parse_attributes(facts.attributes),
+        "keep": keep,
+        "exclude": sorted(exclude),
+    }
+    manifest["faces"] = faces
     write_json(folder / "manifest.json", manifest)
     _remove(folder / file_name(seed) for seed in exclude)
     if others := len([*folder.glob("seed-*.png")]) - len(faces):
