@@ -60,12 +60,12 @@ def training_tab(training: Training) -> gr.Timer:
         if (DOCS / file).is_file():
             with gr.Accordion(title, open=False):
                 gr.Markdown(document(DOCS / file))
-    on(name.change, _chosen, name, [about, minutes], api_visibility="private")
-    for button, function in zip(
-        buttons, (training.stop, training.resume, training.remedy), strict=True
-    ):
+    on([name.change, start.click], _chosen, name, [about, minutes], api_visibility="private")
+    functions = (training.stop, training.resume, training.remedy)
+    for button, function in zip(buttons, functions, strict=True):
         on(button.click, function, None, status)
     on(start.click, training.start, [name, minutes], status)
+    on(buttons[-1].click, lambda: "", None, about, api_visibility="private")  # the status says it
 
     update = partial(_update, training)
     outputs = [status, start, *buttons, epoch, *shown, *charts]
