@@ -1,5 +1,6 @@
 """One photograph's bytes -> its faces, each rotated, scaled and cropped as in CelebA."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -108,8 +109,8 @@ def frame_name(align: bool | str) -> str:
     return "true" if align is True else str(align)
 
 
-def find_landmarks(photo: Image.Image, largest_only: bool = False) -> list[Points | None]:
-    """The landmarks, (5, 2), of each face in an RGB photograph, the largest face first.
+def find_landmarks(photo: Image.Image) -> Iterator[Points | None]:
+    """Yields the landmarks, (5, 2), of each face in an RGB photograph, the largest face first.
 
     Each face is detected twice: in the whole photograph, and in its upright crop. None for a face
     that is not found the second time.
@@ -118,9 +119,10 @@ def find_landmarks(photo: Image.Image, largest_only: bool = False) -> list[Point
     small = photo.resize((round(photo.width * scale), round(photo.height * scale)))
     boxes, landmarks = detect_faces(np.asarray(small))
     widths, heights = (boxes[:, 2:] - boxes[:, :2]).T
-    order = np.argsort(-widths * heights, kind="stable")[: 1 if largest_only else None]
+    order = np.argsort(-widths * heights, kind="stable")
     ratios = np.divide(photo.size, small.size)
-    return [refine_landmarks(photo, landmarks[face] * ratios) for face in order]
+    for face in order:
+        yield refine_landmarks(photo, landmarks[face] * ratios)
 
 
 def refine_landmarks(photo: Image.Image, landmarks: Points) -> Points | None:

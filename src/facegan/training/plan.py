@@ -1,5 +1,6 @@
 """How to train on own photographs: their number, sizes and faces, and the machine -> overrides."""
 
+import itertools
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -98,7 +99,8 @@ def look(root: Path) -> Facts:
 
 def _largest_face(photo: Image.Image) -> list[tuple[float, float]]:
     """The side of the widest crop and its share outside of the photograph; empty for no face."""
-    found = [landmarks for landmarks in find_landmarks(photo, True) if landmarks is not None]
+    largest = itertools.islice(find_landmarks(photo), 1)
+    found = [landmarks for landmarks in largest if landmarks is not None]
     crops = [fit_similarity(landmarks, WIDEST) for landmarks in found]
     return [(abs(crop.scale_turn), share_outside(photo, crop)) for crop in crops]
 
@@ -169,8 +171,8 @@ def next_steps(facts: Facts, report: Mapping[str, Any], longer: str, scratch: st
     steps = [f"longer ({verdict or 'for sharper faces'}): {longer}"]
     if "init=" in verdict:
         steps.append(
-            "faces of your photographs alone, which bundled weights' terms do not keep from being "
-            f"shown (docs/for-own-photos.md): {scratch}"
+            "faces of your photographs alone, to which the terms of bundled weights do not apply "
+            f"(docs/for-own-photos.md): {scratch}"
         )
     copied = report.get("measures", {}).get("memorization", {}).get("value", 0)
     if copied > MEMORIZED:
