@@ -62,7 +62,7 @@ def _facts(row: Row) -> dict[str, Any]:
     images, seconds, speeds = map(run.values, ("images", "seconds", "images_per_second"))
     return {
         "recipe": run.recipe,
-        "seed": run.config.get("seed"),
+        "seed": run.seed,
         "differs": row.differs,
         "images": images[-1] if images else None,
         "seconds": seconds[-1] if seconds else None,

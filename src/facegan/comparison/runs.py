@@ -41,6 +41,11 @@ class Run:
     def recipe(self) -> str:
         return str(self.config.get("recipe", "unknown"))
 
+    @property
+    def seed(self) -> Any:
+        """Of the config; None without one."""
+        return self.config.get("seed")
+
     @cached_property
     def settings(self) -> dict[str, str]:
         """The config with full keys, without paths and keys of what the run writes.

@@ -17,7 +17,6 @@ from facegan.evaluation.metrics import METRICS, PRIMARY, QUANTITIES, Quantity
 UNEQUAL = 1.05  # of the images of the shortest training
 COMPARABLE = ("faces", "drawn", "against", "dataset", "features")  # facts of evaluation.json
 
-
 Measures = Callable[[Run], dict[str, Summary]]
 
 
@@ -32,7 +31,7 @@ class Row:
     @property
     def seeds(self) -> int:
         """The number of seeds: a repeated seed says nothing about others."""
-        return len({str(run.config.get("seed")) for run in self.runs})
+        return len({str(run.seed) for run in self.runs})
 
     @property
     def primary(self) -> float:
@@ -94,7 +93,7 @@ def _over_seeds(runs: Sequence[Run], measures: Measures) -> dict[str, Summary]:
     """The measures of each seed. Runs that repeat a seed, as a replay does, count as one."""
     by_seed: dict[str, list[dict[str, Summary]]] = {}
     for run in runs:
-        by_seed.setdefault(str(run.config.get("seed")), []).append(measures(run))
+        by_seed.setdefault(str(run.seed), []).append(measures(run))
     first, *others = [_mean(found) for found in by_seed.values()]
     if not others:
         return first
