@@ -67,7 +67,7 @@ def test_the_facts_of_photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         Image.new("RGB", (400, 600)).save(tmp_path / f"{number}.png")
     (tmp_path / "99.jpg").write_bytes(b"not an image")
     found = iter([*[CELEBA_LANDMARKS * 2] * 20, *[CELEBA_LANDMARKS + 280] * 10])
-    monkeypatch.setattr(planning, "find_landmarks", lambda photo, largest: [next(found)])
+    monkeypatch.setattr(planning, "find_landmarks", lambda photo: [next(found)])
     facts = look(tmp_path)
     assert (facts.photographs, facts.width, facts.height, facts.looked_at) == (31, 400, 600, 23)
     assert (facts.with_face, facts.whole, facts.side) == (23, 20, 296)

@@ -60,7 +60,8 @@ def main(cfg: DictConfig) -> None:
     chosen = [word for choice in choices for word in choice.overrides.split()]
     keys = ["data=folder", f"data.root={cfg.photos}", *chosen, *cfg.train]
     hydra.compose("train", quote_literals(keys))  # refuses a wrong key before anything is done
-    steps = commands(keys, cfg.title or Path(cfg.photos).stem, folder)
+    title, page = cfg.title or Path(cfg.photos).stem, folder / PAGE / "index.html"
+    steps = commands(keys, title, folder)
     if cfg.dry_run:
         print("\nthe commands:", *map(shown, steps), sep="\n")
         return
@@ -70,20 +71,20 @@ def main(cfg: DictConfig) -> None:
             if words[0] == "train" and (folder / "config.yaml").is_file():
                 steps[number] = ["train", f"resume={folder}"]
             print("\nwhat is left:", *map(shown, steps[number:]), sep="\n")
-            print("\nthen look at", folder / PAGE / "index.html", sep="\n  ")
+            print("\nthen look at", page, sep="\n  ")
             sys.exit(code)
         if words[0] == "train" and (warning := still_the_start(folder)):
-            left = [train_longer(folder), *map(shown, steps[number + 1 :])]
+            left = [threads() + train_longer(folder), *map(shown, steps[number + 1 :])]
             print(f"\nno page is made: {warning}\nwhat is left:", *left, sep="\n")
             sys.exit(2)
-    page, grids = folder / PAGE / "index.html", sorted((folder / "samples").glob("*.gif"))
+    grids = sorted((folder / "samples").glob("*.gif"))
     files = [path for path in (page, folder / "evaluation.html", *grids) if path.is_file()]
     path = folder / "evaluation.json"
     report = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     print("\nlook at", *files, sep="\n  ")
     longer = " && ".join([threads() + train_longer(folder), *map(shown, steps[2:])])
-    title = steps[-1][3]
-    scratch = shown(["quickstart", f"photos={cfg.photos}", title, "model=lite", "evaluate_every=0"])
+    own = [f"photos={cfg.photos}", f"title={title}", "model=lite", "evaluate_every=0"]
+    scratch = shown(["quickstart", *own])
     print("try next", *next_steps(facts, report, longer, scratch), sep="\n  ")
 
 

@@ -143,11 +143,10 @@ def write_manifest(
     `found`: seeds, and what was ordered of each; `images`: theirs, (N, C, H, W) uint8. Files of
     the seeds `exclude`, which an earlier call has written, are removed.
     """
-    faces = []
+    faces, names = [], _classifiers()[0].attributes
     seen = zip(*logits_and_clarity(_classifiers(), images), strict=True)
     for (seed, own), (logits, clarity) in zip(found.items(), seen, strict=True):
         digest = hashlib.sha256((folder / file_name(seed)).read_bytes()).hexdigest()
-        names = _classifiers()[0].attributes
         face = {"file": file_name(seed), "sha256": digest, "seed": seed}
         face["ordered"] = {name: bool(has) for name, has in parse_attributes(own).items()}
         face["attributes"] = [n for n, x in zip(names, logits, strict=True) if x > 0]
@@ -159,8 +158,8 @@ def write_manifest(
         "shares": parse_attributes(facts.attributes),
         "keep": keep,
         "exclude": sorted(exclude),
+        "faces": faces,
     }
-    manifest["faces"] = faces
     write_json(folder / "manifest.json", manifest)
     _remove(folder / file_name(seed) for seed in exclude)
     if others := len([*folder.glob("seed-*.png")]) - len(faces):
